@@ -1,0 +1,56 @@
+# make demo   the whole idea on bundled pictures          make test      the fast tests
+# make lint   ruff and mypy                               make test-all  slow real-data tests, too
+# make build  wheel and sdist in dist/                    make clean     remove what these made
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+DEMO ?= runs/demo
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
+
+.PHONY: demo test test-all lint build clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed-demo
+	@echo "==> The demo: results go to $(DEMO)"
+	$(BIN)/python examples/demo.py $(DEMO)
+
+test: $(VENV)/installed-test
+	@echo "==> The tests (make test-all adds those on real data)"
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/installed-test
+	@echo "==> All tests; those on real data read SSLHSIC_DATA"
+	$(BIN)/python -m pytest
+
+# mypy looks at the package as a wheel installs it, where every module stands under its own name.
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lint
+	$(INSTALL) --no-deps --target build/lint .
+	cd build/lint && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sslhsic_transfer
+
+build: $(VENV)/installed-test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+# The stamps: installed again only when what they depend on has changed.
+$(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	@echo "==> Installing the library, pretraining and evaluation into $(VENV) (torch is large: minutes)"
+	$(INSTALL) -e '.[pretrain,eval]'
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	@echo "==> Installing the library and everything its tests use into $(VENV) (torch is large: minutes)"
+	$(INSTALL) -e '.[pretrain,eval,dev]'
+	@touch $@ $(VENV)/installed-demo
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Use: make PYTHON=python3.12 …")'
+	@echo "==> Making the virtual environment $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

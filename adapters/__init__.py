@@ -1,0 +1,1 @@
+"""Adapters that put an encoder into other frameworks, one folder a framework; none yet."""

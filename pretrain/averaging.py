@@ -1,0 +1,49 @@
+"""The zero-debiased exponential average of the online weights: what is evaluated and exported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from sslhsic_transfer.pretrain.schedules import average_weight
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Σ d^(t−i)·wᵢ / Σ d^(t−i) over the weights wᵢ after each step.
+
+    Args:
+        module: whose parameters are averaged; its buffers (BatchNorm statistics) are not.
+        decay: d.
+
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.count = 0
+        self.values = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the module's present weights."""
+        self.count += 1
+        newest = dict(module.named_parameters())
+        weight = average_weight(self.count, decay=self.decay)
+        torch._foreach_lerp_(list(self.values.values()), [newest[name] for name in self.values], weight)
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Overwrite a module's parameters with the average."""
+        for name, parameter in module.named_parameters():
+            parameter.copy_(self.values[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to continue."""
+        return {"count": self.count, "values": self.values}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved average."""
+        self.count = state["count"]
+        values: Mapping[str, Tensor] = state["values"]
+        for name, value in self.values.items():
+            value.copy_(values[name])

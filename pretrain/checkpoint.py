@@ -1,0 +1,104 @@
+"""Checkpoints: a folder a step, whole or absent, without pickle: tensors in safetensors, the rest in JSON."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sslhsic_transfer._files import sha256_of_file, write_json
+from sslhsic_transfer.errors import CheckpointError
+
+_TENSORS = "state.safetensors"
+_STRUCTURE = "state.json"
+_NAME = re.compile(r"step-(\d{8})")
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
+    """Write ``state`` as the checkpoint of ``step``, then remove all but the latest ``keep``.
+
+    Args:
+        folder: where checkpoints live.
+        step: steps made so far.
+        state: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+        keep: how many stay.
+
+    Returns:
+        The checkpoint's folder. It appears under its name only once it is complete.
+
+    """
+    target = folder / f"step-{step:08d}"
+    temporary = folder / f".{target.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    tensors: dict[str, torch.Tensor] = {}
+    structure = _pack(state, "", tensors)
+    save_file(tensors, temporary / _TENSORS)
+    write_json(
+        temporary / _STRUCTURE,
+        {"step": step, "sha256": sha256_of_file(temporary / _TENSORS), "state": structure},
+    )
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints in a folder, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
+
+
+def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
+    """Read a checkpoint back: the step and the state as it was saved, tensors on the CPU.
+
+    Raises:
+        CheckpointError: it is damaged.
+
+    """
+    try:
+        document = json.loads((path / _STRUCTURE).read_text(encoding="utf-8"))
+        if (found := sha256_of_file(path / _TENSORS)) != document["sha256"]:
+            raise CheckpointError(
+                f"{path / _TENSORS} has SHA-256 {found}, not the {document['sha256']} it was saved with: damaged. "
+                "Remove this checkpoint to go on from the one before."
+            )
+        tensors = load_file(path / _TENSORS)
+        state = _unpack(document["state"], tensors)
+        return int(document["step"]), state
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error}. Remove this checkpoint to go on from the one before."
+        ) from error
+
+
+def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Turn a nested value into JSON, moving tensors to ``tensors`` under the path at which they stand."""
+    if isinstance(value, torch.Tensor):
+        # A clone, because safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [_pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint cannot hold")
+
+
+def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unpack(item, tensors) for key, item in content}
+    items = [_unpack(item, tensors) for item in content]
+    return tuple(items) if kind == "tuple" else items

@@ -1,0 +1,151 @@
+"""Pictures to batches of two views, in an order and with randomness that depend on nothing but seed, epoch and picture.
+
+The global batch of a step is therefore the same for any number of processes and workers, and after a resume.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.views import TwoViews
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.images import ImageFolder, load_image
+
+# What a worker is told of one example: which picture, and the seed of its views.
+Example = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PretrainingData:
+    """Pictures to train on and, where there are labels, to watch the run with.
+
+    Attributes:
+        train: the pictures to train on.
+        validation: labelled pictures for the online k-NN; None: those of ``train`` query one another.
+
+    """
+
+    train: ImageFolder
+    validation: ImageFolder | None
+
+
+def find_data(directory: str | Path) -> PretrainingData:
+    """Understand a data folder: ``train/`` and ``val/`` in it, or class folders, or just pictures.
+
+    A ``test/`` folder is never touched.
+
+    Raises:
+        DataError: no pictures.
+
+    """
+    directory = Path(directory)
+    if not (directory / "train").is_dir():
+        return PretrainingData(ImageFolder.scan(directory), None)
+    train = ImageFolder.scan(directory / "train")
+    has_validation = bool(train.classes) and (directory / "val").is_dir()
+    validation = ImageFolder.scan(directory / "val", labelled=True) if has_validation else None
+    if validation and validation.classes != train.classes:
+        raise DataError(
+            f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
+            "Expected the same."
+        )
+    return PretrainingData(train, validation)
+
+
+class TwoViewDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Two views of picture ``index``, made with the random state seeded by ``seed``."""
+
+    def __init__(self, folder: ImageFolder, views: TwoViews) -> None:
+        self.folder = folder
+        self.views = views
+
+    def __getitem__(self, example: Example) -> tuple[Tensor, Tensor]:
+        """Read and augment one picture."""
+        index, seed = example
+        image = load_image(self.folder.paths[index])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.views(image)
+
+
+class StepSampler(Sampler[list[Example]]):
+    """One process's share of each global batch, from step ``start`` to the last.
+
+    Pictures come in one endless stream, shuffled anew each epoch, and are cut into batches without regard to where an
+    epoch ends: all batches are whole and no picture is left out.
+
+    Args:
+        pictures: size of the data set.
+        batch_size: pictures of a global batch.
+        start: steps already made.
+        total_steps: steps of the run.
+        seed: seed of order and views.
+        rank: which process.
+        processes: how many there are.
+
+    """
+
+    def __init__(
+        self,
+        pictures: int,
+        batch_size: int,
+        *,
+        start: int,
+        total_steps: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.pictures = pictures
+        self.batch_size = batch_size
+        self.steps = range(start, total_steps)
+        self.seed = seed
+        self.share = slice(rank, None, processes)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[Example]]:
+        orders: dict[int, list[int]] = {}
+        for step in self.steps:
+            positions = range(step * self.batch_size, (step + 1) * self.batch_size)
+            epochs = {positions[0] // self.pictures, positions[-1] // self.pictures}
+            orders = {epoch: orders.get(epoch) or self._order(epoch) for epoch in epochs}
+            batch = []
+            for position in positions[self.share]:
+                epoch, place = divmod(position, self.pictures)
+                index = orders[epoch][place]
+                batch.append((index, mix_seed(self.seed, epoch, index)))
+            yield batch
+
+    def _order(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        order: list[int] = torch.randperm(self.pictures, generator=generator).tolist()
+        return order
+
+
+def build_loader(
+    folder: ImageFolder, recipe: Recipe, *, start: int, total_steps: int, rank: int = 0, processes: int = 1
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """One loader for all the steps that remain, over epochs, so that workers start once."""
+    sampler = StepSampler(
+        len(folder),
+        recipe.batch_size,
+        start=start,
+        total_steps=total_steps,
+        seed=recipe.seed,
+        rank=rank,
+        processes=processes,
+    )
+    return DataLoader(
+        TwoViewDataset(folder, TwoViews(recipe.augmentation)),
+        batch_sampler=sampler,
+        num_workers=recipe.workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,258 @@
+"""The training loop, on Hugging Face Accelerate."""
+
+import copy
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from sslhsic_transfer.pretrain.averaging import WeightAverage
+from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
+from sslhsic_transfer.pretrain.data import PretrainingData, build_loader, find_data
+from sslhsic_transfer.pretrain.monitors import OnlineKNN
+from sslhsic_transfer.pretrain.networks import Learner
+from sslhsic_transfer.pretrain.objectives import build_criterion
+from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_rate
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
+from torch import nn
+from tqdm import tqdm
+
+import sslhsic_transfer
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import DataError, TrainingError
+from sslhsic_transfer.models.encoder import Encoder
+
+
+def pretrain(
+    recipe: Recipe, data: str | Path, output: str | Path, *, resume: bool = False, progress: bool = True
+) -> Path:
+    """Pretrain an encoder.
+
+    Args:
+        recipe: what to do, see `load_recipe`.
+        data: pictures: a folder, an ImageFolder, or a folder with ``train/`` and perhaps ``val/`` in it.
+        output: folder of the run.
+        resume: go on from the latest checkpoint in ``output``, or start where there is none.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The model folder, ``output/model``, ready for `from_pretrained`.
+
+    Raises:
+        DataError: no pictures, or fewer than a batch.
+        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
+        TrainingError: the loss is no longer finite.
+
+    """
+    found = find_data(data)
+    if len(found.train) < recipe.batch_size:
+        raise DataError(
+            f"{found.train.root} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
+            f"set batch_size={2 ** int(math.log2(max(2, len(found.train) // 4)))} or less."
+        )
+    return _Trainer(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
+
+
+class _Trainer:
+    """One run: its state, and the steps that change it."""
+
+    def __init__(
+        self, recipe: Recipe, data: PretrainingData, folder: RunFolder, *, resume: bool, progress: bool
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.folder = folder
+        self.accelerator = Accelerator(
+            mixed_precision=recipe.precision, log_with=recipe.trackers, project_dir=folder.root
+        )
+        self.progress = progress and self.accelerator.is_main_process
+        self.step = 0
+        self.total_steps = recipe.epochs * len(data.train) // recipe.batch_size
+        self._build()
+        self._begin(resume)
+
+    def run(self) -> Path:
+        """Train to the end and write the model folder."""
+        recipe, accelerator = self.recipe, self.accelerator
+        accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
+        loader = build_loader(
+            self.data.train,
+            recipe,
+            start=self.step,
+            total_steps=self.total_steps,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        clock, images = time.perf_counter(), 0
+        with tqdm(
+            total=self.total_steps, initial=self.step, desc="pretrain", unit="step", disable=not self.progress
+        ) as bar:
+            for view1, view2 in loader:
+                epoch_before = self._epoch()
+                loss, scalars = self._train_step(
+                    *(view.to(accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
+                )
+                images += recipe.batch_size
+                bar.update()
+                last = self.step == self.total_steps
+                if last or self.step % recipe.monitor.log_every == 0:
+                    self._log(loss, scalars, images / (time.perf_counter() - clock), bar)
+                    clock, images = time.perf_counter(), 0
+                if last or math.floor(self._epoch()) > math.floor(epoch_before):
+                    self._end_epoch(math.floor(self._epoch() + 1e-9), last, bar)
+                    clock, images = time.perf_counter(), 0
+        accelerator.end_training()
+        return self._export()
+
+    def _build(self) -> None:
+        recipe, accelerator = self.recipe, self.accelerator
+        torch.manual_seed(mix_seed(recipe.seed))
+        encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=recipe.zero_init_residual)
+        learner: nn.Module = Learner(
+            encoder,
+            build_criterion(recipe.loss, recipe.seed),
+            hidden_dim=recipe.head.hidden_dim,
+            embedding_dim=recipe.head.embedding_dim,
+            uses_target=recipe.uses_target,
+        )
+        if recipe.channels_last:
+            learner = learner.to(memory_format=torch.channels_last)
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
+        assert isinstance(learner, Learner)
+        self.learner = learner.to(accelerator.device).train()
+        main = build_optimizer(recipe.optimizer, learner.trained_parameters())
+        optimizers = [main]
+        if recipe.loss.learn_scale:
+            optimizers.append(torch.optim.Adam(learner.criterion.parameters(), lr=recipe.loss.scale_learning_rate))
+        self.model, *self.optimizers = accelerator.prepare(self.learner, *optimizers)
+        decay = recipe.average_decay
+        self.average = None if decay is None else WeightAverage(learner.online.encoder, decay)
+        self.knn = (
+            OnlineKNN(self.data, recipe.monitor) if self.data.train.classes and recipe.monitor.knn_every else None
+        )
+
+    def _begin(self, resume: bool) -> None:
+        """Take up the latest checkpoint, if that is asked for and there is one."""
+        checkpoint = None
+        if self.accelerator.is_main_process:
+            checkpoint = self.folder.begin(self.recipe, resume=resume)
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            (checkpoint,) = broadcast_object_list([checkpoint])
+        if checkpoint is not None:
+            self.step, state = load_checkpoint(checkpoint)
+            self._load_state(state)
+        if self.accelerator.is_main_process:
+            self.folder.forget_after(self.step)
+
+    def _train_step(self, view1: torch.Tensor, view2: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        settings = self.recipe.optimizer
+        rate = learning_rate(
+            self.step,
+            peak=self.recipe.peak_learning_rate,
+            warmup_steps=round(settings.warmup_epochs * self._steps_per_epoch()),
+            total_steps=self.total_steps,
+        )
+        set_learning_rate(self.optimizers[0], rate)
+        with self.accelerator.autocast():
+            loss, scalars = self.model(view1, view2)
+        self.accelerator.backward(loss)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        decay = target_decay(self.step, start=self.recipe.target_decay, total_steps=self.total_steps)
+        self.learner.update_target(decay)
+        if self.average is not None:
+            self.average.update(self.learner.online.encoder)
+        self.step += 1
+        return loss.detach(), scalars | {
+            "learning_rate": torch.tensor(rate),
+            "target_decay": torch.tensor(decay),
+        }
+
+    def _log(self, loss: torch.Tensor, scalars: dict[str, torch.Tensor], speed: float, bar: Any) -> None:
+        values = {"loss": loss.item()} | {name: value.item() for name, value in scalars.items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"The loss is {values['loss']} at step {self.step} ({values}). Lower optimizer.learning_rate "
+                f"({self.recipe.optimizer.learning_rate}) or lengthen the warm-up; earlier checkpoints are in "
+                f"{self.folder.checkpoints}."
+            )
+        values["images_per_second"] = speed
+        self._record(values)
+        shown = {
+            "loss": f"{values['loss']:.4f}",
+            "zy": f"{values['hsic_zy']:.4f}",
+            "√zz": f"{max(0.0, values['hsic_zz']) ** 0.5:.4f}",
+            "lr": f"{values['learning_rate']:.2g}",
+            "img/s": f"{speed:.0f}",
+        }
+        bar.set_postfix({**getattr(bar, "kept", {}), **shown})
+
+    def _end_epoch(self, epoch: int, last: bool, bar: Any) -> None:
+        every = self.recipe.monitor.knn_every
+        if self.knn is not None and self.accelerator.is_main_process and (last or epoch % every == 0):
+            accuracy = self.knn(self._evaluated_encoder(), self.recipe.workers)
+            self._record({"knn": accuracy})
+            bar.kept = {"k-NN": f"{accuracy:.1%}"}
+        if self.accelerator.is_main_process and (last or epoch % self.recipe.checkpoint_every == 0):
+            save_checkpoint(self.folder.checkpoints, self.step, self._state(), keep=self.recipe.checkpoints_kept)
+        self.accelerator.wait_for_everyone()
+
+    def _record(self, values: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            self.folder.log({"step": self.step, "epoch": round(self._epoch(), 4)} | values)
+        self.accelerator.log(values, step=self.step)
+
+    def _evaluated_encoder(self) -> Encoder:
+        """A copy of the online encoder, its weights averaged where the recipe says so."""
+        encoder = copy.deepcopy(self.learner.online.encoder)
+        if self.average is not None:
+            self.average.copy_to(encoder)
+        return encoder
+
+    def _export(self) -> Path:
+        if self.accelerator.is_main_process:
+            encoder = self._evaluated_encoder().to(memory_format=torch.contiguous_format)
+            encoder.metadata = {
+                "objective": self.recipe.objective,
+                "data": self.data.train.root.resolve().name,
+                "pictures": len(self.data.train),
+                "epochs": self.recipe.epochs,
+                "steps": self.total_steps,
+                "recipe": self.recipe.model_dump(mode="json"),
+                "library_version": sslhsic_transfer.__version__,
+            }
+            encoder.save_pretrained(self.folder.model, overwrite=True)
+        self.accelerator.wait_for_everyone()
+        return self.folder.model
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "learner": dict(self.learner.state_dict()),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "average": self.average.state_dict() if self.average else None,
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _steps_per_epoch(self) -> float:
+        return len(self.data.train) / self.recipe.batch_size
+
+    def _epoch(self) -> float:
+        return self.step / self._steps_per_epoch()

@@ -1,0 +1,48 @@
+"""What is watched while training: the online k-NN."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from sslhsic_transfer.pretrain.data import PretrainingData
+from sslhsic_transfer.pretrain.recipe import MonitorSettings
+
+from sslhsic_transfer.embed.extract import extract
+from sslhsic_transfer.evaluate.knn import knn_accuracy
+from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.models.encoder import Encoder
+
+
+class OnlineKNN:
+    """k-NN accuracy of an encoder on labelled pictures of the run's own data.
+
+    Queries come from the validation split; without one the training pictures query one another, each without itself.
+    Test pictures are never used.
+
+    Args:
+        data: the run's data.
+        settings: neighbours, and how many pictures to use: evenly spread over the classes.
+
+    """
+
+    def __init__(self, data: PretrainingData, settings: MonitorSettings) -> None:
+        self.k = settings.knn_k
+        self.bank = _spread(data.train, settings.knn_images)
+        self.queries = _spread(data.validation, settings.knn_images) if data.validation else None
+
+    def __call__(self, encoder: Encoder, workers: int = 0) -> float:
+        """Accuracy from 0 to 1."""
+        paths, labels = self.bank
+        bank = extract(encoder, paths, batch_size=256, workers=workers)
+        if self.queries is None:
+            return knn_accuracy(bank, labels, k=self.k)
+        query_paths, query_labels = self.queries
+        queries = extract(encoder, query_paths, batch_size=256, workers=workers)
+        return knn_accuracy(bank, labels, queries, query_labels, k=self.k)
+
+
+def _spread(folder: ImageFolder, most: int) -> tuple[Sequence[Path], torch.Tensor]:
+    """At most ``most`` pictures at even distances in the folder's order, which is sorted by class."""
+    count = min(most, len(folder))
+    chosen = [i * len(folder) // count for i in range(count)]
+    return [folder.paths[i] for i in chosen], torch.tensor([folder.labels[i] for i in chosen])

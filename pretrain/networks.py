@@ -1,0 +1,103 @@
+"""What is trained: encoder, projector and predictor, the target network that follows them, and the loss on top."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from sslhsic_transfer.hsic.loss import SSLHSICLoss
+from sslhsic_transfer.models.encoder import Encoder
+
+
+class MLP(nn.Sequential):
+    """The projector and the predictor of BYOL and SSL-HSIC: Linear – BN – ReLU – Linear without bias.
+
+    Args:
+        inputs: width of the input.
+        hidden: width of the hidden layer.
+        outputs: width of the output.
+
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(
+            nn.Linear(inputs, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, outputs, bias=False),
+        )
+
+
+class Branch(nn.Module):
+    """Encoder and projector: (B, 3, H, W) -> (B, d)."""
+
+    def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Project the embeddings of a batch."""
+        projected: Tensor = self.projector(self.encoder(images))
+        return projected
+
+
+class Learner(nn.Module):
+    """Two views in, the loss out; one forward pass, so that data-parallel wrappers see all of it.
+
+    Args:
+        encoder: the network to pretrain.
+        criterion: the loss over the views' embeddings.
+        hidden_dim: hidden width of projector and predictor.
+        embedding_dim: d, their output width.
+        uses_target: with a target network the views are q(v1), q(v2), t(v2), t(v1), the last two without gradient;
+            otherwise the online projections of v1 and v2.
+
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        criterion: SSLHSICLoss,
+        *,
+        hidden_dim: int,
+        embedding_dim: int,
+        uses_target: bool,
+    ) -> None:
+        super().__init__()
+        self.online = Branch(encoder, MLP(encoder.feature_dim, hidden_dim, embedding_dim))
+        self.predictor = MLP(embedding_dim, hidden_dim, embedding_dim) if uses_target else None
+        self.target = copy.deepcopy(self.online).requires_grad_(False) if uses_target else None
+        self.criterion = criterion
+
+    def forward(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss of a batch.
+
+        Args:
+            view1: (B, 3, H, W), first views.
+            view2: (B, 3, H, W), second views of the same pictures.
+
+        Returns:
+            The loss and the criterion's scalars. BatchNorm sees each view by itself, and the target, like the online
+            network, normalises by the batch.
+
+        """
+        embeddings = [self.online(view) for view in (view1, view2)]
+        if self.predictor is not None and self.target is not None:
+            with torch.no_grad():
+                targets = [self.target(view) for view in (view2, view1)]
+            embeddings = [*(self.predictor(embedding) for embedding in embeddings), *targets]
+        loss, scalars = self.criterion(embeddings)
+        return loss, scalars
+
+    @torch.no_grad()
+    def update_target(self, decay: float) -> None:
+        """Move the target's weights towards the online ones, t ← τ·t + (1−τ)·o; its BatchNorm statistics stay."""
+        if self.target is not None:
+            torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - decay)
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter of the networks that the main optimiser trains: not the target's, not the criterion's."""
+        return {
+            name: parameter for name, parameter in self.named_parameters() if name.startswith(("online.", "predictor."))
+        }

@@ -1,0 +1,47 @@
+"""Optimisers of a recipe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from sslhsic_transfer.pretrain.recipe import OptimizerSettings
+from torch import nn
+
+from sslhsic_transfer._lazy import optional_import
+
+
+def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: weights of convolutions and linear layers; biases and normalisation, which never decay.
+
+    LARS leaves the second group's gradients as they are, too: timm's adapts only what decays.
+    """
+    decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
+    plain = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of the networks, its learning rate to be set before each step.
+
+    LARS is timm's (You et al. 2017): the gradient g + wd·w is multiplied by η‖w‖ / (‖g‖ + wd‖w‖), then momentum acts.
+
+    Raises:
+        MissingDependencyError: LARS without timm.
+
+    """
+    groups = parameter_groups(parameters, settings.weight_decay)
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0)
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
+    timm_optim = optional_import("timm.optim", extra="pretrain", purpose="The LARS optimiser")
+    optimizer: torch.optim.Optimizer = timm_optim.Lars(
+        groups, lr=0.0, momentum=settings.momentum, trust_coeff=settings.trust_coefficient
+    )
+    return optimizer
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group of an optimiser the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value

@@ -1,0 +1,234 @@
+"""The recipe of a pretraining run: every number that shapes it, validated as a whole, saved with the result.
+
+Defaults are those of the paper and of its released code; the recipes that ship (``recipes/*.yaml``) name what differs.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
+
+from sslhsic_transfer._config import validated
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ViewSettings(_Section):
+    """Operations that differ between the two views."""
+
+    blur: Probability = Field(description="Probability of Gaussian blur.")
+    solarize: Probability = Field(description="Probability of solarising at half intensity.")
+
+
+class AugmentationSettings(_Section):
+    """How two views are made of a picture (BYOL, appendix B)."""
+
+    size: int = Field(default=224, ge=32, le=1024, description="Side of a view, in pixels.")
+    crop_area: Range = Field(default=(0.08, 1.0), description="Range of the crop's share of the picture's area.")
+    crop_ratio: Range = Field(default=(3 / 4, 4 / 3), description="Range of the crop's aspect ratio.")
+    flip: Probability = Field(default=0.5, description="Probability of a horizontal flip.")
+    jitter: Probability = Field(default=0.8, description="Probability of colour jitter.")
+    brightness: float = Field(default=0.4, ge=0, description="Strength of the brightness jitter.")
+    contrast: float = Field(default=0.4, ge=0, description="Strength of the contrast jitter.")
+    saturation: float = Field(default=0.2, ge=0, description="Strength of the saturation jitter.")
+    hue: float = Field(default=0.1, ge=0, le=0.5, description="Strength of the hue jitter.")
+    gray: Probability = Field(default=0.2, description="Probability of dropping colour.")
+    blur_taps: int = Field(default=23, ge=1, description="Taps of the blur's kernel, odd; 23 at 224 pixels.")
+    blur_sigma: Range = Field(default=(0.1, 2.0), description="Range of the blur's standard deviation, in pixels.")
+    view1: ViewSettings = Field(default=ViewSettings(blur=1.0, solarize=0.0), description="First view.")
+    view2: ViewSettings = Field(default=ViewSettings(blur=0.1, solarize=0.2), description="Second view.")
+    mean: Triple = Field(default=IMAGENET_MEAN, description="Mean of each channel, subtracted.")
+    std: Triple = Field(default=IMAGENET_STD, description="Standard deviation of each channel, divided by.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "AugmentationSettings":
+        for name in ("crop_area", "crop_ratio", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must be a range 0 < low ≤ high, got [{low}, {high}]")
+        if self.crop_area[1] > 1:
+            raise ValueError(f"crop_area must not exceed 1, got {self.crop_area[1]}")
+        if self.blur_taps % 2 == 0:
+            raise ValueError(f"blur_taps must be odd, got {self.blur_taps}")
+        return self
+
+
+class HeadSettings(_Section):
+    """Projector and predictor: Linear – BN – ReLU – Linear."""
+
+    hidden_dim: int = Field(default=4096, ge=1, description="Width of the hidden layer.")
+    embedding_dim: int = Field(default=256, ge=1, description="d, width of the embeddings that the loss sees.")
+
+
+class LossSettings(_Section):
+    """The SSL-HSIC loss, see `sslhsic_transfer.hsic.SSLHSICLoss`."""
+
+    gamma: float = Field(default=3.0, ge=0, description="Weight of √HSIC(Z, Z).")
+    kernel: str = Field(default="imq", description="Kernel of the embeddings.")
+    num_features: int = Field(default=512, ge=1, description="Random features of a draw.")
+    regularizer: Literal["biased", "debiased"] = Field(
+        default="biased", description="'biased' is the paper's; 'debiased' suits batches below about 1,000."
+    )
+    learn_scale: bool = Field(default=True, description="Whether the kernel scale is learned.")
+    scale_learning_rate: float = Field(default=3e-4, gt=0, description="Adam's learning rate for the kernel scale.")
+
+
+class OptimizerSettings(_Section):
+    """The optimiser of the networks; its learning rate warms up linearly from 0 and falls to 0 on a cosine."""
+
+    name: Literal["lars", "adamw", "sgd"] = Field(default="lars", description="Which optimiser.")
+    learning_rate: float = Field(default=0.4, gt=0, description="Peak learning rate, for a batch of `reference_batch`.")
+    reference_batch: int | None = Field(
+        default=256,
+        ge=1,
+        description="The peak is multiplied by batch_size / reference_batch; null: taken as it is.",
+    )
+    weight_decay: float = Field(default=1e-6, ge=0, description="Weight decay; never on biases and normalisation.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of LARS and SGD.")
+    trust_coefficient: float = Field(default=1e-3, gt=0, description="LARS's trust coefficient η.")
+    warmup_epochs: float = Field(default=10, ge=0, description="Epochs of linear warm-up.")
+
+
+class MonitorSettings(_Section):
+    """What is watched during training."""
+
+    knn_every: int = Field(default=1, ge=0, description="Epochs between online k-NN evaluations; 0: none.")
+    knn_k: int = Field(default=20, ge=1, description="Neighbours that vote.")
+    knn_images: int = Field(
+        default=5000, ge=2, description="At most so many labelled pictures in bank and queries each."
+    )
+    log_every: int = Field(default=10, ge=1, description="Steps between lines of metrics.jsonl and of the trackers.")
+
+
+class Recipe(_Section):
+    """Everything that shapes a run, but for the data and the place of the output."""
+
+    encoder: EncoderConfig = Field(default=EncoderConfig(architecture="resnet50"), description="The network.")
+    zero_init_residual: bool = Field(default=False, description="Start each block's last normalisation at zero.")
+    preprocessing: Preprocessing | None = Field(
+        default=None,
+        description="Preprocessing stored with the encoder; null: the centre 7/8 at the size of the views.",
+    )
+    head: HeadSettings = Field(default=HeadSettings(), description="Projector and predictor.")
+    objective: ObjectiveName = Field(default="ssl-hsic", description="What is optimised.")
+    loss: LossSettings = Field(default=LossSettings(), description="The loss.")
+    target_decay: Probability = Field(
+        default=0.99, description="Decay τ₀ of the target network's weights, rising to 1 on a cosine."
+    )
+    average_decay: float | None = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Zero-debiased average of the weights, evaluated and exported; null: none.",
+    )
+    augmentation: AugmentationSettings = Field(default=AugmentationSettings(), description="The views.")
+    optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="The optimiser.")
+    epochs: int = Field(default=1000, ge=1, description="Passes over the pictures.")
+    batch_size: int = Field(default=4096, ge=2, description="Pictures of a step, over all processes.")
+    precision: Literal["no", "bf16", "fp16"] = Field(default="bf16", description="Accelerate's mixed precision.")
+    channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
+    workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
+    checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
+    checkpoints_kept: int = Field(default=2, ge=1, description="Latest checkpoints that stay on disk.")
+    trackers: list[str] = Field(default=["tensorboard"], description="Accelerate's trackers, by name.")
+    monitor: MonitorSettings = Field(default=MonitorSettings(), description="Online evaluation.")
+    seed: int = Field(default=0, ge=0, description="Seed of weights, order of pictures, views and random features.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.optimizer.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"optimizer.warmup_epochs ({self.optimizer.warmup_epochs}) must not exceed epochs ({self.epochs})"
+            )
+        return self
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The optimiser's learning rate at the end of the warm-up, for this batch size."""
+        reference = self.optimizer.reference_batch
+        return self.optimizer.learning_rate * (self.batch_size / reference if reference else 1.0)
+
+    @property
+    def encoder_preprocessing(self) -> Preprocessing:
+        """What is stored with the encoder: the recipe's, or one that follows from the views."""
+        if self.preprocessing:
+            return self.preprocessing
+        views = self.augmentation
+        return Preprocessing.for_size(views.size).model_copy(update={"mean": views.mean, "std": views.std})
+
+    @property
+    def uses_target(self) -> bool:
+        """Whether the objective has a target network."""
+        return OBJECTIVES[self.objective].uses_target
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides.
+
+    Args:
+        name_or_path: a YAML file, or the name of a recipe that ships, such as ``"imagenette-r18"``.
+        overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
+
+    Raises:
+        ConfigError: no such recipe, not YAML, or settings that cannot be used, all of them listed.
+
+    """
+    path = _find(name_or_path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Recipe {path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"Recipe {path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
+    for override in overrides:
+        _apply(values, override)
+    return validated(Recipe, values, source=f"Recipe {name_or_path}")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every setting written out; `load_recipe` reads it back to an equal one."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    for candidate in (path, SHIPPED / f"{name_or_path}.yaml", SHIPPED / str(name_or_path)):
+        if candidate.is_file():
+            return candidate
+    shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+    raise ConfigError(f"There is no recipe {str(name_or_path)!r}; expected a YAML file, or one of: {shipped}.")
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
+    # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.get(section)
+        values[section] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[section]
+    values[last] = value

@@ -1,0 +1,80 @@
+"""The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/`` and, at the end, ``model/``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
+
+from sslhsic_transfer._files import write_text
+from sslhsic_transfer.errors import CheckpointError, OutputExistsError
+
+
+class RunFolder:
+    """Paths of a run, and its log.
+
+    Args:
+        root: the folder.
+
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.recipe = self.root / "recipe.yaml"
+        self.metrics = self.root / "metrics.jsonl"
+        self.checkpoints = self.root / "checkpoints"
+        self.model = self.root / "model"
+
+    def begin(self, recipe: Recipe, *, resume: bool) -> Path | None:
+        """Start or take up a run.
+
+        Args:
+            recipe: the recipe of this start.
+            resume: whether to go on from the latest checkpoint.
+
+        Returns:
+            The checkpoint to go on from; None to start at the beginning.
+
+        Raises:
+            OutputExistsError: there is a run already and ``resume`` is false.
+            CheckpointError: the run that is there has another recipe.
+
+        """
+        if self.recipe.exists():
+            if not resume:
+                raise OutputExistsError(
+                    f"{self.root} already holds a run; go on with it by --resume, or choose another --output."
+                )
+            self._refuse_other_recipe(recipe)
+        write_text(self.recipe, dump_recipe(recipe))
+        checkpoints = list_checkpoints(self.checkpoints)
+        return checkpoints[-1] if checkpoints else None
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop lines of metrics.jsonl from beyond a step, which a resumed run will write again."""
+        kept = [json.dumps(record) + "\n" for record in self.read_metrics() if record["step"] <= step]
+        write_text(self.metrics, "".join(kept))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last one that was cut short by a crash is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def _refuse_other_recipe(self, recipe: Recipe) -> None:
+        old, new = load_recipe(self.recipe).model_dump(), recipe.model_dump()
+        free = {"workers", "checkpoint_every", "checkpoints_kept", "trackers"}  # change no figure
+        differing = [key for key in new if key not in free and old[key] != new[key]]
+        if differing:
+            changes = "; ".join(f"{key}: {old[key]!r} then, {new[key]!r} now" for key in differing)
+            raise CheckpointError(
+                f"{self.root} was begun with another recipe ({changes}). "
+                f"Resume with {self.recipe}, or choose another --output."
+            )

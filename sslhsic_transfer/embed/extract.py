@@ -1,0 +1,103 @@
+"""Embeddings of picture files, read by worker processes while the encoder runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from sslhsic_transfer.errors import ImageError
+from sslhsic_transfer.images import to_uint8_tensor
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.modes import evaluating
+
+
+def extract(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    progress: str | None = None,
+) -> Tensor:
+    """Embed picture files.
+
+    Args:
+        encoder: in any mode, on any device; it is used in eval mode.
+        paths: the pictures.
+        batch_size: how many go through the network at once.
+        workers: processes that read pictures; 0 reads in this one.
+        progress: title of a progress bar; None for none.
+
+    Returns:
+        (N, D) float32 on the CPU, in the order of ``paths``.
+
+    Raises:
+        ImageError: a picture cannot be read; the message names it.
+
+    """
+    parts = [torch.empty(0, encoder.feature_dim)]
+    for embeddings, errors in extract_batches(
+        encoder, paths, batch_size=batch_size, workers=workers, progress=progress
+    ):
+        if errors:
+            raise ImageError(next(iter(errors.values())))
+        parts.append(embeddings)
+    return torch.cat(parts)
+
+
+def extract_batches(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    progress: str | None = None,
+) -> Iterator[tuple[Tensor, dict[int, str]]]:
+    """Embed picture files batch by batch, going on where one cannot be read.
+
+    Yields:
+        For each batch of paths, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for each
+        unreadable one its index in ``paths`` and the reason.
+
+    """
+    loader = DataLoader(
+        _PictureDataset(paths, encoder.preprocessing.transform()),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=list,
+    )
+    weight = encoder.conv1.weight
+    with (
+        evaluating(encoder),
+        torch.inference_mode(),
+        tqdm(total=len(paths), desc=progress, unit="img", disable=progress is None) as bar,
+    ):
+        for batch in loader:
+            readable = [picture for _, picture in batch if isinstance(picture, Tensor)]
+            errors = {index: picture for index, picture in batch if isinstance(picture, str)}
+            embeddings = torch.empty(0, encoder.feature_dim)
+            if readable:
+                images = torch.stack(readable).to(weight.device, weight.dtype)
+                embeddings = encoder(images).float().cpu()
+            yield embeddings, errors
+            bar.update(len(batch))
+
+
+class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
+    """Index and preprocessed picture, or the reason why it cannot be read."""
+
+    def __init__(self, paths: Sequence[Path], transform: Callable[[Tensor], Tensor]) -> None:
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
+        try:
+            return index, self.transform(to_uint8_tensor(self.paths[index]))
+        except ImageError as error:
+            return index, str(error)

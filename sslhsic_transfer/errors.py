@@ -1,0 +1,57 @@
+"""Every error the library raises on purpose, in one small tree.
+
+Each also derives from the built-in exception that a caller would expect (``ValueError`` for a bad value,
+``ImportError`` for a missing package, …). A message says what was found, what was expected and the fix.
+"""
+
+
+class SSLHSICError(Exception):
+    """Base of all errors raised on purpose by sslhsic_transfer."""
+
+
+class InputError(SSLHSICError, ValueError):
+    """A tensor, array or image given to a model or a loss cannot be used."""
+
+
+class ImageError(InputError):
+    """One picture cannot be read or turned into RGB."""
+
+
+class ConfigError(SSLHSICError, ValueError):
+    """A recipe, an option or a config.json holds values that cannot be used; all of them are listed at once."""
+
+
+class UnknownArchitectureError(ConfigError):
+    """The named architecture is not in the table of architectures."""
+
+
+class ModelNotFoundError(SSLHSICError, FileNotFoundError):
+    """A model name or folder does not lead to weights."""
+
+
+class WeightsError(SSLHSICError, RuntimeError):
+    """A weights file is damaged, incomplete, or does not fit its config.json."""
+
+
+class FingerprintError(WeightsError):
+    """Weights or features differ from those that were recorded when the model was saved."""
+
+
+class DataError(SSLHSICError, ValueError):
+    """A data folder holds no usable pictures, or not in the layout that was asked for."""
+
+
+class CheckpointError(SSLHSICError, RuntimeError):
+    """A training checkpoint is missing, damaged, or belongs to another recipe."""
+
+
+class TrainingError(SSLHSICError, RuntimeError):
+    """Training cannot go on, for example because the loss is no longer finite."""
+
+
+class OutputExistsError(SSLHSICError, FileExistsError):
+    """The output is already there and would be overwritten."""
+
+
+class MissingDependencyError(SSLHSICError, ImportError):
+    """An optional package is not installed; the message holds the command that installs it."""

@@ -1,0 +1,184 @@
+"""k-NN and linear evaluation of a model on labelled folders: features once, then records of what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.evaluate.features import (
+    PIXEL_SIDE,
+    Features,
+    encoder_features,
+    pixel_features,
+    scan_splits,
+)
+from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
+from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear_probe
+from sslhsic_transfer.evaluate.results import Result, new_result
+from sslhsic_transfer.hub.folder import WEIGHTS_NAME
+from sslhsic_transfer.hub.loading import from_pretrained, resolve
+from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.models.encoder import Encoder
+
+Task = Literal["knn", "linear"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something whose features are evaluated.
+
+    Attributes:
+        name: what the records call it.
+        input: how pictures became features, for the protocol.
+        train, test: features of the two splits.
+        validation: features of a validation split, where there is one.
+        weights_sha256: hash of the weights, where there are any.
+
+    """
+
+    name: str
+    input: str
+    train: Features
+    test: Features
+    validation: Features | None = None
+    weights_sha256: str | None = None
+
+
+def evaluate(
+    model: str | Path,
+    tasks: Sequence[Task],
+    *,
+    train: str | Path,
+    test: str | Path,
+    validation: str | Path | None = None,
+    floors: bool = False,
+    k: int = 20,
+    seed: int = 0,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Measure what a model's embeddings are worth.
+
+    Args:
+        model: anything that `from_pretrained` takes.
+        tasks: ``"knn"``, ``"linear"`` or both.
+        train: labelled folder: the bank of the k-NN, the training data of the probe.
+        test: labelled folder that is tested on, once.
+        validation: labelled folder on which the probe's penalty is chosen; None: a part of ``train``.
+        floors: whether to measure raw pixels and the same network untrained as well.
+        k: neighbours of the k-NN.
+        seed: of the untrained weights and of the probe's validation split.
+        batch_size: how many pictures go through the network at once.
+        workers: processes that read pictures.
+        device: where to compute; by default CUDA where there is one, else the CPU.
+        progress: whether to show progress bars.
+
+    Returns:
+        A record for each subject and task, floors first.
+
+    Raises:
+        DataError: folders without classes, or with different ones.
+        ImageError: a picture cannot be read.
+
+    """
+    splits = scan_splits(train, test, validation)
+    folder = resolve(model)
+    encoder = from_pretrained(folder, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    subjects = []
+    if floors:
+        subjects.append(_pixels(splits))
+        subjects.append(
+            _embed(
+                f"untrained {encoder.config.architecture}",
+                _untrained(encoder, seed),
+                splits,
+                batch_size,
+                workers,
+                progress,
+            )
+        )
+    sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+    subjects.append(_embed(str(model), encoder, splits, batch_size, workers, progress, sha256))
+    return [_measure(subject, task, k, seed) for subject in subjects for task in tasks]
+
+
+def _measure(subject: Subject, task: Task, k: int, seed: int) -> Result:
+    train, test, validation = subject.train, subject.test, subject.validation
+    if task == "knn":
+        value = knn_accuracy(train.values, train.labels, test.values, test.labels, k=k)
+        protocol = f"weighted k-NN, k={k}, cosine, temperature {TEMPERATURE}; {subject.input}"
+    else:
+        probe = linear_probe(
+            train.values,
+            train.labels,
+            test.values,
+            test.labels,
+            validation=(validation.values, validation.labels) if validation else None,
+            seed=seed,
+        )
+        value = probe.accuracy
+        chosen_on = validation.folder.root.name if validation else f"{VALIDATION_SHARE:.0%} of {train.folder.root.name}"
+        protocol = (
+            f"L-BFGS logistic regression on standardised features, penalty of {len(PENALTIES)} chosen on {chosen_on}, "
+            f"refit on all; {subject.input}"
+        )
+    root = test.folder.root.resolve()
+    return new_result(
+        model=subject.name,
+        task=task,
+        dataset=root.parent.name,
+        split=root.name,
+        protocol=protocol,
+        metric="top-1",
+        value=value,
+        seeds=[seed],
+        n=len(test.labels),
+        weights_sha256=subject.weights_sha256,
+    )
+
+
+def _untrained(encoder: Encoder, seed: int) -> Encoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(mix_seed(seed))
+        untrained = Encoder(encoder.config, encoder.preprocessing)
+    return untrained.to(encoder.conv1.weight.device)
+
+
+def _pixels(splits: list[ImageFolder | None]) -> Subject:
+    train, test, validation = (None if split is None else pixel_features(split) for split in splits)
+    assert train is not None
+    assert test is not None
+    return Subject("raw pixels", f"{PIXEL_SIDE} × {PIXEL_SIDE} RGB", train, test, validation)
+
+
+def _embed(
+    name: str,
+    encoder: Encoder,
+    splits: list[ImageFolder | None],
+    batch_size: int,
+    workers: int,
+    progress: bool,
+    sha256: str | None = None,
+) -> Subject:
+    train, test, validation = (
+        None
+        if split is None
+        else encoder_features(
+            encoder,
+            split,
+            batch_size=batch_size,
+            workers=workers,
+            progress=f"{name}: {split.root.name}" if progress else None,
+        )
+        for split in splits
+    )
+    assert train is not None
+    assert test is not None
+    size = encoder.preprocessing.crop
+    return Subject(name, f"embeddings at {size} px", train, test, validation, sha256)

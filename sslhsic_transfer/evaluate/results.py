@@ -1,0 +1,99 @@
+"""Records of what was measured, in results.json; tables and cards are made from nothing else."""
+
+import datetime
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sslhsic_transfer._config import validated
+from sslhsic_transfer._files import write_json
+from sslhsic_transfer.errors import ConfigError
+
+
+class Result(BaseModel):
+    """One measured figure and what it takes to understand it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="What was evaluated, as the user named it.")
+    task: str = Field(description="Kind of evaluation, such as 'knn' or 'linear'.")
+    dataset: str = Field(description="Name of the data set's folder.")
+    split: str = Field(description="Part of it that was tested.")
+    protocol: str = Field(description="Every choice that shapes the figure, in a line.")
+    metric: str = Field(description="Such as 'top-1'.")
+    value: float = Field(description="The figure; the mean over seeds.")
+    std: float | None = Field(default=None, description="Standard deviation over seeds; none for a single one.")
+    seeds: list[int] = Field(default=[0], description="Seeds that were run.")
+    n: int = Field(ge=1, description="Test examples.")
+    weights_sha256: str | None = Field(default=None, description="Hash of the weights.")
+    commit: str | None = Field(default=None, description="Commit of the code, where it runs from a repository.")
+    date: str = Field(description="Day, ISO 8601.")
+    hardware: str = Field(description="Processor or accelerator.")
+
+
+def new_result(**facts: Any) -> Result:
+    """A record with today's date, this machine and this code's commit filled in."""
+    stamp = {
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "hardware": _hardware(),
+    }
+    return validated(Result, stamp | facts, source="Result")
+
+
+def load_results(path: str | Path) -> list[Result]:
+    """Read a results.json.
+
+    Raises:
+        ConfigError: it is not one.
+
+    """
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+        return [validated(Result, row, source=f"{path}, record {number}") for number, row in enumerate(rows)]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is not a results.json: {error!r}. Expected {{'results': […]}}.") from error
+
+
+def save_results(path: str | Path, results: Sequence[Result]) -> None:
+    """Add records to a results.json; one that measures the same thing as an older one takes its place."""
+    path = Path(path)
+    older = load_results(path) if path.exists() else []
+    renewed = {_key(result) for result in results}
+    kept = [result for result in older if _key(result) not in renewed]
+    write_json(path, {"results": [result.model_dump(mode="json") for result in [*kept, *results]]})
+
+
+def _key(result: Result) -> tuple[str, ...]:
+    return (result.model, result.task, result.dataset, result.split, result.protocol, result.metric)
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        ours = subprocess.run(
+            ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name],
+            capture_output=True,
+            timeout=10,
+        )
+        if ours.returncode != 0:  # installed into an environment that happens to lie in somebody else's repository
+            return None
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _hardware() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,216 @@
+"""The SSL-HSIC loss, −HSIC(Z, Y) + γ·√HSIC(Z, Z), linear in the batch and exact across processes.
+
+Li, Pogodin, Sutherland and Gretton, "Self-Supervised Learning with Kernel Dependence Maximization", NeurIPS 2021
+(arXiv 2106.08320), section 3. Z are ℓ2-normalised embeddings, Y is the identity of the image that a view comes from.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import ConfigError, InputError
+from sslhsic_transfer.hsic.distributed import sum_over_processes
+from sslhsic_transfer.hsic.features import RandomFeatures, draw_features
+from sslhsic_transfer.hsic.kernels import get_kernel
+from sslhsic_transfer.hsic.scale import with_scale_gradient
+
+Regularizer = Literal["biased", "debiased"]
+
+# Below this, √HSIC(Z,Z) is held constant: its true gradient there is unbounded and carries no information.
+_SMALLEST_HSIC_ZZ = 1e-12
+
+
+class HSICTerms(NamedTuple):
+    """The two terms of the loss, each a scalar tensor."""
+
+    zy: Tensor
+    zz: Tensor
+
+
+def ssl_hsic_loss(
+    embeddings: Tensor,
+    draws: tuple[RandomFeatures, RandomFeatures],
+    scale: Tensor,
+    *,
+    gamma: float = 3.0,
+    regularizer: Regularizer = "biased",
+) -> tuple[Tensor, HSICTerms]:
+    """Evaluate the loss for given random features.
+
+    Args:
+        embeddings: (B, M, d), unit vectors: M views of each of B images. In a process group, this rank's images.
+        draws: two independent draws of features; the first serves HSIC(Z, Y) and, with the second, HSIC(Z, Z).
+            Every rank must hold the same two.
+        scale: the kernel scale c.
+        gamma: weight of √HSIC(Z, Z).
+        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` leaves out pairs of views of the same image,
+            which no encoder can decorrelate and which dominate in small batches.
+
+    Returns:
+        The loss, and HSIC(Z, Y) and HSIC(Z, Z) by themselves; of the global batch, the same on every rank.
+
+    """
+    views = embeddings.shape[1]
+    first, second = (draw(embeddings, scale) for draw in draws)
+
+    # What HSIC needs of the batch are sums over images, so that processes exchange these and not the embeddings.
+    positives = first.sum(dim=1).square().sum()
+    count = embeddings.new_tensor(float(embeddings.shape[0]))
+    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), second.sum(dim=(0, 1)), positives[None], count[None]]))
+    first_sum, second_sum = sums[:-2].chunk(2)
+    positives, images = sums[-2], sums[-1].detach()
+    rows = images * views
+
+    mean_norm = (first_sum / rows).square().sum()
+    hsic_zy = positives / (rows * (views - 1)) - mean_norm - 1.0 / (views - 1)
+
+    first = first - first_sum / rows
+    second = second - second_sum / rows
+    cross = first.flatten(0, 1).T @ second.flatten(0, 1)
+    if regularizer == "biased":
+        hsic_zz = sum_over_processes(cross).square().sum() / rows**2
+    else:
+        same_image = ((first @ first.mT) * (second @ second.mT)).sum()
+        packed = sum_over_processes(torch.cat([cross.flatten(), same_image[None]]))
+        pairs = (images * (images - 1)).clamp_min(1.0) * views**2
+        hsic_zz = (packed[:-1].square().sum() - packed[-1]) / pairs
+
+    loss = -hsic_zy + gamma * hsic_zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
+    return loss, HSICTerms(hsic_zy, hsic_zz)
+
+
+class SSLHSICLoss(nn.Module):
+    """−HSIC(Z, Y) + γ·√HSIC(Z, Z) of the views' embeddings.
+
+    >>> criterion = SSLHSICLoss()
+    >>> loss, scalars = criterion([q1, q2, t2.detach(), t1.detach()])  # each (B, d)
+
+    Features are drawn anew at every call, once for all views. The kernel scale is the module's only parameter; the
+    loss hands it the gradient of its own objective (see `sslhsic_transfer.hsic.scale`), so give
+    ``criterion.parameters()`` to an optimiser (the paper: Adam, 3e-4) to learn it, or do not, to keep it.
+
+    In an initialised process group each rank passes its own rows and gets the global batch's loss and, averaged over
+    ranks as DistributedDataParallel does, the global batch's gradient.
+
+    Args:
+        gamma: weight of the regulariser; 3 in the paper.
+        kernel: ``"imq"`` (inverse multiquadric, the paper's) or ``"gaussian"``.
+        num_features: D, random features of a draw; 512 in the paper.
+        generator: where random features come from. By default each call's draw is a function of ``seed`` and of the
+            number of calls so far, which is part of the state dict. With a generator of your own, seed it alike on
+            every rank and save its state yourself.
+        regularizer: ``"biased"`` (the paper's) or ``"debiased"``, see `ssl_hsic_loss`.
+        initial_scale: kernel scale at the start.
+        learn_scale: whether the scale gets a gradient.
+        seed: seed of the built-in draws; must agree between ranks.
+
+    Raises:
+        ConfigError: an argument is out of range.
+
+    """
+
+    def __init__(
+        self,
+        gamma: float = 3.0,
+        kernel: str = "imq",
+        num_features: int = 512,
+        generator: torch.Generator | None = None,
+        *,
+        regularizer: Regularizer = "biased",
+        initial_scale: float = 1.0,
+        learn_scale: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if gamma < 0 or num_features < 1 or initial_scale <= 0:
+            raise ConfigError(
+                f"Got gamma={gamma}, num_features={num_features}, initial_scale={initial_scale}; "
+                "expected gamma ≥ 0, num_features ≥ 1 and initial_scale > 0."
+            )
+        if regularizer not in ("biased", "debiased"):
+            raise ConfigError(f"Unknown regularizer {regularizer!r}; expected 'biased' or 'debiased'.")
+        self.gamma = gamma
+        self.kernel = get_kernel(kernel)
+        self.num_features = num_features
+        self.regularizer: Regularizer = regularizer
+        self.generator = generator
+        self.seed = seed
+        self.draws_made = 0
+        self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learn_scale)
+
+    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss.
+
+        Args:
+            views: M ≥ 2 tensors of shape (B, d); row i of each is a view of image i. Normalisation is done here. Those
+                that need no gradient (a target network's) come detached. Computed in float32 at least, under
+                autocast too.
+
+        Returns:
+            The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``kernel_scale``.
+
+        Raises:
+            InputError: fewer than two views, or views that differ in shape, or a batch without rows.
+
+        """
+        _check_views(views)
+        with torch.autocast(views[0].device.type, enabled=False):
+            stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
+            embeddings = F.normalize(stacked, dim=-1)
+            scale = self.kernel_scale.detach()
+            loss, terms = ssl_hsic_loss(
+                embeddings,
+                self._draw(embeddings.shape[-1], embeddings.device),
+                scale,
+                gamma=self.gamma,
+                regularizer=self.regularizer,
+            )
+            if self.kernel_scale.requires_grad and torch.is_grad_enabled():
+                loss = with_scale_gradient(loss, embeddings.detach(), self.kernel_scale, self.kernel)
+        return loss, {
+            "hsic_zy": terms.zy.detach(),
+            "hsic_zz": terms.zz.detach(),
+            "kernel_scale": scale.clone(),
+        }
+
+    def _draw(self, dim: int, device: torch.device) -> tuple[RandomFeatures, RandomFeatures]:
+        generator = self.generator
+        if generator is None:
+            generator = torch.Generator(device).manual_seed(mix_seed(self.seed, self.draws_made))
+            self.draws_made += 1
+        first, second = (
+            draw_features(self.kernel, dim, self.num_features, generator=generator, device=generator.device)
+            for _ in range(2)
+        )
+        return _to(first, device), _to(second, device)
+
+    def get_extra_state(self) -> Tensor:
+        """The number of draws made, which with the seed fixes all further ones."""
+        return torch.tensor(self.draws_made)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Continue with the draw that follows a saved state's last."""
+        self.draws_made = int(state)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(criterion)``."""
+        return (
+            f"gamma={self.gamma}, kernel={self.kernel.name!r}, num_features={self.num_features}, "
+            f"regularizer={self.regularizer!r}"
+        )
+
+
+def _to(draw: RandomFeatures, device: torch.device) -> RandomFeatures:
+    return RandomFeatures(draw.weight.to(device), draw.phase.to(device))
+
+
+def _check_views(views: Sequence[Tensor]) -> None:
+    shapes = [tuple(view.shape) for view in views]
+    if len(shapes) < 2 or len(set(shapes)) > 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
+        raise InputError(
+            f"Got {len(shapes)} views of shapes {shapes}; expected at least two, all of one shape (B, d) with B, d ≥ 1."
+        )

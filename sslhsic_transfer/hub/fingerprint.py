@@ -1,0 +1,66 @@
+"""What identifies weights: the hash of their file, and the features that they give for a fixed input.
+
+The hash finds a damaged or exchanged file; the features find a network that reads the right numbers wrongly (another
+padding, another order of layers, a broken kernel).
+"""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from sslhsic_transfer.errors import FingerprintError
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.modes import evaluating
+
+PROBE_SIZE = 64
+FEATURES_KEPT = 16
+# Relative to the norm of what is compared. Libraries for convolution differ by about 1e-6; float16 storage by 1e-3.
+TOLERANCE = 5e-3
+
+
+class Fingerprint(BaseModel):
+    """Identity of a set of weights, stored in config.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of model.safetensors.")
+    features: list[float] = Field(
+        min_length=FEATURES_KEPT,
+        max_length=FEATURES_KEPT,
+        description="The first values of the embedding of `probe_image()`.",
+    )
+
+
+def probe_image() -> torch.Tensor:
+    """The fixed input, (1, 3, 64, 64) float32: waves, other ones in each channel; no random numbers."""
+    position = torch.arange(PROBE_SIZE, dtype=torch.float64)
+    rows, columns = torch.meshgrid(position, position, indexing="ij")
+    waves = [torch.sin((0.11 + 0.07 * k) * rows + (0.29 - 0.05 * k) * columns + k) for k in range(3)]
+    return (2.0 * torch.stack(waves))[None].float()
+
+
+@torch.no_grad()
+def probe_features(encoder: Encoder) -> list[float]:
+    """The first values of the encoder's embedding of `probe_image()`, computed in eval mode where the encoder is."""
+    weight = encoder.conv1.weight
+    with evaluating(encoder):
+        embedding = encoder(probe_image().to(weight.device, weight.dtype))[0]
+    kept: list[float] = embedding[:FEATURES_KEPT].double().cpu().tolist()
+    return kept
+
+
+def check_features(encoder: Encoder, fingerprint: Fingerprint, *, source: str) -> None:
+    """Compare an encoder's features with the recorded ones.
+
+    Raises:
+        FingerprintError: they differ by more than rounding.
+
+    """
+    expected = torch.tensor(fingerprint.features, dtype=torch.float64)
+    found = torch.tensor(probe_features(encoder), dtype=torch.float64)
+    difference = ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
+    if not difference <= TOLERANCE:
+        raise FingerprintError(
+            f"{source}: the encoder's features of the fixed input differ from the recorded ones by {difference:.2%} "
+            f"(at most {TOLERANCE:.2%} is rounding). config.json and the weights do not belong together, or this "
+            "version computes another network: load the matching config.json, or save the model again from its source."
+        )

@@ -1,0 +1,30 @@
+"""The keys of config.json that timm (and transformers, through it) read, so that they load the same folder."""
+
+from typing import Any
+
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+
+def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Timm's part of config.json; empty for a network that timm does not have (small stem, SAME padding, wide)."""
+    if (encoder.stem, encoder.padding, encoder.width) != ("imagenet", "torch", 1):
+        return {}
+    size = preprocessing.crop
+    return {
+        "architecture": encoder.architecture,
+        "num_classes": 0,
+        "num_features": encoder.feature_dim,
+        "global_pool": "avg",
+        "pretrained_cfg": {
+            "input_size": [3, size, size],
+            "interpolation": preprocessing.interpolation,
+            "crop_pct": size / preprocessing.resize,
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "num_classes": 0,
+            "first_conv": "conv1",
+            "classifier": "fc",
+            "pool_size": [-(-size // 32), -(-size // 32)],
+        },
+    }

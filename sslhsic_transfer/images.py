@@ -1,0 +1,165 @@
+"""Pictures: finding them in folders, and turning whatever a user has into RGB."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sslhsic_transfer.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    import torch
+
+# A picture, in any of the forms that the library takes.
+Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures of one folder, found recursively, in the order of their names.
+
+    Attributes:
+        root: the folder.
+        paths: every picture in it.
+        classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
+            or all in one sub-folder: a plain folder without labels.
+        labels: index into ``classes`` of each path; empty without classes.
+
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
+        """Find the pictures below ``root``.
+
+        Args:
+            root: a plain folder of pictures, or one with a sub-folder for each class.
+            labelled: whether classes are required.
+
+        Raises:
+            DataError: not a folder, no pictures in it, or no classes where these are required.
+
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder; expected a folder of pictures.")
+        paths = tuple(sorted(path for path in root.rglob("*") if _is_picture(path, root)))
+        if not paths:
+            raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+        parts = [path.relative_to(root).parts for path in paths]
+        classes = tuple(sorted({part[0] for part in parts}))
+        if any(len(part) == 1 for part in parts) or len(classes) < 2:
+            if labelled:
+                raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
+            return cls(root, paths, (), ())
+        index = {name: number for number, name in enumerate(classes)}
+        return cls(root, paths, classes, tuple(index[part[0]] for part in parts))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Read a picture file as RGB, upright as its EXIF orientation says.
+
+    Raises:
+        ImageError: there is no such file, or it is not a picture, or it is damaged.
+
+    """
+    try:
+        with Image.open(path) as image:
+            return to_rgb(image)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no picture at {path}.") from error
+    except Exception as error:  # Pillow's decoders raise many kinds, SyntaxError and struct.error among them.
+        raise ImageError(f"Cannot read {path} as a picture: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Turn a PIL image of any mode into upright RGB; 16-bit grey is scaled to 8 bits, transparency is dropped."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        image = Image.fromarray((grey >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
+    """Turn any form of picture into a (3, H, W) uint8 tensor.
+
+    Args:
+        picture: a path; a PIL image; a uint8 array (H, W), (H, W, 1) or (H, W, 3), RGB; a tensor (1 or 3, H, W), uint8
+            or floating on [0, 1].
+
+    Raises:
+        ImageError: another shape, dtype or range, or an unreadable file.
+
+    """
+    import torch
+    from torchvision.transforms.v2 import functional as F
+
+    if isinstance(picture, str | Path):
+        picture = load_image(picture)
+    if isinstance(picture, Image.Image):
+        return F.pil_to_tensor(to_rgb(picture))
+    if isinstance(picture, np.ndarray):
+        return _checked_array(picture)
+    if not isinstance(picture, torch.Tensor):
+        raise ImageError(
+            f"Got a picture of type {type(picture).__name__}; expected a path, PIL image, array or tensor."
+        )
+    tensor = picture.detach()
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3) or 0 in tensor.shape:
+        raise ImageError(f"Got a picture tensor of shape {tuple(tensor.shape)}; expected (3, H, W) or (1, H, W).")
+    if tensor.is_floating_point():
+        low, high = tensor.min().item(), tensor.max().item()
+        if not (low >= 0 and high <= 1):
+            raise ImageError(
+                f"Got a floating picture tensor with values from {low:.4g} to {high:.4g}; expected [0, 1], or uint8. "
+                "If it is normalised already, call the encoder itself: encoder(batch)."
+            )
+        tensor = (tensor.float() * 255).round().to(torch.uint8)
+    elif tensor.dtype != torch.uint8:
+        raise ImageError(f"Got a picture tensor of {tensor.dtype}; expected uint8, or floating on [0, 1].")
+    return tensor.expand(3, -1, -1)
+
+
+def as_pictures(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
+    """A sequence of pictures from one picture, a batch array or tensor, or any iterable of pictures."""
+    if isinstance(images, str | Path | Image.Image):
+        return [images]
+    if isinstance(images, Sequence):
+        return images
+    dims = getattr(images, "ndim", None)
+    if dims is None:
+        return list(images)
+    return list(images) if dims == 4 else [images]  # a single picture is (H, W), (H, W, C) or (C, H, W)
+
+
+def _checked_array(array: np.ndarray[Any, Any]) -> "torch.Tensor":
+    import torch
+
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape or array.dtype != np.uint8:
+        raise ImageError(
+            f"Got a picture array of shape {array.shape} and dtype {array.dtype}; expected uint8 of shape (H, W, 3), "
+            "RGB, or (H, W). For channels first, pass a torch tensor."
+        )
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).expand(3, -1, -1)
+
+
+def _is_picture(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()

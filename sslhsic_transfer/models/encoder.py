@@ -1,0 +1,176 @@
+"""`Encoder`: a network and the preprocessing it expects, with one way in for tensors and one for pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sslhsic_transfer._config import validated
+from sslhsic_transfer.errors import InputError
+from sslhsic_transfer.images import Picture, as_pictures, to_uint8_tensor
+from sslhsic_transfer.models.checks import check_finite, check_images
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
+from sslhsic_transfer.models.modes import evaluating
+from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.models.resnet import ResNet
+
+
+class Encoder(ResNet):
+    """A ResNet without classifier; its state dict has torchvision's parameter names.
+
+    >>> encoder = create_encoder("resnet50")
+    >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalised pictures in, embeddings out
+    torch.Size([2, 2048])
+    >>> encoder.feature_maps(torch.randn(2, 3, 224, 224), stages=("c4",))["c4"].shape
+    torch.Size([2, 1024, 14, 14])
+    >>> encoder.embed(["cat.jpg"]).shape  # pictures in, preprocessing included
+    torch.Size([1, 2048])
+
+    Args:
+        config: which network.
+        preprocessing: how pictures become its input.
+        zero_init_residual: start the last normalisation of each block at zero instead of one.
+        metadata: facts about the weights (training data, epochs, …) that are saved with them.
+
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        preprocessing: Preprocessing | None = None,
+        *,
+        zero_init_residual: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(config, zero_init_residual=zero_init_residual)
+        self.config = config
+        self.preprocessing = preprocessing or Preprocessing()
+        self.metadata: dict[str, Any] = dict(metadata or {})
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of the pooled embedding."""
+        return self.config.feature_dim
+
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map: ``encoder.specs["c4"]``."""
+        return self.config.specs
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed normalised images: the global average of the last feature map.
+
+        Args:
+            images: (B, 3, H, W) floating tensor, as ``encoder.preprocessing.transform()`` makes them; any H, W ≥ 32.
+
+        Returns:
+            (B, D).
+
+        Raises:
+            InputError: wrong shape, dtype or device; in eval mode also NaN or infinite values.
+
+        """
+        check_images(images, self.conv1.weight)
+        pooled = self.forward_stages(images)["c5"].mean(dim=(2, 3))
+        check_finite(images, pooled, training=self.training)
+        return pooled
+
+    def feature_maps(self, images: Tensor, stages: Sequence[Stage] = STAGES) -> dict[Stage, Tensor]:
+        """Feature maps for dense tasks.
+
+        Args:
+            images: (B, 3, H, W), as for `forward`.
+            stages: which of ``"c2"``, ``"c3"``, ``"c4"``, ``"c5"``; no stage beyond the last one is computed.
+
+        Returns:
+            Stage -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉), in the order of ``stages``; see `specs`.
+
+        Raises:
+            InputError: as `forward`, or an unknown stage.
+
+        """
+        unknown = [stage for stage in stages if stage not in STAGES]
+        if unknown or not stages:
+            raise InputError(f"Got stages {list(stages)}; expected one or more of {', '.join(STAGES)}.")
+        check_images(images, self.conv1.weight)
+        last = max(stages, key=STAGES.index)
+        maps = self.forward_stages(images, last)
+        check_finite(images, maps[last], training=self.training)
+        return {stage: maps[stage] for stage in stages}
+
+    @torch.inference_mode()
+    def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> Tensor:
+        """Embed pictures, preprocessing included, in eval mode and without gradients.
+
+        Args:
+            images: one picture or several, each a path, a PIL image, a uint8 array (H, W, 3) or (H, W), or a tensor
+                (3, H, W), uint8 or floating on [0, 1]; or a batch of those with a leading dimension.
+            batch_size: how many go through the network at once.
+
+        Returns:
+            (N, D) float32 on the CPU, in the order given; (0, D) for none.
+
+        Raises:
+            InputError: a picture cannot be read or used; the message tells which.
+
+        """
+        if batch_size < 1:
+            raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
+        pictures, transform = as_pictures(images), self.preprocessing.transform()
+        weight = self.conv1.weight
+        parts = [torch.empty(0, self.feature_dim)]
+        with evaluating(self):
+            for start in range(0, len(pictures), batch_size):
+                batch = []
+                for index, picture in enumerate(pictures[start : start + batch_size], start):
+                    try:
+                        batch.append(transform(to_uint8_tensor(picture)))
+                    except InputError as error:
+                        raise type(error)(f"Picture {index}: {error}") from error
+                parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())
+        return torch.cat(parts)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "Encoder":
+        """Load weights; the same as `sslhsic_transfer.from_pretrained`, which lists the options."""
+        from sslhsic_transfer.hub.loading import from_pretrained  # the one seam upwards: see ARCHITECTURE.md
+
+        return from_pretrained(name_or_path, **options)
+
+    def save_pretrained(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a model folder; the same as `sslhsic_transfer.hub.folder.save_folder`."""
+        from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
+
+        return save_folder(self, directory, overwrite=overwrite)
+
+
+def create_encoder(
+    architecture: str,
+    *,
+    stem: Literal["imagenet", "small"] = "imagenet",
+    padding: Literal["torch", "same"] = "torch",
+    width: Literal[1, 2, 4] = 1,
+    preprocessing: Preprocessing | None = None,
+    zero_init_residual: bool = False,
+) -> Encoder:
+    """Make an untrained encoder, initialised from torch's global random state.
+
+    Args:
+        architecture: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` or ``"resnet152"``.
+        stem: ``"imagenet"``, or ``"small"`` for pictures of up to 64 pixels.
+        padding: ``"torch"``, or ``"same"`` for the convention of JAX checkpoints.
+        width: multiplier of all channels: 2 and 4 give the wide ResNets of BYOL and SSL-HSIC.
+        preprocessing: how pictures become input; by default resize to 256 and crop to 224.
+        zero_init_residual: start the last normalisation of each block at zero instead of one.
+
+    Raises:
+        UnknownArchitectureError: the architecture is not in the table.
+        ConfigError: another argument is not one of its choices.
+
+    """
+    find_architecture(architecture)
+    settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}
+    config = validated(EncoderConfig, settings, source="create_encoder(…)")
+    return Encoder(config, preprocessing, zero_init_residual=zero_init_residual)

@@ -1,0 +1,63 @@
+"""How a picture becomes an encoder's input: numbers that travel with the weights."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Triple = tuple[float, float, float]
+
+
+class Preprocessing(BaseModel):
+    """Resize the short side, crop the centre, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resize: int = Field(default=256, ge=1, le=4096, description="Short side after resizing, in pixels.")
+    crop: int = Field(default=224, ge=32, le=4096, description="Side of the centre square that is kept, in pixels.")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
+        default="bicubic", description="How pixels are interpolated when resizing."
+    )
+    antialias: bool = Field(default=True, description="Whether to filter before shrinking.")
+    mean: Triple = Field(default=IMAGENET_MEAN, description="Mean of each channel on the scale [0, 1].")
+    std: Triple = Field(default=IMAGENET_STD, description="Standard deviation of each channel on that scale.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Preprocessing":
+        if self.crop > self.resize:
+            raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize})")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        return self
+
+    @classmethod
+    def for_size(cls, size: int) -> "Preprocessing":
+        """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side."""
+        return cls(resize=round(size * 8 / 7), crop=size)
+
+    def transform(self) -> Callable[[Any], "Tensor"]:
+        """A transform from one picture to a (3, crop, crop) float32 tensor.
+
+        It takes a PIL image, or a uint8 tensor (3, H, W). Either is resized as a uint8 tensor, so that the same picture
+        gives the same numbers from both.
+        """
+        import torch
+        from torchvision.transforms import InterpolationMode, v2
+
+        return v2.Compose(
+            [
+                v2.ToImage(),
+                v2.RGB(),
+                v2.Resize(self.resize, interpolation=InterpolationMode(self.interpolation), antialias=self.antialias),
+                v2.CenterCrop(self.crop),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(self.mean, self.std),
+                v2.ToPureTensor(),
+            ]
+        )

@@ -1,0 +1,125 @@
+"""ResNet v1.5 in torchvision's parameter names, with the variants of the BYOL and SSL-HSIC family.
+
+The blocks are torchvision's; what differs is the stem for small pictures, the width of every layer, and the padding
+convention of the JAX code (`SAME`), which on even inputs pads one row less before and none fewer after.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, Stage, find_architecture
+
+_BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"BasicBlock": BasicBlock, "Bottleneck": Bottleneck}
+
+
+class ResNet(nn.Module):
+    """Stem and four residual stages, without a classifier.
+
+    Args:
+        config: which network.
+        zero_init_residual: start the last normalisation of each block at zero (haiku's default) instead of one.
+
+    """
+
+    def __init__(self, config: EncoderConfig, *, zero_init_residual: bool = False) -> None:
+        super().__init__()
+        architecture = find_architecture(config.architecture)
+        block = _BLOCKS[architecture.block]
+        channels = 64 * config.width
+        if config.stem == "imagenet":
+            self.conv1 = nn.Conv2d(3, channels, kernel_size=7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = nn.Conv2d(3, channels, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool: nn.Module = (
+            nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if config.stem == "imagenet" else nn.Identity()
+        )
+        inputs = channels
+        for number, blocks in enumerate(architecture.blocks, start=1):
+            planes = channels * 2 ** (number - 1)
+            setattr(self, f"layer{number}", _stage(block, inputs, planes, blocks, stride=1 if number == 1 else 2))
+            inputs = planes * architecture.expansion
+        if config.padding == "same":
+            _use_same_padding(self)
+        _initialise(self, zero_init_residual)
+
+    def forward_stages(self, images: Tensor, last: Stage = "c5") -> dict[Stage, Tensor]:
+        """Feature maps of all stages up to ``last``: (B, 3, H, W) -> {stage: (B, C, H/stride, W/stride)}."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps: dict[Stage, Tensor] = {}
+        for number, stage in enumerate(STAGES, start=1):
+            x = maps[stage] = getattr(self, f"layer{number}")(x)
+            if stage == last:
+                break
+        return maps
+
+
+class SamePadConv2d(nn.Conv2d):
+    """A strided convolution that pads as JAX and TensorFlow do under ``SAME``; the same parameters as `nn.Conv2d`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Conv2d's own name
+        """(B, C, H, W) -> (B, C', ⌈H/s⌉, ⌈W/s⌉)."""
+        padded = F.pad(input, same_padding(input, cast(int, self.padding[0])))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class SamePadMaxPool2d(nn.MaxPool2d):
+    """A strided max-pool with ``SAME`` padding; what is padded never wins."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.MaxPool2d's own name
+        """(B, C, H, W) -> (B, C, ⌈H/s⌉, ⌈W/s⌉)."""
+        padded = F.pad(input, same_padding(input, cast(int, self.padding)), value=-torch.inf)
+        return F.max_pool2d(padded, self.kernel_size, self.stride)
+
+
+def same_padding(x: Tensor, symmetric: int) -> list[int]:
+    """Padding (left, right, top, bottom) of a stride-2 layer of odd kernel size 2·symmetric + 1 under ``SAME``.
+
+    Odd inputs are padded symmetrically; even ones get one row and one column less at the start.
+    """
+    height, width = x.shape[-2:]
+    return [symmetric - 1 + width % 2, symmetric, symmetric - 1 + height % 2, symmetric]
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck], inputs: int, planes: int, blocks: int, stride: int
+) -> nn.Sequential:
+    outputs = planes * block.expansion
+    downsample = None
+    if stride != 1 or inputs != outputs:
+        downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    first = block(inputs, planes, stride, downsample)
+    return nn.Sequential(first, *(block(outputs, planes) for _ in range(blocks - 1)))
+
+
+def _use_same_padding(network: nn.Module) -> None:
+    """Replace every strided layer wider than one pixel by its ``SAME`` twin; other layers pad alike in both."""
+    for name, layer in list(network.named_modules()):
+        parent = network.get_submodule(name.rpartition(".")[0])
+        attribute = name.rpartition(".")[2]
+        if isinstance(layer, nn.Conv2d) and layer.stride[0] == 2 and layer.kernel_size[0] > 1:
+            twin = SamePadConv2d(
+                layer.in_channels,
+                layer.out_channels,
+                cast(tuple[int, int], layer.kernel_size),
+                cast(tuple[int, int], layer.stride),
+                cast(tuple[int, int], layer.padding),
+                bias=False,
+            )
+            setattr(parent, attribute, twin)
+        elif isinstance(layer, nn.MaxPool2d):
+            setattr(parent, attribute, SamePadMaxPool2d(layer.kernel_size, layer.stride, layer.padding))
+
+
+def _initialise(network: nn.Module, zero_init_residual: bool) -> None:
+    """Torchvision's initialisation: He normal (fan out) for convolutions, ones and zeros for normalisation."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if zero_init_residual and isinstance(layer, BasicBlock | Bottleneck):
+            nn.init.zeros_((layer.bn3 if isinstance(layer, Bottleneck) else layer.bn2).weight)

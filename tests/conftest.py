@@ -1,0 +1,67 @@
+"""Fixtures that several rooms share: small real pictures, a model folder, the command line as a real process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sslhsic_transfer import Preprocessing, create_encoder
+from sslhsic_transfer.sample import sign_digits
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Real data sets of several gigapixels, which do not travel with the repository."""
+    root = Path(os.environ.get("SSLHSIC_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no data at {root}: set SSLHSIC_DATA")
+    return root
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of the bundled pictures: train/ with 24 of each, test/ with 8 of each."""
+    root = tmp_path_factory.mktemp("digits")
+    for split, count in (("train", 24), ("test", 8)):
+        for label in ("0", "1", "5"):
+            (root / split / label).mkdir(parents=True)
+            for path in sorted((sign_digits().root / split / label).iterdir())[:count]:
+                shutil.copy(path, root / split / label)
+    return root
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ResNet-18 with small preprocessing, saved."""
+    torch.manual_seed(0)
+    encoder = create_encoder("resnet18", preprocessing=Preprocessing.for_size(64))
+    return encoder.save_pretrained(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def own_model(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the model folder that a test may damage."""
+    return Path(shutil.copytree(model_folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def sslhsic(tmp_path: Path):
+    """Run the installed command as a user does, in a process and a folder of its own."""
+
+    def run(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "sslhsic"), *map(str, arguments)]
+        environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "2"}
+        result = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment, check=False
+        )
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    return run

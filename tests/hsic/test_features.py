@@ -1,0 +1,44 @@
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+from sslhsic_transfer.hsic import KERNELS, draw_features
+
+
+@pytest.mark.parametrize("name", sorted(KERNELS))
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_features_multiply_to_the_kernel(name, scale):
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(12, 5, generator=generator)
+    features = draw_features(KERNELS[name], 5, 400_000, generator=generator)(points, scale)
+    exact = KERNELS[name].exact(torch.cdist(points, points) ** 2, torch.tensor(scale))
+    assert (features @ features.T - exact).abs().max() < 0.01
+
+
+def test_error_at_the_papers_512_features():
+    """The mean |k̂ − k| that 512 features are known to give: about 0.03."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.nn.functional.normalize(torch.randn(64, 256, generator=generator), dim=1)
+    features = draw_features(KERNELS["imq"], 256, 512, generator=generator)(points)
+    exact = KERNELS["imq"].exact(torch.cdist(points, points) ** 2, torch.tensor(1.0))
+    assert (features @ features.T - exact).abs().mean().item() == pytest.approx(0.03, abs=0.01)
+
+
+def test_imq_frequencies_have_the_published_spectrum():
+    """Quantiles 10/50/90/99 % of |w| in 256 dimensions, from the Bessel density of the released code."""
+    weight = draw_features(KERNELS["imq"], 256, 200_000, generator=torch.Generator().manual_seed(0)).weight
+    quantiles = weight.norm(dim=0).quantile(torch.tensor([0.1, 0.5, 0.9, 0.99]))
+    torch.testing.assert_close(quantiles, torch.tensor([2.00, 10.76, 26.31, 41.37]), rtol=0.015, atol=0.03)
+
+
+def test_frequencies_point_everywhere_and_phases_are_uniform():
+    draw = draw_features(KERNELS["imq"], 3, 50_000, generator=torch.Generator().manual_seed(0))
+    directions = draw.weight / draw.weight.norm(dim=0)
+    assert directions.mean(dim=1).abs().max() < 0.02
+    assert ks_2samp(draw.phase.numpy() / (2 * torch.pi), torch.rand(50_000).numpy()).pvalue > 1e-4
+
+
+def test_keeps_precision_and_leading_dimensions():
+    draw = draw_features(KERNELS["imq"], 4, 8)
+    assert draw(torch.randn(2, 3, 4, dtype=torch.float64)).dtype == torch.float64
+    assert draw(torch.randn(2, 3, 4)).shape == (2, 3, 8)

@@ -1,0 +1,210 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from sslhsic_transfer.errors import ConfigError, InputError
+from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, draw_features, ssl_hsic_loss
+from tests.references import ssl_hsic as reference
+
+
+def unit_views(images: int, views: int, dim: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(images, 1, dim, generator=generator, dtype=torch.float64)
+    noise = torch.randn(images, views, dim, generator=generator, dtype=torch.float64)
+    return F.normalize(centres + noise, dim=-1)
+
+
+def two_draws(dim: int, count: int, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(draw_features(KERNELS["imq"], dim, count, generator=generator) for _ in range(2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    images=st.integers(2, 12),
+    views=st.integers(2, 4),
+    dim=st.integers(1, 9),
+    scale=st.floats(0.3, 3),
+    gamma=st.floats(0, 5),
+    seed=st.integers(0, 1000),
+)
+def test_equals_the_quadratic_twin_for_the_same_draws(images, views, dim, scale, gamma, seed):
+    z = unit_views(images, views, dim, seed)
+    draws = two_draws(dim, 64, seed)
+    kernels = []
+    for draw in draws:
+        features = draw(z.flatten(0, 1), scale).numpy()
+        kernels.append(features @ features.T)
+    zy = reference.hsic_zy(kernels[0], images, views)
+    for regularizer, zz in (
+        ("biased", reference.hsic_zz(*kernels)),
+        ("debiased", reference.hsic_zz_debiased(*kernels, images, views)),
+    ):
+        loss, terms = ssl_hsic_loss(
+            z, draws, torch.tensor(scale, dtype=torch.float64), gamma=gamma, regularizer=regularizer
+        )
+        assert terms.zy.item() == pytest.approx(zy, abs=1e-10)
+        assert terms.zz.item() == pytest.approx(zz, abs=1e-10)
+        assert loss.item() == pytest.approx(-zy + gamma * math.sqrt(max(zz, 1e-12)), abs=1e-8)
+
+
+def test_mean_over_draws_is_the_exact_kernel_quantity():
+    """Two independent draws make both terms unbiased; one draw used twice would make HSIC(Z,Z) too large."""
+    z = unit_views(24, 2, 8)
+    exact = reference.imq(z.flatten(0, 1).numpy(), 1.0)
+    expected = torch.tensor([reference.hsic_zy(exact, 24, 2), reference.hsic_zz(exact, exact)], dtype=torch.float64)
+    found = torch.stack(
+        [torch.stack(ssl_hsic_loss(z, two_draws(8, 128, seed), torch.tensor(1.0).double())[1]) for seed in range(1500)]
+    )
+    error = found.std(dim=0) / len(found) ** 0.5
+    assert ((found.mean(dim=0) - expected).abs() < 4 * error).all()
+    assert (4 * error < 0.1 * expected).all()  # the check has the power to see a bias of a tenth
+
+
+def test_hsic_zy_is_positive_pairs_minus_all_pairs():
+    z = unit_views(10, 3, 6)
+    kernel = reference.imq(z.flatten(0, 1).numpy(), 1.0)
+    blocks = kernel.reshape(10, 3, 10, 3)
+    positive = np.mean([blocks[i, p, i, q] for i in range(10) for p in range(3) for q in range(3) if p != q])
+    assert reference.hsic_zy(kernel, 10, 3) == pytest.approx(positive - kernel.mean(), abs=1e-12)
+
+
+def test_gradient_is_that_of_finite_differences():
+    z = unit_views(5, 2, 4).requires_grad_()
+    draws = two_draws(4, 32)
+    for regularizer in ("biased", "debiased"):
+        assert torch.autograd.gradcheck(
+            lambda z, r=regularizer: ssl_hsic_loss(z, draws, torch.tensor(1.0).double(), regularizer=r)[0], z
+        )
+
+
+def test_all_views_share_one_draw():
+    """Views that are equal have k = 1, so HSIC(Z,Y) = 1 − mean k; a draw for each view would break that."""
+    z = F.normalize(torch.randn(64, 16), dim=-1)
+    _, scalars = SSLHSICLoss(num_features=4096)([z, z])
+    kernel = reference.imq(z.double().numpy(), 1.0)
+    assert scalars["hsic_zy"].item() == pytest.approx(1 - kernel.mean(), abs=0.06)
+
+
+def test_two_draws_are_independent():
+    first, second = SSLHSICLoss(num_features=64)._draw(8, torch.device("cpu"))
+    assert not torch.equal(first.weight, second.weight)
+    assert not torch.equal(first.phase, second.phase)
+
+
+def test_redraws_at_every_call_and_continues_from_its_state():
+    views = [torch.randn(16, 8), torch.randn(16, 8)]
+    criterion = SSLHSICLoss(num_features=32)
+    values = [criterion(views)[0].item() for _ in range(4)]
+    assert len(set(values)) == 4
+    fresh, resumed = SSLHSICLoss(num_features=32), SSLHSICLoss(num_features=32)
+    fresh(views)
+    fresh(views)
+    resumed.load_state_dict(fresh.state_dict())
+    assert [resumed(views)[0].item() for _ in range(2)] == values[2:]
+
+
+def test_own_generator_decides_the_draws():
+    views = [torch.randn(16, 8), torch.randn(16, 8)]
+    values = [SSLHSICLoss(generator=torch.Generator().manual_seed(3))(views)[0].item() for _ in range(2)]
+    assert values[0] == values[1]
+    assert SSLHSICLoss(generator=torch.Generator().manual_seed(4))(views)[0].item() != values[0]
+
+
+@pytest.mark.parametrize("regularizer", ["biased", "debiased"])
+@pytest.mark.parametrize("case", ["collapsed", "duplicated", "one image"])
+def test_degenerate_batches_have_finite_loss_and_gradient(case, regularizer):
+    rows = {
+        "collapsed": torch.ones(8, 4),
+        "duplicated": torch.randn(1, 4).repeat(8, 1),
+        "one image": torch.randn(1, 4),
+    }
+    view = rows[case].requires_grad_()
+    loss, _ = SSLHSICLoss(num_features=64, regularizer=regularizer)([view, view * 1.0])
+    loss.backward()
+    assert loss.isfinite()
+    assert view.grad is not None
+    assert view.grad.isfinite().all()
+
+
+def test_detached_views_get_no_gradient_and_the_others_do():
+    online, target = torch.randn(8, 4, requires_grad=True), torch.randn(8, 4, requires_grad=True)
+    SSLHSICLoss()([online, target.detach()])[0].backward()
+    assert online.grad is not None
+    assert online.grad.abs().sum() > 0
+    assert target.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_computes_in_float32_under_autocast(dtype):
+    views = [torch.randn(32, 16), torch.randn(32, 16)]
+    plain, _ = SSLHSICLoss()(views)
+    with torch.autocast("cpu", dtype):
+        cast, _ = SSLHSICLoss()(views)
+    assert cast.dtype == torch.float32
+    assert cast.item() == plain.item()
+
+
+def test_order_of_views_does_not_matter():
+    views = [torch.randn(16, 8) for _ in range(3)]
+    forward, backward = SSLHSICLoss()(views)[0], SSLHSICLoss()(views[::-1])[0]
+    assert forward.item() == pytest.approx(backward.item(), abs=1e-6)
+
+
+def test_learns_to_tell_images_apart():
+    """Free embeddings that start at random end with their views together and the images apart."""
+    torch.manual_seed(0)
+    views = torch.nn.Parameter(torch.randn(2, 12, 6))
+    criterion, optimizer = SSLHSICLoss(), torch.optim.Adam([views], lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        criterion(list(views))[0].backward()
+        optimizer.step()
+    first, second = F.normalize(views.detach(), dim=-1)
+    similarity = first @ second.T
+    assert (similarity.argmax(dim=1) == torch.arange(12)).all()
+    assert similarity.diagonal().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("views", "found"),
+    [
+        ([torch.randn(4, 3)], "1 views"),
+        ([torch.randn(4, 3), torch.randn(5, 3)], r"\(4, 3\), \(5, 3\)"),
+        ([torch.randn(4), torch.randn(4)], r"\(4,\)"),
+        ([torch.randn(0, 3), torch.randn(0, 3)], r"\(0, 3\)"),
+    ],
+)
+def test_refuses_views_that_do_not_fit(views, found):
+    with pytest.raises(InputError, match=found):
+        SSLHSICLoss()(views)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"gamma": -1}, {"num_features": 0}, {"kernel": "cubic"}, {"regularizer": "both"}, {"initial_scale": 0}],
+)
+def test_refuses_settings_out_of_range(arguments):
+    with pytest.raises(ConfigError, match=str(next(iter(arguments.values())))):
+        SSLHSICLoss(**arguments)
+
+
+def test_time_and_memory_grow_with_rows_not_pairs():
+    """Nothing of size rows × rows is kept for the backward pass."""
+    largest = 0
+
+    def note(tensor):
+        nonlocal largest
+        largest = max(largest, tensor.numel())
+        return tensor
+
+    views = [torch.randn(4096, 8, requires_grad=True) for _ in range(2)]
+    criterion = SSLHSICLoss(num_features=16, learn_scale=False)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        criterion(views)
+    assert largest <= 2 * 4096 * 16

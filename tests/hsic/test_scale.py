@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss
+from sslhsic_transfer.hsic.scale import scale_objective
+
+
+def test_orthogonal_embeddings_have_their_optimum_at_one():
+    z = torch.eye(16, dtype=torch.float64)[:, None]
+    at = {c: scale_objective(z, torch.tensor(c).double(), KERNELS["imq"]).item() for c in (0.9, 1.0, 1.1)}
+    assert at[1.0] > max(at[0.9], at[1.1])
+
+
+@pytest.mark.parametrize("start", [0.4, 2.5])
+def test_scale_is_learned_to_the_fixed_point(start):
+    """All pairs at squared distance s: c = √(s/2). Orthogonal unit vectors have s = 2, so c = 1."""
+    basis = torch.eye(32)
+    criterion = SSLHSICLoss(initial_scale=start)
+    optimizer = torch.optim.Adam(criterion.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        criterion([basis[:16], basis[16:]])[0].backward()
+        optimizer.step()
+    assert criterion.kernel_scale.item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_gradient_is_taken_of_the_entropy_objective_alone():
+    views = [torch.randn(16, 8, dtype=torch.float64) for _ in range(2)]
+    criterion = SSLHSICLoss()
+    criterion(views)[0].backward()
+    z = F.normalize(torch.stack(views, 1), dim=-1)
+    step = 1e-4
+    up, down = (scale_objective(z, torch.tensor(1 + d).double(), KERNELS["imq"]) for d in (step, -step))
+    assert criterion.kernel_scale.grad is not None
+    assert criterion.kernel_scale.grad.item() == pytest.approx(-(up - down).item() / (2 * step), rel=1e-3)
+
+
+def test_learning_the_scale_changes_neither_loss_nor_other_gradients():
+    gradients, losses = [], []
+    for learn in (True, False):
+        torch.manual_seed(0)
+        views = [torch.randn(16, 8, requires_grad=True) for _ in range(2)]
+        loss, _ = SSLHSICLoss(learn_scale=learn)(views)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(views[0].grad)
+    assert losses[0] == losses[1]
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("name", sorted(KERNELS))
+def test_slope_is_the_derivative_of_the_kernel(name):
+    kernel = KERNELS[name]
+    s = torch.linspace(0.1, 4, 9, dtype=torch.float64, requires_grad=True)
+    c = torch.tensor(0.7, dtype=torch.float64)
+    (derivative,) = torch.autograd.grad(kernel.exact(s, c).sum(), s)
+    torch.testing.assert_close(kernel.slope(s, c), derivative.abs())
