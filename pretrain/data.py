@@ -115,7 +115,7 @@ class StepSampler(Sampler[list[Example]]):
         orders: dict[int, list[int]] = {}
         for step in self.steps:
             positions = range(step * self.batch_size, (step + 1) * self.batch_size)
-            epochs = {positions[0] // self.pictures, positions[-1] // self.pictures}
+            epochs = range(positions[0] // self.pictures, positions[-1] // self.pictures + 1)
             orders = {epoch: orders.get(epoch) or self._order(epoch) for epoch in epochs}
             batch = []
             for position in positions[self.share]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.data import PretrainingData, build_loader, find_data
@@ -66,9 +66,7 @@ class _Trainer:
         self.recipe = recipe
         self.data = data
         self.folder = folder
-        self.accelerator = Accelerator(
-            mixed_precision=recipe.precision, log_with=recipe.trackers, project_dir=folder.root
-        )
+        self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
         self.progress = progress and self.accelerator.is_main_process
         self.step = 0
         self.total_steps = recipe.epochs * len(data.train) // recipe.batch_size
@@ -106,8 +104,9 @@ class _Trainer:
                 if last or math.floor(self._epoch()) > math.floor(epoch_before):
                     self._end_epoch(math.floor(self._epoch() + 1e-9), last, bar)
                     clock, images = time.perf_counter(), 0
+        model = self._export()
         accelerator.end_training()
-        return self._export()
+        return model
 
     def _build(self) -> None:
         recipe, accelerator = self.recipe, self.accelerator
@@ -227,6 +226,7 @@ class _Trainer:
                 "pictures": len(self.data.train),
                 "epochs": self.recipe.epochs,
                 "steps": self.total_steps,
+                "processes": self.accelerator.num_processes,
                 "recipe": self.recipe.model_dump(mode="json"),
                 "library_version": sslhsic_transfer.__version__,
             }

@@ -21,6 +21,7 @@ SHIPPED = Path(__file__).parent / "recipes"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class _Section(BaseModel):
@@ -139,7 +140,9 @@ class Recipe(_Section):
     optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="The optimiser.")
     epochs: int = Field(default=1000, ge=1, description="Passes over the pictures.")
     batch_size: int = Field(default=4096, ge=2, description="Pictures of a step, over all processes.")
-    precision: Literal["no", "bf16", "fp16"] = Field(default="bf16", description="Accelerate's mixed precision.")
+    precision: Precision = Field(
+        default="bf16", description="Precision of the networks' forward passes; weights and loss stay in float32."
+    )
     channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
     workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
     checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
@@ -194,6 +197,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise ConfigError(f"Recipe {path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"Recipe {path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
+    values = _merge(Recipe().model_dump(mode="json"), values)
     for override in overrides:
         _apply(values, override)
     return validated(Recipe, values, source=f"Recipe {name_or_path}")
@@ -212,6 +216,16 @@ def _find(name_or_path: str | Path) -> Path:
             return candidate
     shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
     raise ConfigError(f"There is no recipe {str(name_or_path)!r}; expected a YAML file, or one of: {shipped}.")
+
+
+def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values over defaults, section by section, so that naming one setting of a section keeps the others."""
+    merged = dict(defaults)
+    for key, value in values.items():
+        default = merged.get(key)
+        both = isinstance(default, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(default, value) if both else value
+    return merged
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

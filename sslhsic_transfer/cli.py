@@ -3,6 +3,7 @@
 Only typer is imported here, so that ``sslhsic --help`` answers at once.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -66,7 +67,8 @@ def pretrain(
     from sslhsic_transfer.pretrain.recipe import load_recipe
 
     model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
-    typer.echo(f"Model: {model}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        typer.echo(f"Model: {model}")
 
 
 @app.command()

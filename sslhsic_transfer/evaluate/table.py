@@ -20,7 +20,7 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
     tasks = list(dict.fromkeys(result.task for result in results))
     models = list(dict.fromkeys(result.model for result in results))
     first = results[0]
-    table = Table(title=f"{first.dataset} / {first.split}: {first.metric} in %, n = {first.n}")
+    table = Table()
     table.add_column("model")
     for task in tasks:
         table.add_column({"knn": "k-NN"}.get(task, task), justify="right")
@@ -33,6 +33,7 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
             text = "" if value is None else f"{100 * value:.1f}"
             cells.append(f"[bold]{text}[/bold]" if value == best[task] and len(models) > 1 else text)
         table.add_row(model, *cells)
+    console.print(f"{first.dataset} / {first.split}: {first.metric} in %, n = {first.n}", highlight=False)
     console.print(table)
     for task in tasks:
         protocol = next(result.protocol for result in reversed(results) if result.task == task)

@@ -1,0 +1,52 @@
+"""Hugging Face Accelerate, set up from a recipe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslhsic_transfer.pretrain.recipe import Precision
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.errors import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -> "Accelerator":
+    """Make the Accelerator of a run.
+
+    Args:
+        precision: of the forward passes.
+        trackers: names of Accelerate's trackers.
+        folder: the run's folder, where trackers that write files put them.
+
+    Raises:
+        MissingDependencyError: Accelerate or a tracker's package is not installed.
+        ConfigError: an unknown tracker, or a precision other than the one this process has used before.
+
+    """
+    accelerate = optional_import("accelerate", extra="pretrain", purpose="Pretraining")
+    tracking = optional_import("accelerate.tracking", extra="pretrain", purpose="Pretraining")
+    known, available = (
+        set(tracking.LOGGER_TYPE_TO_CLASS),
+        {str(tracker) for tracker in tracking.get_available_trackers()},
+    )
+    for tracker in trackers:
+        if tracker not in known:
+            raise ConfigError(f"Unknown tracker {tracker!r}; expected some of: {', '.join(sorted(known))}.")
+        if tracker not in available:
+            raise MissingDependencyError(
+                f"The tracker {tracker!r} is not installed: pip install {tracker}, or set trackers=[]."
+            )
+    try:
+        accelerator: Accelerator = accelerate.Accelerator(
+            mixed_precision="no" if precision == "fp32" else precision, log_with=trackers, project_dir=folder
+        )
+    except ValueError as error:
+        if "AcceleratorState" not in str(error):
+            raise
+        raise ConfigError(
+            f"precision is {precision!r}, but this process has already set up Accelerate with another: all runs of one "
+            "process share its precision. Start a new process."
+        ) from error
+    return accelerator

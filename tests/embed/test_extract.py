@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.embed import extract
+from sslhsic_transfer.embed.extract import extract_batches
+from sslhsic_transfer.errors import ImageError
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_equals_the_encoders_own_embed(model_folder, digits, workers):
+    encoder = from_pretrained(model_folder)
+    paths = sorted((digits / "test").rglob("*.jpg"))
+    found = extract(encoder, paths, batch_size=7, workers=workers)
+    torch.testing.assert_close(found, encoder.embed(paths), rtol=1e-5, atol=1e-5)
+
+
+def test_goes_on_past_damaged_pictures_and_says_which(model_folder, digits, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"nothing")
+    good = sorted((digits / "test" / "0").iterdir())[:3]
+    paths = [good[0], bad, good[1], bad, good[2]]
+    encoder = from_pretrained(model_folder)
+    batches = list(extract_batches(encoder, paths, batch_size=2))
+    assert [sorted(errors) for _, errors in batches] == [[1], [3], []]
+    assert [len(embeddings) for embeddings, _ in batches] == [1, 1, 1]
+    torch.testing.assert_close(torch.cat([part for part, _ in batches]), encoder.embed(good), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        extract(encoder, paths)

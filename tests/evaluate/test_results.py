@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.evaluate.results import load_results, new_result, save_results
+
+
+def record(**changes):
+    facts = {
+        "model": "m",
+        "task": "knn",
+        "dataset": "d",
+        "split": "test",
+        "protocol": "k=20",
+        "metric": "top-1",
+        "value": 0.5,
+        "n": 10,
+    }
+    return new_result(**facts | changes)
+
+
+def test_records_say_where_and_when(tmp_path):
+    save_results(tmp_path / "results.json", [record()])
+    (row,) = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert set(row) >= {"task", "dataset", "split", "protocol", "metric", "value", "std", "seeds", "n", "commit"}
+    assert row["date"]
+    assert row["hardware"]
+    assert load_results(tmp_path / "results.json") == [record()]
+
+
+def test_the_same_measurement_replaces_and_others_stay(tmp_path):
+    path = tmp_path / "results.json"
+    save_results(path, [record(), record(task="linear")])
+    save_results(path, [record(value=0.7), record(model="other")])
+    assert [(r.model, r.task, r.value) for r in load_results(path)] == [
+        ("m", "linear", 0.5),
+        ("m", "knn", 0.7),
+        ("other", "knn", 0.5),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"results": [{"task": "knn"}]}', '{"results": 3}'])
+def test_a_file_that_is_no_results_json_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError):
+        save_results(path, [record()])
+    assert path.read_text() == content
+
+
+def test_unknown_facts_are_refused():
+    with pytest.raises(ConfigError, match="accuracy: no such setting"):
+        record(accuracy=1)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from sslhsic_transfer import Preprocessing
+from sslhsic_transfer.sample import sign_digits
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    path = next((sign_digits().test / "5").iterdir())
+    return Image.open(path).convert("RGB").resize((150, 110), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
+    settings = Preprocessing(resize=64, crop=48, interpolation=interpolation)
+    method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
+    small = picture.resize((87, 64), method)
+    left, top = round((87 - 48) / 2), round((64 - 48) / 2)
+    expected = np.asarray(small.crop((left, top, left + 48, top + 48)), np.float32) / 255
+    found = settings.transform()(picture)
+    assert found.shape == (3, 48, 48)
+    assert found.dtype == torch.float32
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (settings.mean, settings.std))
+    unnormalised = (found * std + mean).permute(1, 2, 0).numpy()
+    assert np.abs(unnormalised - expected).max() <= 1.01 / 255
+
+
+def test_grey_pictures_become_rgb():
+    found = Preprocessing.for_size(64).transform()(Image.new("L", (80, 80), 128))
+    assert found.shape == (3, 64, 64)
+
+
+def test_for_size_keeps_seven_eighths():
+    assert (Preprocessing.for_size(224).resize, Preprocessing.for_size(224).crop) == (256, 224)
+
+
+def test_survives_json():
+    settings = Preprocessing(resize=100, crop=90, interpolation="bilinear", antialias=False)
+    assert Preprocessing.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("wrong", [{"crop": 300}, {"std": (0, 1, 1)}, {"interpolation": "lanczos"}, {"colour": "BGR"}])
+def test_refuses_inconsistent_settings(wrong):
+    with pytest.raises(ValidationError):
+        Preprocessing(**wrong)

@@ -1,0 +1,183 @@
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from sslhsic_transfer.pretrain import load_recipe, pretrain
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+
+from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.errors import CheckpointError, DataError, OutputExistsError, TrainingError
+
+
+@pytest.fixture(scope="module")
+def run(tiny, digits, tmp_path_factory):
+    """A finished run: 72 pictures, batches of 16, two epochs, nine steps."""
+    output = tmp_path_factory.mktemp("run") / "run"
+    pretrain(tiny, digits, output, progress=False)
+    return output
+
+
+def figures(output):
+    """metrics.jsonl without what depends on the clock."""
+    records = RunFolder(output).read_metrics()
+    return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
+
+
+def test_ends_with_a_model_that_loads_by_its_folder(run, tiny):
+    encoder = from_pretrained(run / "model")
+    assert encoder.config == tiny.encoder
+    assert encoder.preprocessing == tiny.encoder_preprocessing
+    assert encoder.metadata["pictures"] == 72
+    assert encoder.metadata["epochs"] == 2
+    assert encoder.metadata["processes"] == 1
+    assert load_recipe(run / "recipe.yaml") == tiny
+
+
+def test_logs_every_step_and_evaluates_every_epoch(run):
+    records = RunFolder(run).read_metrics()
+    steps = [record for record in records if "loss" in record]
+    assert [record["step"] for record in steps] == list(range(1, 10))
+    for record in steps:
+        assert set(record) >= {"hsic_zy", "hsic_zz", "kernel_scale", "learning_rate", "images_per_second", "epoch"}
+        expected = -record["hsic_zy"] + 3 * math.sqrt(max(record["hsic_zz"], 1e-12))
+        assert record["loss"] == pytest.approx(expected, abs=1e-5)
+    assert steps[0]["learning_rate"] == 0
+    assert steps[0]["kernel_scale"] == 1
+    assert steps[-1]["kernel_scale"] != 1
+    watched = [record for record in records if "knn" in record]
+    assert [record["step"] for record in watched] == [5, 9]
+    assert all(0 <= record["knn"] <= 1 for record in watched)
+
+
+def test_tensorboard_has_the_same_scalars(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "logs"))
+    events.Reload()
+    expected = [record["loss"] for record in RunFolder(run).read_metrics() if "loss" in record]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(expected)
+
+
+def test_weights_have_moved_and_the_target_has_followed(run, tiny):
+    from sslhsic_transfer.pretrain.checkpoint import load_checkpoint
+
+    step, state = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
+    assert step == 9
+    learner = state["learner"]
+    name = "encoder.layer1.0.conv1.weight"
+    assert not torch.equal(learner[f"online.{name}"], learner[f"target.{name}"])
+    torch.testing.assert_close(from_pretrained(run / "model").layer1[0].conv1.weight, learner[f"online.{name}"])
+
+
+@pytest.mark.parametrize("settings", [(), ("optimizer.name=lars", "average_decay=0.9", "precision=fp32")])
+def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides, digits, tmp_path):
+    recipe = load_recipe("demo", [*tiny_overrides, *settings, "checkpoints_kept=9"])
+    pretrain(recipe, digits, tmp_path / "whole", progress=False)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    shutil.rmtree(tmp_path / "stopped" / "model")
+    first, *later = list_checkpoints(tmp_path / "stopped" / "checkpoints")
+    for checkpoint in later:
+        shutil.rmtree(checkpoint)
+    assert first.name == "step-00000005"
+    pretrain(recipe, digits, tmp_path / "stopped", resume=True, progress=False)
+    assert figures(tmp_path / "stopped") == figures(tmp_path / "whole")
+    for file in ("model/model.safetensors", "checkpoints/step-00000009/state.safetensors"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_killed_and_resumed_equals_never_killed(tiny_overrides, digits, tmp_path):
+    """Real processes and a real SIGKILL, by the commands that a user types."""
+    command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
+    command += ["--data", str(digits), "--output"]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, str(whole)], check=True, capture_output=True, timeout=300, env=environment)
+
+    process = subprocess.Popen(
+        [*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    deadline = time.monotonic() + 200
+    while not list_checkpoints(killed / "checkpoints"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "model").exists(), "the run ended before it was killed"
+
+    done = subprocess.run(
+        [*command, str(killed), "--resume"], check=True, capture_output=True, timeout=300, text=True, env=environment
+    )
+    assert f"Model: {killed / 'model'}" in done.stdout
+    assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
+    assert figures(killed) == figures(whole)
+
+
+def test_two_processes_train_one_model(tiny_overrides, digits, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides]
+    command += ["--data", str(digits), "--output", str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Model: ") == 1
+    assert from_pretrained(tmp_path / "run" / "model").metadata["processes"] == 2
+    steps = [record["step"] for record in RunFolder(tmp_path / "run").read_metrics() if "loss" in record]
+    assert steps == list(range(1, 10)), "one process logs"
+
+
+def test_plain_folders_serve_and_have_no_knn(tiny, digits, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for path in (digits / "train").rglob("*.jpg"):
+        shutil.copy(path, tmp_path / "pictures" / f"{path.parent.name}-{path.name}")
+    pretrain(tiny.model_copy(update={"epochs": 1}), tmp_path / "pictures", tmp_path / "run", progress=False)
+    records = RunFolder(tmp_path / "run").read_metrics()
+    assert records
+    assert not any("knn" in record for record in records)
+
+
+def test_the_objective_without_target_trains_too(tiny, digits, tmp_path):
+    recipe = tiny.model_copy(update={"objective": "ssl-hsic-no-target", "epochs": 1})
+    pretrain(recipe, digits, tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_a_run_that_is_there_is_kept(run, tiny, digits):
+    before = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(OutputExistsError, match="--resume"):
+        pretrain(tiny, digits, run, progress=False)
+    other = tiny.model_copy(update={"seed": 1})
+    with pytest.raises(CheckpointError, match="seed: 0 then, 1 now"):
+        pretrain(other, digits, run, resume=True, progress=False)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(run, tiny, digits):
+    before = (run / "model" / "model.safetensors").read_bytes(), figures(run)
+    pretrain(tiny, digits, run, resume=True, progress=False)
+    assert ((run / "model" / "model.safetensors").read_bytes(), figures(run)) == before
+
+
+def test_fewer_pictures_than_a_batch_say_what_to_set(tiny, digits, tmp_path):
+    with pytest.raises(DataError, match=r"8 pictures, fewer than a batch of 16: set batch_size=2"):
+        pretrain(tiny, digits / "test" / "0", tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_reason(tiny_overrides, digits, tmp_path):
+    recipe = load_recipe("demo", [*tiny_overrides, "optimizer.name=sgd", "optimizer.learning_rate=1e30", "epochs=3"])
+    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate"):
+        pretrain(recipe, digits, tmp_path / "run", progress=False)
+    assert all(
+        math.isfinite(json.loads(line)["loss"])
+        for line in (tmp_path / "run/metrics.jsonl").read_text().split("\n")
+        if '"loss"' in line
+    )

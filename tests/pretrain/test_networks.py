@@ -1,0 +1,79 @@
+import pytest
+import torch
+from sslhsic_transfer.pretrain.networks import MLP, Learner
+from torch import nn
+
+from sslhsic_transfer import SSLHSICLoss, create_encoder
+
+
+class Spy(nn.Module):
+    """Stands where the loss does and keeps what it is given."""
+
+    def forward(self, views):
+        self.views = views
+        return sum(view.square().mean() for view in views), {}
+
+
+def learner(uses_target=True, criterion=None) -> Learner:
+    torch.manual_seed(0)
+    encoder = create_encoder("resnet18")
+    return Learner(
+        encoder, criterion or SSLHSICLoss(num_features=32), hidden_dim=16, embedding_dim=8, uses_target=uses_target
+    )
+
+
+def test_views_are_both_predictions_then_the_targets_crosswise():
+    network = learner(criterion=Spy())
+    first, second = torch.randn(2, 4, 3, 32, 32)
+    network(first, second)
+    views = network.criterion.views
+    assert [view.shape for view in views] == [(4, 8)] * 4
+    assert [view.requires_grad for view in views] == [True, True, False, False]
+    # BatchNorm sees a view by itself, so each can be recomputed alone, in train mode.
+    torch.testing.assert_close(views[0], network.predictor(network.online(first)))
+    torch.testing.assert_close(views[1], network.predictor(network.online(second)))
+    torch.testing.assert_close(views[2], network.target(second))
+    torch.testing.assert_close(views[3], network.target(first))
+
+
+def test_without_target_both_projections_carry_gradient():
+    network = learner(uses_target=False, criterion=Spy())
+    network(*torch.randn(2, 4, 3, 32, 32))
+    assert [view.requires_grad for view in network.criterion.views] == [True, True]
+    assert network.target is None
+    assert network.predictor is None
+    network.update_target(0.5)
+
+
+def test_target_starts_equal_follows_slowly_and_keeps_its_own_statistics():
+    network = learner()
+    for online, target in zip(network.online.parameters(), network.target.parameters(), strict=True):
+        assert torch.equal(online, target)
+        assert not target.requires_grad
+    with torch.no_grad():
+        network.online.encoder.conv1.weight += 1
+        network.online.encoder.bn1.running_mean += 1
+    before = network.target.encoder.conv1.weight.clone()
+    network.update_target(0.9)
+    torch.testing.assert_close(network.target.encoder.conv1.weight, before + 0.1)
+    assert (network.target.encoder.bn1.running_mean == 0).all()
+
+
+@pytest.mark.parametrize("uses_target", [True, False])
+def test_gradients_reach_what_is_trained_and_nothing_else(uses_target):
+    network = learner(uses_target)
+    loss, _ = network(*torch.randn(2, 8, 3, 32, 32))
+    loss.backward()
+    trained = network.trained_parameters()
+    for name, parameter in network.named_parameters():
+        has_gradient = parameter.grad is not None
+        assert has_gradient == (name in trained or name == "criterion.kernel_scale"), name
+    assert not any(name.startswith(("target", "criterion")) for name in trained)
+
+
+def test_heads_are_the_papers():
+    head = MLP(512, 4096, 256)
+    assert [type(layer) for layer in head] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear]
+    assert head[0].bias is not None
+    assert head[3].bias is None
+    assert (head[1].eps, head[1].momentum) == (1e-5, 0.1)

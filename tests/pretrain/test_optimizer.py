@@ -1,0 +1,52 @@
+import pytest
+import torch
+from sslhsic_transfer.pretrain.optimizer import build_optimizer, parameter_groups, set_learning_rate
+from sslhsic_transfer.pretrain.recipe import OptimizerSettings
+from torch import nn
+
+from sslhsic_transfer import create_encoder
+
+
+def test_biases_and_normalisation_never_decay():
+    network = nn.ModuleDict({"encoder": create_encoder("resnet18"), "head": nn.Linear(4, 4)})
+    parameters = dict(network.named_parameters())
+    decayed, plain = parameter_groups(parameters, 0.1)
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    for parameter in plain["params"]:
+        assert (
+            names[id(parameter)].endswith("bias")
+            or "bn" in names[id(parameter)]
+            or "downsample.1" in names[id(parameter)]
+        )
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
+    assert len(decayed["params"]) + len(plain["params"]) == len(parameters)
+    assert {names[id(parameter)] for parameter in decayed["params"]} >= {"encoder.conv1.weight", "head.weight"}
+
+
+def test_lars_steps_are_the_hand_computed_ones():
+    """w ← w − lr·v, v ← m·v + η‖w‖/‖g‖·(g + wd·w) for weights; plain momentum for biases."""
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 3)
+    settings = OptimizerSettings(name="lars", weight_decay=0.1, momentum=0.9, trust_coefficient=0.02)
+    optimizer = build_optimizer(settings, dict(layer.named_parameters()))
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
+    for lr in (0.5, 0.3):
+        gradients = torch.randn_like(weight), torch.randn_like(bias)
+        layer.weight.grad, layer.bias.grad = (gradient.clone() for gradient in gradients)
+        set_learning_rate(optimizer, lr)
+        optimizer.step()
+        trust = 0.02 * weight.norm() / (gradients[0].norm() + 0.1 * weight.norm())
+        weight_velocity = 0.9 * weight_velocity + trust * (gradients[0] + 0.1 * weight)
+        bias_velocity = 0.9 * bias_velocity + gradients[1]
+        weight, bias = weight - lr * weight_velocity, bias - lr * bias_velocity
+        torch.testing.assert_close(layer.weight.detach(), weight)
+        torch.testing.assert_close(layer.bias.detach(), bias)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
+def test_other_optimisers_are_torchs(name, kind):
+    optimizer = build_optimizer(OptimizerSettings(name=name), dict(nn.Linear(2, 2).named_parameters()))
+    assert isinstance(optimizer, kind)
+    set_learning_rate(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]

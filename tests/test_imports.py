@@ -1,0 +1,163 @@
+"""The direction of imports, and what importing the package must not do."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {
+    "hsic": "sslhsic_transfer/hsic",
+    "models": "sslhsic_transfer/models",
+    "hub": "sslhsic_transfer/hub",
+    "embed": "sslhsic_transfer/embed",
+    "evaluate": "sslhsic_transfer/evaluate",
+    "pretrain": "pretrain",
+    "adapters": "adapters",
+}
+# What each room may import; the modules of the package's root serve all and import no room.
+BELOW = {
+    "hsic": set(),
+    "models": set(),
+    "hub": {"models"},
+    "embed": {"models", "hub"},
+    "evaluate": {"models", "hub", "embed"},
+    "pretrain": {"hsic", "models", "hub", "embed", "evaluate"},
+    "adapters": {"models", "hub", "embed", "evaluate"},
+}
+# The one seam upwards, described in ARCHITECTURE.md: methods of Encoder that hand over to the hub when called.
+SEAM = {("sslhsic_transfer/models/encoder.py", "hub")}
+FRAMEWORKS = (
+    "accelerate",
+    "detectron2",
+    "lightly",
+    "mmcv",
+    "mmengine",
+    "mmseg",
+    "onnx",
+    "onnxruntime",
+    "timm",
+    "sklearn",
+)
+
+
+def imported_modules(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where a module lives"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_of(modules: set[str]) -> set[str]:
+    parts = [module.split(".") for module in modules if module.startswith("sslhsic_transfer.")]
+    return {part[1] for part in parts if part[1] in ROOMS}
+
+
+SOURCES = [(room, path) for room, folder in ROOMS.items() for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize(("room", "path"), SOURCES, ids=lambda value: name(value) if isinstance(value, Path) else value)
+def test_imports_point_downwards(room, path):
+    if name(path) == "pretrain/__main__.py":
+        return  # a door from outside to the command line
+    modules = imported_modules(path)
+    upwards = rooms_of(modules) - BELOW[room] - {room}
+    assert upwards <= {target for source, target in SEAM if source == name(path)}
+    assert "sslhsic_transfer.cli" not in modules
+
+
+def test_the_seam_is_crossed_inside_functions_only():
+    for source, target in SEAM:
+        assert target in rooms_of(imported_modules(ROOT / source))
+        assert target not in rooms_of(imported_modules(ROOT / source, top_level_only=True))
+
+
+def test_the_roots_modules_import_no_room():
+    for path in (ROOT / "sslhsic_transfer").glob("*.py"):
+        assert not rooms_of(imported_modules(path, top_level_only=True)), path
+
+
+def test_adapters_do_not_import_one_another():
+    folders = [path for path in (ROOT / "adapters").iterdir() if path.is_dir()]
+    for folder in folders:
+        others = {f"sslhsic_transfer.adapters.{other.name}" for other in folders if other != folder}
+        for path in folder.rglob("*.py"):
+            assert not {module for module in imported_modules(path) if module.startswith(tuple(others))}, path
+
+
+def test_optional_frameworks_are_imported_when_needed():
+    for room, path in SOURCES:
+        top = {module.split(".")[0] for module in imported_modules(path, top_level_only=True)}
+        assert room == "adapters" or not top & set(FRAMEWORKS), path
+
+
+def python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+NO_SOCKETS = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "urllib.Request"):
+        raise RuntimeError(f"{event} {arguments}")
+sys.addaudithook(refuse)
+"""
+
+
+def test_importing_the_package_loads_next_to_nothing_and_opens_no_socket():
+    loaded = python(NO_SOCKETS + "import sslhsic_transfer; print(*sys.modules)").split()
+    heavy = {"torch", "torchvision", "numpy", "PIL", "pydantic", "huggingface_hub", *FRAMEWORKS}
+    assert not heavy & set(loaded)
+
+
+@pytest.mark.parametrize("public", ["from_pretrained", "create_encoder", "Encoder", "Preprocessing", "SSLHSICLoss"])
+def test_every_public_name_loads_no_optional_framework_and_opens_no_socket(public):
+    loaded = python(NO_SOCKETS + f"from sslhsic_transfer import {public}; print(*sys.modules)").split()
+    assert not {*FRAMEWORKS, "matplotlib", "pyarrow"} & set(loaded)
+
+
+def test_configuration_and_preprocessing_load_without_torch():
+    loaded = python("import sys; from sslhsic_transfer.models import EncoderConfig, Preprocessing; print(*sys.modules)")
+    assert "torch" not in loaded.split()
+
+
+def test_names_are_listed_and_unknown_ones_refused():
+    import sslhsic_transfer
+
+    assert {"Encoder", "from_pretrained", "hsic", "sample"} <= set(dir(sslhsic_transfer))
+    for public in dir(sslhsic_transfer):
+        assert getattr(sslhsic_transfer, public) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Encodr'"):
+        _ = sslhsic_transfer.Encodr
+
+
+def test_a_missing_package_names_its_install_command():
+    from sslhsic_transfer._lazy import optional_import
+    from sslhsic_transfer.errors import MissingDependencyError
+
+    with pytest.raises(MissingDependencyError, match=r"pip install 'sslhsic-transfer\[onnx\]'"):
+        optional_import("no_such_package.sub", extra="onnx", purpose="Exporting")
+    with pytest.raises(ImportError):
+        optional_import("no_such_package", extra="onnx", purpose="Exporting")

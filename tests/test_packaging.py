@@ -1,0 +1,122 @@
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import sslhsic_transfer
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_every_folder_of_code_is_a_listed_package():
+    found = set()
+    for top, prefix in (
+        ("sslhsic_transfer", "sslhsic_transfer"),
+        ("pretrain", "sslhsic_transfer.pretrain"),
+        ("adapters", "sslhsic_transfer.adapters"),
+        ("model_cards", "sslhsic_transfer.model_cards"),
+    ):
+        for init in (ROOT / top).rglob("__init__.py"):
+            inner = init.parent.relative_to(ROOT / top).parts
+            found.add(".".join((prefix, *inner)))
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_versions_agree():
+    assert PROJECT["project"]["version"] == sslhsic_transfer.__version__
+    assert f"version: {sslhsic_transfer.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {sslhsic_transfer.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_promised_extras_exist():
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {"onnx", "mmseg", "detectron2", "eval", "bench", "dev", "all"} <= set(extras)
+
+
+def test_every_requirement_has_a_tested_version():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pins = {canonicalize_name(line.split("==")[0]): Version(line.split("==")[1]) for line in lines}
+    extras = PROJECT["project"]["optional-dependencies"]
+    tested = [*PROJECT["project"]["dependencies"], *extras["pretrain"], *extras["eval"], *extras["dev"]]
+    for requirement in map(Requirement, tested):
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{name} has no tested version in constraints.txt"
+        assert pins[name] in requirement.specifier, f"{name}: {pins[name]} is not in {requirement.specifier}"
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it: what a user's pip does."""
+    output = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
+    return sdist, wheel
+
+
+def test_the_wheel_installs_the_package_and_nothing_else(distributions):
+    with zipfile.ZipFile(distributions[1]) as wheel:
+        names = wheel.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"sslhsic_transfer", f"sslhsic_transfer-{sslhsic_transfer.__version__}.dist-info"}
+    for needed in (
+        "sslhsic_transfer/py.typed",
+        "sslhsic_transfer/pretrain/loop.py",
+        "sslhsic_transfer/pretrain/recipes/demo.yaml",
+        "sslhsic_transfer/adapters/__init__.py",
+        "sslhsic_transfer/model_cards/__init__.py",
+        "sslhsic_transfer/sample/sign_digits/NOTICE",
+    ):
+        assert needed in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert sum(name.endswith(".jpg") for name in names) == 1651
+    assert not any("tests" in name for name in names)
+
+
+def test_the_installed_wheel_works_from_any_folder(distributions, tmp_path):
+    """Beside the other packages of this environment, but with the wheel's own copy of ours."""
+    target = tmp_path / "site"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(target),
+        str(distributions[1]),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    code = (
+        "import sslhsic_transfer, sslhsic_transfer.pretrain as p, sys; "
+        f"assert sslhsic_transfer.__file__.startswith({str(target)!r}), sslhsic_transfer.__file__; "
+        f"assert p.__file__.startswith({str(target)!r}), p.__file__; "
+        "assert len(sslhsic_transfer.sample.sign_digits().classes) == 10; "
+        "print(p.load_recipe('imagenet-r50').epochs)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {[str(target), *sys.path]!r}; {code}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "1000", done.stderr
+
+
+def test_the_sdist_holds_what_a_build_needs(distributions):
+    with tarfile.open(distributions[0]) as sdist:
+        names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
+    assert {"pyproject.toml", "LICENSE", "README.md", "pretrain/loop.py", "adapters/__init__.py"} <= names
