@@ -24,7 +24,6 @@ def draw_figure(metrics: Path, embeddings: Path, pictures: Path, output: Path) -
         embeddings: Parquet file of the test pictures.
         pictures: the folder that its paths are relative to.
         output: the PNG.
-
     """
     table = pq.read_table(embeddings)
     paths = table["path"].to_pylist()
@@ -55,7 +54,7 @@ def _curves(figure: Any, records: list[dict[str, float]]) -> None:
     terms.set_title("its two terms")
     watched = [record for record in records if "knn" in record]
     knn.plot([record["epoch"] for record in watched], [100 * record["knn"] for record in watched], marker=".")
-    knn.set_title("online k-NN, training pictures, %")
+    knn.set_title("online k-NN, %")
     for axes in (loss, terms, knn):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

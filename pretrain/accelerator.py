@@ -23,7 +23,6 @@ def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -
     Raises:
         MissingDependencyError: Accelerate or a tracker's package is not installed.
         ConfigError: an unknown tracker, or a precision other than the one this process has used before.
-
     """
     accelerate = optional_import("accelerate", extra="pretrain", purpose="Pretraining")
     tracking = optional_import("accelerate.tracking", extra="pretrain", purpose="Pretraining")
@@ -40,7 +39,7 @@ def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -
             )
     try:
         accelerator: Accelerator = accelerate.Accelerator(
-            mixed_precision="no" if precision == "fp32" else precision, log_with=trackers, project_dir=folder
+            mixed_precision="no" if precision == "fp32" else precision, log_with=trackers or None, project_dir=folder
         )
     except ValueError as error:
         if "AcceleratorState" not in str(error):

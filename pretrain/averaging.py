@@ -14,7 +14,6 @@ class WeightAverage:
     Args:
         module: whose parameters are averaged; its buffers (BatchNorm statistics) are not.
         decay: d.
-
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:

@@ -29,7 +29,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
 
     Returns:
         The checkpoint's folder. It appears under its name only once it is complete.
-
     """
     target = folder / f"step-{step:08d}"
     temporary = folder / f".{target.name}.tmp"
@@ -59,7 +58,6 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
 
     Raises:
         CheckpointError: it is damaged.
-
     """
     try:
         document = json.loads((path / _STRUCTURE).read_text(encoding="utf-8"))

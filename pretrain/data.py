@@ -28,7 +28,6 @@ class PretrainingData:
     Attributes:
         train: the pictures to train on.
         validation: labelled pictures for the online k-NN; None: those of ``train`` query one another.
-
     """
 
     train: ImageFolder
@@ -42,7 +41,6 @@ def find_data(directory: str | Path) -> PretrainingData:
 
     Raises:
         DataError: no pictures.
-
     """
     directory = Path(directory)
     if not (directory / "train").is_dir():
@@ -88,7 +86,6 @@ class StepSampler(Sampler[list[Example]]):
         seed: seed of order and views.
         rank: which process.
         processes: how many there are.
-
     """
 
     def __init__(

@@ -46,7 +46,6 @@ def pretrain(
         DataError: no pictures, or fewer than a batch.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
         TrainingError: the loss is no longer finite.
-
     """
     found = find_data(data)
     if len(found.train) < recipe.batch_size:

@@ -22,7 +22,6 @@ class OnlineKNN:
     Args:
         data: the run's data.
         settings: neighbours, and how many pictures to use: evenly spread over the classes.
-
     """
 
     def __init__(self, data: PretrainingData, settings: MonitorSettings) -> None:

@@ -16,7 +16,6 @@ class MLP(nn.Sequential):
         inputs: width of the input.
         hidden: width of the hidden layer.
         outputs: width of the output.
-
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
@@ -52,7 +51,6 @@ class Learner(nn.Module):
         embedding_dim: d, their output width.
         uses_target: with a target network the views are q(v1), q(v2), t(v2), t(v1), the last two without gradient;
             otherwise the online projections of v1 and v2.
-
     """
 
     def __init__(
@@ -80,7 +78,6 @@ class Learner(nn.Module):
         Returns:
             The loss and the criterion's scalars. BatchNorm sees each view by itself, and the target, like the online
             network, normalises by the batch.
-
         """
         embeddings = [self.online(view) for view in (view1, view2)]
         if self.predictor is not None and self.target is not None:

@@ -22,7 +22,6 @@ class Objective:
     Attributes:
         uses_target: whether the views of a target network (without gradient) and a predictor take part.
         summary: what it is, in a line.
-
     """
 
     uses_target: bool

@@ -27,7 +27,6 @@ def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Par
 
     Raises:
         MissingDependencyError: LARS without timm.
-
     """
     groups = parameter_groups(parameters, settings.weight_decay)
     if settings.name == "adamw":

@@ -188,7 +188,6 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
     Raises:
         ConfigError: no such recipe, not YAML, or settings that cannot be used, all of them listed.
-
     """
     path = _find(name_or_path)
     try:
@@ -223,8 +222,9 @@ def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     merged = dict(defaults)
     for key, value in values.items():
         default = merged.get(key)
-        both = isinstance(default, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(default, value) if both else value
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            value = _merge(default, value)
+        merged[key] = value
     return merged
 
 

@@ -16,7 +16,6 @@ class RunFolder:
 
     Args:
         root: the folder.
-
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -39,7 +38,6 @@ class RunFolder:
         Raises:
             OutputExistsError: there is a run already and ``resume`` is false.
             CheckpointError: the run that is there has another recipe.
-
         """
         if self.recipe.exists():
             if not resume:

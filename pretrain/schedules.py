@@ -11,7 +11,6 @@ def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int
         peak: value at the end of the warm-up.
         warmup_steps: length of the warm-up.
         total_steps: length of the run.
-
     """
     if step < warmup_steps:
         return peak * step / warmup_steps

@@ -16,7 +16,6 @@ class TwoViews:
 
     Args:
         settings: the augmentations.
-
     """
 
     def __init__(self, settings: AugmentationSettings) -> None:

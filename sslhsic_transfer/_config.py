@@ -20,7 +20,6 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> 
 
     Raises:
         ConfigError: one or more values are missing, unknown or out of range.
-
     """
     try:
         return model.model_validate(values)

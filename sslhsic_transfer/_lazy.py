@@ -17,7 +17,6 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Returns:
         The two functions, to be bound at the package's top level.
-
     """
 
     def getattr_(name: str) -> Any:
@@ -39,7 +38,6 @@ def optional_import(module: str, *, extra: str, purpose: str) -> ModuleType:
 
     Raises:
         MissingDependencyError: the package is not installed.
-
     """
     try:
         return importlib.import_module(module)

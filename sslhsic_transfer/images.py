@@ -29,7 +29,6 @@ class ImageFolder:
         classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
             or all in one sub-folder: a plain folder without labels.
         labels: index into ``classes`` of each path; empty without classes.
-
     """
 
     root: Path
@@ -47,7 +46,6 @@ class ImageFolder:
 
         Raises:
             DataError: not a folder, no pictures in it, or no classes where these are required.
-
         """
         root = Path(root)
         if not root.is_dir():
@@ -73,7 +71,6 @@ def load_image(path: str | Path) -> Image.Image:
 
     Raises:
         ImageError: there is no such file, or it is not a picture, or it is damaged.
-
     """
     try:
         with Image.open(path) as image:
@@ -104,7 +101,6 @@ def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
 
     Raises:
         ImageError: another shape, dtype or range, or an unreadable file.
-
     """
     import torch
     from torchvision.transforms.v2 import functional as F

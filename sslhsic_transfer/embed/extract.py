@@ -36,7 +36,6 @@ def extract(
 
     Raises:
         ImageError: a picture cannot be read; the message names it.
-
     """
     parts = [torch.empty(0, encoder.feature_dim)]
     for embeddings, errors in extract_batches(
@@ -61,7 +60,6 @@ def extract_batches(
     Yields:
         For each batch of paths, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for each
         unreadable one its index in ``paths`` and the reason.
-
     """
     loader = DataLoader(
         _PictureDataset(paths, encoder.preprocessing.transform()),

@@ -28,7 +28,6 @@ class EmbeddingReport:
         rows: pictures embedded.
         dim: D, length of an embedding.
         skipped: (path, reason) of pictures that could not be read; also in ``<output>.skipped.csv``.
-
     """
 
     output: Path
@@ -70,7 +69,6 @@ def embed_folder(
         ConfigError: the output's name does not end in .parquet.
         OutputExistsError: the output exists and ``overwrite`` is false.
         DataError: the folder holds no pictures, or none that can be read.
-
     """
     import torch
 

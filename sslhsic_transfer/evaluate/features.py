@@ -23,7 +23,6 @@ class Features:
         values: (N, D) float32.
         labels: (N,) int64 classes.
         folder: the pictures that they come from.
-
     """
 
     values: Tensor
@@ -36,7 +35,6 @@ def scan_splits(*roots: str | Path | None) -> list[ImageFolder | None]:
 
     Raises:
         DataError: no pictures, no classes, or classes that differ from those of the first folder.
-
     """
     folders = [None if root is None else ImageFolder.scan(root, labelled=True) for root in roots]
     present = [folder for folder in folders if folder is not None]
@@ -62,7 +60,6 @@ def encoder_features(
 
     Raises:
         ImageError: a picture cannot be read: a figure over fewer pictures would not be comparable.
-
     """
     values = extract(encoder, folder.paths, batch_size=batch_size, workers=workers, progress=progress)
     return Features(values, torch.tensor(folder.labels), folder)

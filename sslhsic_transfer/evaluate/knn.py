@@ -35,7 +35,6 @@ def knn_predict(
 
     Raises:
         InputError: shapes that do not fit, or an empty bank.
-
     """
     points = bank if queries is None else queries
     if bank.ndim != 2 or points.ndim != 2 or bank.shape[1] != points.shape[1] or len(bank) != len(bank_labels):
@@ -81,7 +80,6 @@ def knn_accuracy(
         query_labels: (Q,) true classes; None with ``queries=None``.
         k: neighbours.
         temperature: of the votes.
-
     """
     truth = bank_labels if queries is None or query_labels is None else query_labels
     predicted = knn_predict(bank, bank_labels, queries, k=k, temperature=temperature)

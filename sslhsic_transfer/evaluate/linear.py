@@ -29,7 +29,6 @@ class LinearProbe:
         accuracy: share of test rows that are classified rightly.
         penalty: the ℓ2 penalty that did best on validation data.
         validation_accuracy: accuracy there, by penalty.
-
     """
 
     accuracy: float
@@ -63,7 +62,6 @@ def linear_probe(
     Raises:
         InputError: rows and labels that differ in number, or fewer than two classes.
         MissingDependencyError: scikit-learn is not installed.
-
     """
     optional_import("sklearn", extra="eval", purpose="The linear probe")
     from sklearn.model_selection import train_test_split

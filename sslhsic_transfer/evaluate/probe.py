@@ -37,7 +37,6 @@ class Subject:
         train, test: features of the two splits.
         validation: features of a validation split, where there is one.
         weights_sha256: hash of the weights, where there are any.
-
     """
 
     name: str
@@ -85,7 +84,6 @@ def evaluate(
     Raises:
         DataError: folders without classes, or with different ones.
         ImageError: a picture cannot be read.
-
     """
     splits = scan_splits(train, test, validation)
     folder = resolve(model)

@@ -51,7 +51,6 @@ def load_results(path: str | Path) -> list[Result]:
 
     Raises:
         ConfigError: it is not one.
-
     """
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))["results"]

@@ -14,7 +14,6 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
     Args:
         results: records of one data set and split.
         console: where to print; standard output by default.
-
     """
     console = console or Console()
     tasks = list(dict.fromkeys(result.task for result in results))

@@ -16,7 +16,6 @@ class RandomFeatures:
     Attributes:
         weight: (d, D) spectral samples at scale 1.
         phase: (D,) offsets, uniform on [0, 2π).
-
     """
 
     weight: Tensor
@@ -31,7 +30,6 @@ class RandomFeatures:
 
         Returns:
             (…, D), in the precision of ``points``.
-
         """
         weight = self.weight.to(points.dtype) / scale
         angles = torch.addmm(self.phase.to(points.dtype), points.flatten(0, -2), weight)

@@ -24,7 +24,6 @@ class Kernel:
         exact: (squared distances, scale) -> kernel values of the same shape.
         slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances s, same shape.
         frequencies: (dim, count, generator, device) -> (dim, count) float32 spectral samples at scale 1.
-
     """
 
     name: str
@@ -67,7 +66,6 @@ def get_kernel(name: str) -> Kernel:
 
     Raises:
         ConfigError: there is no kernel of that name.
-
     """
     if name not in KERNELS:
         raise ConfigError(f"Unknown kernel {name!r}; expected one of: {', '.join(KERNELS)}.")

@@ -52,7 +52,6 @@ def ssl_hsic_loss(
 
     Returns:
         The loss, and HSIC(Z, Y) and HSIC(Z, Z) by themselves; of the global batch, the same on every rank.
-
     """
     views = embeddings.shape[1]
     first, second = (draw(embeddings, scale) for draw in draws)
@@ -110,7 +109,6 @@ class SSLHSICLoss(nn.Module):
 
     Raises:
         ConfigError: an argument is out of range.
-
     """
 
     def __init__(
@@ -155,7 +153,6 @@ class SSLHSICLoss(nn.Module):
 
         Raises:
             InputError: fewer than two views, or views that differ in shape, or a batch without rows.
-
         """
         _check_views(views)
         with torch.autocast(views[0].device.type, enabled=False):

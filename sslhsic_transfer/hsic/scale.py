@@ -26,7 +26,6 @@ def scale_objective(embeddings: Tensor, scale: Tensor, kernel: Kernel) -> Tensor
 
     Returns:
         A scalar tensor.
-
     """
     images = max(1, MAX_ROWS // embeddings.shape[1])
     rows = embeddings[:images].flatten(0, 1)

@@ -53,7 +53,6 @@ def check_features(encoder: Encoder, fingerprint: Fingerprint, *, source: str) -
 
     Raises:
         FingerprintError: they differ by more than rounding.
-
     """
     expected = torch.tensor(fingerprint.features, dtype=torch.float64)
     found = torch.tensor(probe_features(encoder), dtype=torch.float64)

@@ -57,7 +57,6 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
     Raises:
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
         WeightsError: the weights hold NaN or infinite values.
-
     """
     directory = Path(directory)
     weights = directory / WEIGHTS_NAME
@@ -90,7 +89,6 @@ def load_folder(directory: str | Path) -> Encoder:
         ConfigError: config.json does not parse or does not validate.
         WeightsError: the weights are damaged, incomplete, of another shape, or not finite.
         FingerprintError: the weights are whole but not the ones that config.json describes.
-
     """
     directory = Path(directory)
     config = read_config(directory)
@@ -117,7 +115,6 @@ def read_config(directory: Path) -> FolderConfig:
     Raises:
         ModelNotFoundError: no folder, or no config.json in it.
         ConfigError: it does not parse or does not validate.
-
     """
     path = directory / CONFIG_NAME
     if not path.is_file():

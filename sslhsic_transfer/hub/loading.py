@@ -36,7 +36,6 @@ def from_pretrained(
     Raises:
         ModelNotFoundError: the name does not lead to a model folder.
         ConfigError, WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
-
     """
     folder = resolve(
         name_or_path, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
@@ -58,7 +57,6 @@ def resolve(
 
     Raises:
         ModelNotFoundError: there is none.
-
     """
     path = Path(name_or_path).expanduser()
     if path.is_dir():

@@ -17,7 +17,6 @@ def check_images(images: Tensor, weight: Tensor) -> None:
 
     Raises:
         InputError: wrong type, shape, dtype or device.
-
     """
     if not isinstance(images, Tensor):
         raise InputError(
@@ -60,11 +59,10 @@ def check_finite(images: Tensor, result: Tensor, *, training: bool) -> None:
 
     Raises:
         InputError: the images are not finite, or finite images overflow.
-
     """
     # Only in eval mode and on real tensors: while training or tracing, a look at the values would cost a
     # synchronisation or break the graph.
-    if training or type(result) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if training or type(result) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return
     if result.isfinite().all():
         return

@@ -20,7 +20,6 @@ class Architecture:
         block: torchvision's residual block: ``"BasicBlock"`` or ``"Bottleneck"``.
         blocks: residual blocks in each of the four stages.
         expansion: channels of a stage's output over those of its 3×3 convolutions.
-
     """
 
     block: Literal["BasicBlock", "Bottleneck"]
@@ -88,7 +87,6 @@ def find_architecture(name: str) -> Architecture:
 
     Raises:
         UnknownArchitectureError: no such architecture; the message lists the nearest and all others.
-
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]

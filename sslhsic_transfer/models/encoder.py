@@ -33,7 +33,6 @@ class Encoder(ResNet):
         preprocessing: how pictures become its input.
         zero_init_residual: start the last normalisation of each block at zero instead of one.
         metadata: facts about the weights (training data, epochs, …) that are saved with them.
-
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class Encoder(ResNet):
 
         Raises:
             InputError: wrong shape, dtype or device; in eval mode also NaN or infinite values.
-
         """
         check_images(images, self.conv1.weight)
         pooled = self.forward_stages(images)["c5"].mean(dim=(2, 3))
@@ -89,7 +87,6 @@ class Encoder(ResNet):
 
         Raises:
             InputError: as `forward`, or an unknown stage.
-
         """
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
@@ -114,7 +111,6 @@ class Encoder(ResNet):
 
         Raises:
             InputError: a picture cannot be read or used; the message tells which.
-
         """
         if batch_size < 1:
             raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
@@ -168,7 +164,6 @@ def create_encoder(
     Raises:
         UnknownArchitectureError: the architecture is not in the table.
         ConfigError: another argument is not one of its choices.
-
     """
     find_architecture(architecture)
     settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}

@@ -22,7 +22,6 @@ class ResNet(nn.Module):
     Args:
         config: which network.
         zero_init_residual: start the last normalisation of each block at zero (haiku's default) instead of one.
-
     """
 
     def __init__(self, config: EncoderConfig, *, zero_init_residual: bool = False) -> None:

@@ -16,7 +16,6 @@ class Sample:
         train: one folder of pictures a class.
         test: the same for pictures that no training may see.
         classes: names of the classes, in order.
-
     """
 
     root: Path
@@ -30,7 +29,6 @@ def sign_digits() -> Sample:
 
     Returns:
         The folders of the bundled data set; nothing is copied or downloaded.
-
     """
     root = Path(__file__).parent / "sign_digits"
     classes = tuple(sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir()))
