@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sslhsic_transfer.pretrain.schedules import average_weight
 from torch import Tensor, nn
+
+from sslhsic_transfer.pretrain.schedules import average_weight
 
 
 class WeightAverage:

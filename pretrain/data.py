@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.views import TwoViews
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder, load_image
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.views import TwoViews
 
 # What a worker is told of one example: which picture, and the seed of its views.
 Example = tuple[int, int]

@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from tqdm import tqdm
+
+import sslhsic_transfer
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import DataError, TrainingError
+from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
@@ -18,13 +25,6 @@ from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_ra
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
-from torch import nn
-from tqdm import tqdm
-
-import sslhsic_transfer
-from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import DataError, TrainingError
-from sslhsic_transfer.models.encoder import Encoder
 
 
 def pretrain(

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from sslhsic_transfer.pretrain.data import PretrainingData
-from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.evaluate.knn import knn_accuracy
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.pretrain.data import PretrainingData
+from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 
 class OnlineKNN:

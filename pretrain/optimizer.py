@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 from torch import nn
 
 from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 
 
 def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

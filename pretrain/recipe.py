@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
+from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 
 SHIPPED = Path(__file__).parent / "recipes"
 

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
-from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
-
 from sslhsic_transfer._files import write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
 
 
 class RunFolder:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import torch
 from PIL import Image
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
+
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 
 
 class TwoViews:

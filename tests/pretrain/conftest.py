@@ -1,5 +1,6 @@
 import pytest
 from accelerate.state import AcceleratorState
+
 from sslhsic_transfer.pretrain import Recipe, load_recipe
 
 TINY = (

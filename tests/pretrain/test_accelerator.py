@@ -1,8 +1,8 @@
 import pytest
 from accelerate import tracking
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
 
 from sslhsic_transfer.errors import ConfigError, MissingDependencyError
+from sslhsic_transfer.pretrain.accelerator import build_accelerator
 
 
 @pytest.mark.parametrize(("precision", "theirs"), [("fp32", "no"), ("bf16", "bf16")])

@@ -1,6 +1,7 @@
 import torch
-from sslhsic_transfer.pretrain.averaging import WeightAverage
 from torch import nn
+
+from sslhsic_transfer.pretrain.averaging import WeightAverage
 
 
 def test_is_the_weighted_mean_of_all_weights_so_far_and_resumes():

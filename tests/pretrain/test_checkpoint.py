@@ -1,8 +1,8 @@
 import pytest
 import torch
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 
 from sslhsic_transfer.errors import CheckpointError
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 
 STATE = {
     "weights": {"a": torch.randn(3, 2), "b": torch.tensor(7)},

@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset, build_loader, find_data
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
-from sslhsic_transfer.pretrain.views import TwoViews
 
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset, build_loader, find_data
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.views import TwoViews
 
 
 def batches(pictures=23, batch_size=5, start=0, total_steps=20, seed=0, **share):

@@ -9,12 +9,12 @@ import time
 
 import pytest
 import torch
-from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
-from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.errors import CheckpointError, DataError, OutputExistsError, TrainingError
+from sslhsic_transfer.pretrain import load_recipe, pretrain
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

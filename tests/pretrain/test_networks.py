@@ -1,9 +1,9 @@
 import pytest
 import torch
-from sslhsic_transfer.pretrain.networks import MLP, Learner
 from torch import nn
 
 from sslhsic_transfer import SSLHSICLoss, create_encoder
+from sslhsic_transfer.pretrain.networks import MLP, Learner
 
 
 class Spy(nn.Module):

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, parameter_groups, set_learning_rate
-from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 from torch import nn
 
 from sslhsic_transfer import create_encoder
+from sslhsic_transfer.pretrain.optimizer import build_optimizer, parameter_groups, set_learning_rate
+from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 
 
 def test_biases_and_normalisation_never_decay():

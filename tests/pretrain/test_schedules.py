@@ -1,4 +1,5 @@
 import pytest
+
 from sslhsic_transfer.pretrain.schedules import average_weight, learning_rate, target_decay
 
 

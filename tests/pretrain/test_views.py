@@ -1,5 +1,6 @@
 import torch
 from PIL import Image
+
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import TwoViews
 
