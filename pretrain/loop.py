@@ -90,7 +90,7 @@ class _Trainer:
             total=self.total_steps, initial=self.step, desc="pretrain", unit="step", disable=not self.progress
         ) as bar:
             for view1, view2 in loader:
-                epoch_before = self._epoch()
+                epochs_before = self._epochs_done()
                 loss, scalars = self._train_step(
                     *(view.to(accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
                 )
@@ -100,8 +100,8 @@ class _Trainer:
                 if last or self.step % recipe.monitor.log_every == 0:
                     self._log(loss, scalars, images / (time.perf_counter() - clock), bar)
                     clock, images = time.perf_counter(), 0
-                if last or math.floor(self._epoch()) > math.floor(epoch_before):
-                    self._end_epoch(math.floor(self._epoch() + 1e-9), last, bar)
+                if last or self._epochs_done() > epochs_before:
+                    self._end_epoch(self._epochs_done(), last, bar)
                     clock, images = time.perf_counter(), 0
         model = self._export()
         accelerator.end_training()
@@ -155,7 +155,7 @@ class _Trainer:
         rate = learning_rate(
             self.step,
             peak=self.recipe.peak_learning_rate,
-            warmup_steps=round(settings.warmup_epochs * self._steps_per_epoch()),
+            warmup_steps=round(settings.warmup_epochs * len(self.data.train) / self.recipe.batch_size),
             total_steps=self.total_steps,
         )
         set_learning_rate(self.optimizers[0], rate)
@@ -206,7 +206,8 @@ class _Trainer:
 
     def _record(self, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
-            self.folder.log({"step": self.step, "epoch": round(self._epoch(), 4)} | values)
+            epoch = self.step * self.recipe.batch_size / len(self.data.train)
+            self.folder.log({"step": self.step, "epoch": round(epoch, 4)} | values)
         self.accelerator.log(values, step=self.step)
 
     def _evaluated_encoder(self) -> Encoder:
@@ -250,8 +251,5 @@ class _Trainer:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _steps_per_epoch(self) -> float:
-        return len(self.data.train) / self.recipe.batch_size
-
-    def _epoch(self) -> float:
-        return self.step / self._steps_per_epoch()
+    def _epochs_done(self) -> int:
+        return self.step * self.recipe.batch_size // len(self.data.train)

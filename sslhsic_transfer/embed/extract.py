@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.images import to_uint8_tensor
+from sslhsic_transfer.images import Picture
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 
@@ -87,7 +87,7 @@ def extract_batches(
 class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
     """Index and preprocessed picture, or the reason why it cannot be read."""
 
-    def __init__(self, paths: Sequence[Path], transform: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, paths: Sequence[Path], transform: Callable[[Picture], Tensor]) -> None:
         self.paths = paths
         self.transform = transform
 
@@ -96,6 +96,6 @@ class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
         try:
-            return index, self.transform(to_uint8_tensor(self.paths[index]))
+            return index, self.transform(self.paths[index])
         except ImageError as error:
             return index, str(error)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import InputError
-from sslhsic_transfer.images import Picture, as_pictures, to_uint8_tensor
+from sslhsic_transfer.images import Picture, as_pictures
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 from sslhsic_transfer.models.modes import evaluating
@@ -122,7 +122,7 @@ class Encoder(ResNet):
                 batch = []
                 for index, picture in enumerate(pictures[start : start + batch_size], start):
                     try:
-                        batch.append(transform(to_uint8_tensor(picture)))
+                        batch.append(transform(picture))
                     except InputError as error:
                         raise type(error)(f"Picture {index}: {error}") from error
                 parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())

@@ -1,9 +1,11 @@
 """How a picture becomes an encoder's input: numbers that travel with the weights."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sslhsic_transfer.images import Picture, to_uint8_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,23 +43,26 @@ class Preprocessing(BaseModel):
         """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side."""
         return cls(resize=round(size * 8 / 7), crop=size)
 
-    def transform(self) -> Callable[[Any], "Tensor"]:
-        """A transform from one picture to a (3, crop, crop) float32 tensor.
+    def transform(self) -> Callable[[Picture], "Tensor"]:
+        """A transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
 
-        It takes a PIL image, or a uint8 tensor (3, H, W). Either is resized as a uint8 tensor, so that the same picture
-        gives the same numbers from both.
+        Whatever comes in is resized as a uint8 tensor, so that the same picture gives the same numbers as a path, a PIL
+        image, an array or a tensor.
+
+        Returns:
+            A function from a picture to a (3, crop, crop) float32 tensor; it raises ImageError for what is no picture.
         """
         import torch
         from torchvision.transforms import InterpolationMode, v2
 
-        return v2.Compose(
+        interpolation = InterpolationMode(self.interpolation)
+        transform: Callable[[Picture], Tensor] = v2.Compose(
             [
-                v2.ToImage(),
-                v2.RGB(),
-                v2.Resize(self.resize, interpolation=InterpolationMode(self.interpolation), antialias=self.antialias),
+                to_uint8_tensor,
+                v2.Resize(self.resize, interpolation=interpolation, antialias=self.antialias),
                 v2.CenterCrop(self.crop),
                 v2.ToDtype(torch.float32, scale=True),
                 v2.Normalize(self.mean, self.std),
-                v2.ToPureTensor(),
             ]
         )
+        return transform

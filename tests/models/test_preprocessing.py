@@ -29,8 +29,9 @@ def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
     assert np.abs(unnormalised - expected).max() <= 1.01 / 255
 
 
-def test_grey_pictures_become_rgb():
-    found = Preprocessing.for_size(64).transform()(Image.new("L", (80, 80), 128))
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_other_modes_become_rgb(mode):
+    found = Preprocessing.for_size(64).transform()(Image.new("RGB", (80, 80), (9, 9, 9)).convert(mode))
     assert found.shape == (3, 64, 64)
 
 
