@@ -26,10 +26,12 @@ class PretrainingData:
     """Pictures to train on and, where there are labels, to watch the run with.
 
     Attributes:
+        name: of the data set: of its folder.
         train: the pictures to train on.
         validation: labelled pictures for the online k-NN; None: those of ``train`` query one another.
     """
 
+    name: str
     train: ImageFolder
     validation: ImageFolder | None
 
@@ -43,8 +45,9 @@ def find_data(directory: str | Path) -> PretrainingData:
         DataError: no pictures.
     """
     directory = Path(directory)
+    name = directory.resolve().name
     if not (directory / "train").is_dir():
-        return PretrainingData(ImageFolder.scan(directory), None)
+        return PretrainingData(name, ImageFolder.scan(directory), None)
     train = ImageFolder.scan(directory / "train")
     has_validation = bool(train.classes) and (directory / "val").is_dir()
     validation = ImageFolder.scan(directory / "val", labelled=True) if has_validation else None
@@ -53,7 +56,7 @@ def find_data(directory: str | Path) -> PretrainingData:
             f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
             "Expected the same."
         )
-    return PretrainingData(train, validation)
+    return PretrainingData(name, train, validation)
 
 
 class TwoViewDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 import sslhsic_transfer
 from sslhsic_transfer._seeds import mix_seed
@@ -22,9 +21,13 @@ from sslhsic_transfer.pretrain.monitors import OnlineKNN
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import build_criterion
 from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_rate
+from sslhsic_transfer.pretrain.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
+
+# Tensors stay on their device until they are logged.
+_Scalars = dict[str, torch.Tensor | float]
 
 
 def pretrain(
@@ -66,11 +69,11 @@ class _Trainer:
         self.data = data
         self.folder = folder
         self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
-        self.progress = progress and self.accelerator.is_main_process
         self.step = 0
         self.total_steps = recipe.epochs * len(data.train) // recipe.batch_size
         self._build()
         self._begin(resume)
+        self.progress = Progress(self.total_steps, self.step, visible=progress and self.accelerator.is_main_process)
 
     def run(self) -> Path:
         """Train to the end and write the model folder."""
@@ -86,22 +89,20 @@ class _Trainer:
         )
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         clock, images = time.perf_counter(), 0
-        with tqdm(
-            total=self.total_steps, initial=self.step, desc="pretrain", unit="step", disable=not self.progress
-        ) as bar:
+        with self.progress:
             for view1, view2 in loader:
                 epochs_before = self._epochs_done()
                 loss, scalars = self._train_step(
                     *(view.to(accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
                 )
                 images += recipe.batch_size
-                bar.update()
+                self.progress.advance()
                 last = self.step == self.total_steps
                 if last or self.step % recipe.monitor.log_every == 0:
-                    self._log(loss, scalars, images / (time.perf_counter() - clock), bar)
+                    self._log(loss, scalars, images / (time.perf_counter() - clock))
                     clock, images = time.perf_counter(), 0
                 if last or self._epochs_done() > epochs_before:
-                    self._end_epoch(self._epochs_done(), last, bar)
+                    self._end_epoch(loss, last)
                     clock, images = time.perf_counter(), 0
         model = self._export()
         accelerator.end_training()
@@ -150,7 +151,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step)
 
-    def _train_step(self, view1: torch.Tensor, view2: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def _train_step(self, view1: torch.Tensor, view2: torch.Tensor) -> tuple[torch.Tensor, _Scalars]:
         settings = self.recipe.optimizer
         rate = learning_rate(
             self.step,
@@ -170,36 +171,28 @@ class _Trainer:
         if self.average is not None:
             self.average.update(self.learner.online.encoder)
         self.step += 1
-        return loss.detach(), scalars | {
-            "learning_rate": torch.tensor(rate),
-            "target_decay": torch.tensor(decay),
-        }
+        return loss.detach(), scalars | {"learning_rate": rate, "target_decay": decay}
 
-    def _log(self, loss: torch.Tensor, scalars: dict[str, torch.Tensor], speed: float, bar: Any) -> None:
-        values = {"loss": loss.item()} | {name: value.item() for name, value in scalars.items()}
-        if not math.isfinite(values["loss"]):
+    def _log(self, loss: torch.Tensor, scalars: _Scalars, speed: float) -> None:
+        values = {"loss": float(loss)} | {name: float(value) for name, value in scalars.items()}
+        self._require_finite(values["loss"])
+        self._record(values | {"images_per_second": speed})
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss is {values['loss']} at step {self.step} ({values}). Lower optimizer.learning_rate "
-                f"({self.recipe.optimizer.learning_rate}) or lengthen the warm-up; earlier checkpoints are in "
+                f"The loss is {loss} at step {self.step}. Lower optimizer.learning_rate "
+                f"({self.recipe.optimizer.learning_rate}) or lengthen the warm-up; what was saved before is in "
                 f"{self.folder.checkpoints}."
             )
-        values["images_per_second"] = speed
-        self._record(values)
-        shown = {
-            "loss": f"{values['loss']:.4f}",
-            "zy": f"{values['hsic_zy']:.4f}",
-            "√zz": f"{max(0.0, values['hsic_zz']) ** 0.5:.4f}",
-            "lr": f"{values['learning_rate']:.2g}",
-            "img/s": f"{speed:.0f}",
-        }
-        bar.set_postfix({**getattr(bar, "kept", {}), **shown})
 
-    def _end_epoch(self, epoch: int, last: bool, bar: Any) -> None:
+    def _end_epoch(self, loss: torch.Tensor, last: bool) -> None:
+        self._require_finite(float(loss))  # nothing broken is saved
+        epoch = self._epochs_done()
         every = self.recipe.monitor.knn_every
         if self.knn is not None and self.accelerator.is_main_process and (last or epoch % every == 0):
             accuracy = self.knn(self._evaluated_encoder(), self.recipe.workers)
             self._record({"knn": accuracy})
-            bar.kept = {"k-NN": f"{accuracy:.1%}"}
         if self.accelerator.is_main_process and (last or epoch % self.recipe.checkpoint_every == 0):
             save_checkpoint(self.folder.checkpoints, self.step, self._state(), keep=self.recipe.checkpoints_kept)
         self.accelerator.wait_for_everyone()
@@ -208,6 +201,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             epoch = self.step * self.recipe.batch_size / len(self.data.train)
             self.folder.log({"step": self.step, "epoch": round(epoch, 4)} | values)
+            self.progress.show(values)
         self.accelerator.log(values, step=self.step)
 
     def _evaluated_encoder(self) -> Encoder:
@@ -222,7 +216,7 @@ class _Trainer:
             encoder = self._evaluated_encoder().to(memory_format=torch.contiguous_format)
             encoder.metadata = {
                 "objective": self.recipe.objective,
-                "data": self.data.train.root.resolve().name,
+                "data": self.data.name,
                 "pictures": len(self.data.train),
                 "epochs": self.recipe.epochs,
                 "steps": self.total_steps,

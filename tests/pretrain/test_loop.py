@@ -31,10 +31,11 @@ def figures(output):
     return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
 
 
-def test_ends_with_a_model_that_loads_by_its_folder(run, tiny):
+def test_ends_with_a_model_that_loads_by_its_folder(run, tiny, digits):
     encoder = from_pretrained(run / "model")
     assert encoder.config == tiny.encoder
     assert encoder.preprocessing == tiny.encoder_preprocessing
+    assert encoder.metadata["data"] == digits.name
     assert encoder.metadata["pictures"] == 72
     assert encoder.metadata["epochs"] == 2
     assert encoder.metadata["processes"] == 1
