@@ -1,7 +1,9 @@
-"""Translation-invariant kernels k_c(x, y) = κ(‖x − y‖², c): exact form and spectral sampler of each.
+"""Kernels: the exact form of each, its slope, and what its random features need.
 
-By Bochner's theorem such a kernel is the mean of cos(wᵀ(x − y)) over its spectral density; `Kernel.frequencies` draws w
-for c = 1, and any other scale divides w by c. To add a kernel, add a row to `KERNELS`.
+A translation-invariant kernel k_c(x, y) = κ(‖x − y‖², c) is, by Bochner's theorem, the mean of cos(wᵀ(x − y)) over its
+spectral density. All those here are mixtures of Gaussians over the width, so that at c = 1 an exact draw is w = r·ξ
+with ξ ~ N(0, I) and a scalar r that tells the kernels apart; any other scale divides w by c. To add a kernel, add a row
+to `KERNELS`.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from torch import Tensor
 
 from sslhsic_transfer.errors import ConfigError
 
-Sampler = Callable[[int, int, torch.Generator | None, torch.device], Tensor]
+Profile = Callable[[Tensor, Tensor], Tensor]
+Mixture = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -21,42 +24,53 @@ class Kernel:
 
     Attributes:
         name: the name used in recipes.
-        exact: (squared distances, scale) -> kernel values of the same shape.
-        slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances s, same shape.
-        frequencies: (dim, count, generator, device) -> (dim, count) float32 spectral samples at scale 1.
+        profile: (squared distances, scale) -> kernel values of the same shape; None for the linear kernel x·y.
+        slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances; None where there is no scale to learn.
+        mixture: standard normal numbers (count,) -> the scalars r (count,) of the spectral density; None for the linear
+            kernel, whose features are the points themselves.
     """
 
     name: str
-    exact: Callable[[Tensor, Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor], Tensor]
-    frequencies: Sampler
+    profile: Profile | None
+    slope: Profile | None
+    mixture: Mixture | None
+
+    def matrix(self, x: Tensor, y: Tensor | None = None, scale: Tensor | float = 1.0) -> Tensor:
+        """Exact kernel values of all pairs: (N, d), (M, d) -> (N, M); ``y`` is ``x`` where it is left out."""
+        y = x if y is None else y
+        if self.profile is None:
+            return x @ y.T
+        return self.profile(squared_distances(x, y), torch.as_tensor(scale, dtype=x.dtype, device=x.device))
 
 
-def _normal(dim: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    return torch.randn(dim, count, generator=generator, device=device)
-
-
-def _imq_frequencies(dim: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """The inverse multiquadric is a Gamma(½) mixture of Gaussians, so w = g·ξ with scalar g ~ N(0, 1), ξ ~ N(0, I)."""
-    directions = _normal(dim, count, generator, device)
-    return directions * _normal(1, count, generator, device)
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """‖x_i − y_j‖² for all pairs: (N, d), (M, d) -> (N, M), never below zero."""
+    squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)[None]
+    return torch.addmm(squares, x, y.T, alpha=-2).clamp_min(0)
 
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
     for kernel in (
         Kernel(
-            "imq",
-            exact=lambda s, c: c * torch.rsqrt(s + c**2),
+            "imq",  # inverse multiquadric c/√(c² + s); the paper's
+            profile=lambda s, c: c * torch.rsqrt(s + c**2),
             slope=lambda s, c: 0.5 * c * (s + c**2) ** -1.5,
-            frequencies=_imq_frequencies,
+            mixture=torch.abs,
         ),
         Kernel(
-            "gaussian",
-            exact=lambda s, c: torch.exp(-s / (2 * c**2)),
+            "gaussian",  # exp(−s / 2c²)
+            profile=lambda s, c: torch.exp(-s / (2 * c**2)),
             slope=lambda s, c: torch.exp(-s / (2 * c**2)) / (2 * c**2),
-            frequencies=_normal,
+            mixture=torch.ones_like,
         ),
+        Kernel(
+            "laplace",  # exp(−√s / c); its spectral density is the multivariate Cauchy distribution
+            profile=lambda s, c: torch.exp(-(s.clamp_min(1e-12)).sqrt() / c),
+            slope=lambda s, c: torch.exp(-(s.clamp_min(1e-12)).sqrt() / c) / (2 * c * s.clamp_min(1e-12).sqrt()),
+            mixture=lambda normal: normal.abs().clamp_min(1e-6).reciprocal(),
+        ),
+        Kernel("linear", profile=None, slope=None, mixture=None),  # x·y: the cosine of unit vectors
     )
 }
 

@@ -4,19 +4,20 @@ Li, Pogodin, Sutherland and Gretton, "Self-Supervised Learning with Kernel Depen
 (arXiv 2106.08320), section 3. Z are ℓ2-normalised embeddings, Y is the identity of the image that a view comes from.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.hsic.distributed import sum_over_processes
-from sslhsic_transfer.hsic.features import RandomFeatures, draw_features
+from sslhsic_transfer.hsic.features import Features, LinearFeatures, RandomFeatures, draw_features
 from sslhsic_transfer.hsic.kernels import get_kernel
 from sslhsic_transfer.hsic.scale import with_scale_gradient
+from sslhsic_transfer.hsic.unbiased import unbiased_hsic
 
 Regularizer = Literal["biased", "debiased"]
 
@@ -25,15 +26,22 @@ _SMALLEST_HSIC_ZZ = 1e-12
 
 
 class HSICTerms(NamedTuple):
-    """The two terms of the loss, each a scalar tensor."""
+    """The terms of the loss and how far to trust the first, each a scalar tensor.
+
+    Attributes:
+        zy: HSIC(Z, Y).
+        zz: HSIC(Z, Z).
+        zy_noise: standard deviation of ``zy`` over draws of features, estimated from the two draws at hand.
+    """
 
     zy: Tensor
     zz: Tensor
+    zy_noise: Tensor
 
 
 def ssl_hsic_loss(
     embeddings: Tensor,
-    draws: tuple[RandomFeatures, RandomFeatures],
+    draws: tuple[Features, Features],
     scale: Tensor,
     *,
     gamma: float = 3.0,
@@ -47,39 +55,38 @@ def ssl_hsic_loss(
             Every rank must hold the same two.
         scale: the kernel scale c.
         gamma: weight of √HSIC(Z, Z).
-        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` leaves out pairs of views of the same image,
-            which no encoder can decorrelate and which dominate in small batches.
+        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` is its unbiased estimate, without products
+            of an image with itself, which no encoder can decorrelate and which dominate in small batches.
 
     Returns:
-        The loss, and HSIC(Z, Y) and HSIC(Z, Z) by themselves; of the global batch, the same on every rank.
+        The loss and its terms; of the global batch, the same on every rank.
     """
     views = embeddings.shape[1]
     first, second = (draw(embeddings, scale) for draw in draws)
 
     # What HSIC needs of the batch are sums over images, so that processes exchange these and not the embeddings.
-    positives = first.sum(dim=1).square().sum()
-    count = embeddings.new_tensor(float(embeddings.shape[0]))
-    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), second.sum(dim=(0, 1)), positives[None], count[None]]))
-    first_sum, second_sum = sums[:-2].chunk(2)
-    positives, images = sums[-2], sums[-1].detach()
+    again = second.detach()
+    positives = torch.stack([features.sum(dim=1).square().sum() for features in (first, again)])
+    count = embeddings.new_tensor([float(embeddings.shape[0])])
+    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), again.sum(dim=(0, 1)), positives, count]))
+    images = sums[-1].detach()
     rows = images * views
+    first_mean, second_mean = (sums[:-3] / rows).chunk(2)
+    zy, zy_again = (
+        positives / (rows * (views - 1)) - mean.square().sum() - 1.0 / (views - 1)
+        for positives, mean in zip(sums[-3:-1], (first_mean, second_mean), strict=True)
+    )
 
-    mean_norm = (first_sum / rows).square().sum()
-    hsic_zy = positives / (rows * (views - 1)) - mean_norm - 1.0 / (views - 1)
-
-    first = first - first_sum / rows
-    second = second - second_sum / rows
-    cross = first.flatten(0, 1).T @ second.flatten(0, 1)
+    # Centred by the mean, no digits are lost. It needs no gradient: there the biased estimate is stationary in the
+    # centre, and the unbiased one does not depend on it.
+    first, second = first - first_mean.detach(), second - second_mean.detach()
     if regularizer == "biased":
-        hsic_zz = sum_over_processes(cross).square().sum() / rows**2
+        zz = sum_over_processes(first.flatten(0, 1).T @ second.flatten(0, 1)).square().sum() / rows**2
     else:
-        same_image = ((first @ first.mT) * (second @ second.mT)).sum()
-        packed = sum_over_processes(torch.cat([cross.flatten(), same_image[None]]))
-        pairs = (images * (images - 1)).clamp_min(1.0) * views**2
-        hsic_zz = (packed[:-1].square().sum() - packed[-1]) / pairs
+        zz = unbiased_hsic(first, second, images)
 
-    loss = -hsic_zy + gamma * hsic_zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
-    return loss, HSICTerms(hsic_zy, hsic_zz)
+    loss = -zy + gamma * zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
+    return loss, HSICTerms(zy, zz, (zy - zy_again).abs().detach() / math.sqrt(2))
 
 
 class SSLHSICLoss(nn.Module):
@@ -97,7 +104,8 @@ class SSLHSICLoss(nn.Module):
 
     Args:
         gamma: weight of the regulariser; 3 in the paper.
-        kernel: ``"imq"`` (inverse multiquadric, the paper's) or ``"gaussian"``.
+        kernel: ``"imq"`` (inverse multiquadric, the paper's), ``"gaussian"``, ``"laplace"`` or ``"linear"`` (the
+            cosine; exact, without random features or scale).
         num_features: D, random features of a draw; 512 in the paper.
         generator: where random features come from. By default each call's draw is a function of ``seed`` and of the
             number of calls so far, which is part of the state dict. With a generator of your own, seed it alike on
@@ -105,6 +113,7 @@ class SSLHSICLoss(nn.Module):
         regularizer: ``"biased"`` (the paper's) or ``"debiased"``, see `ssl_hsic_loss`.
         initial_scale: kernel scale at the start.
         learn_scale: whether the scale gets a gradient.
+        orthogonal: whether the directions of random features are orthogonal.
         seed: seed of the built-in draws; must agree between ranks.
 
     Raises:
@@ -121,6 +130,7 @@ class SSLHSICLoss(nn.Module):
         regularizer: Regularizer = "biased",
         initial_scale: float = 1.0,
         learn_scale: bool = True,
+        orthogonal: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -137,8 +147,10 @@ class SSLHSICLoss(nn.Module):
         self.regularizer: Regularizer = regularizer
         self.generator = generator
         self.seed = seed
+        self.orthogonal = orthogonal
         self.draws_made = 0
-        self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learn_scale)
+        learnable = learn_scale and self.kernel.slope is not None
+        self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learnable)
 
     def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss.
@@ -149,7 +161,8 @@ class SSLHSICLoss(nn.Module):
                 autocast too.
 
         Returns:
-            The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``kernel_scale``.
+            The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``hsic_zy_noise`` (see `HSICTerms`) and
+            ``kernel_scale``.
 
         Raises:
             InputError: fewer than two views, or views that differ in shape, or a batch without rows.
@@ -157,7 +170,7 @@ class SSLHSICLoss(nn.Module):
         _check_views(views)
         with torch.autocast(views[0].device.type, enabled=False):
             stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
-            embeddings = F.normalize(stacked, dim=-1)
+            embeddings = unit_vectors(stacked)
             scale = self.kernel_scale.detach()
             loss, terms = ssl_hsic_loss(
                 embeddings,
@@ -171,16 +184,24 @@ class SSLHSICLoss(nn.Module):
         return loss, {
             "hsic_zy": terms.zy.detach(),
             "hsic_zz": terms.zz.detach(),
+            "hsic_zy_noise": terms.zy_noise,
             "kernel_scale": scale.clone(),
         }
 
-    def _draw(self, dim: int, device: torch.device) -> tuple[RandomFeatures, RandomFeatures]:
+    def _draw(self, dim: int, device: torch.device) -> tuple[Features, Features]:
         generator = self.generator
         if generator is None:
             generator = torch.Generator(device).manual_seed(mix_seed(self.seed, self.draws_made))
             self.draws_made += 1
         first, second = (
-            draw_features(self.kernel, dim, self.num_features, generator=generator, device=generator.device)
+            draw_features(
+                self.kernel,
+                dim,
+                self.num_features,
+                orthogonal=self.orthogonal,
+                generator=generator,
+                device=generator.device,
+            )
             for _ in range(2)
         )
         return _to(first, device), _to(second, device)
@@ -201,8 +222,22 @@ class SSLHSICLoss(nn.Module):
         )
 
 
-def _to(draw: RandomFeatures, device: torch.device) -> RandomFeatures:
-    return RandomFeatures(draw.weight.to(device), draw.phase.to(device))
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Scale each vector of the last dimension to norm 1; no finite one overflows, and a zero one stays zero.
+
+    Args:
+        vectors: (…, d).
+    """
+    largest = vectors.detach().abs().amax(dim=-1, keepdim=True)
+    tiny = torch.finfo(vectors.dtype).tiny
+    shrunk = vectors / torch.where(largest > tiny, largest, 1.0)
+    return shrunk / torch.linalg.vector_norm(shrunk, dim=-1, keepdim=True).clamp_min(1e-6)
+
+
+def _to(features: Features, device: torch.device) -> Features:
+    if isinstance(features, LinearFeatures):
+        return features
+    return RandomFeatures(features.weight.to(device), features.phase.to(device))
 
 
 def _check_views(views: Sequence[Tensor]) -> None:

@@ -8,8 +8,9 @@ is c = √(s/2): 1 for orthogonal unit vectors.
 import torch
 from torch import Tensor
 
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic.distributed import is_distributed, sum_over_processes
-from sslhsic_transfer.hsic.kernels import Kernel
+from sslhsic_transfer.hsic.kernels import Kernel, squared_distances
 
 # Of a large batch, the first rows serve: 1024 × 1024 pairs fix one number well enough.
 MAX_ROWS = 1024
@@ -26,11 +27,15 @@ def scale_objective(embeddings: Tensor, scale: Tensor, kernel: Kernel) -> Tensor
 
     Returns:
         A scalar tensor.
+
+    Raises:
+        ConfigError: the kernel has no scale.
     """
     images = max(1, MAX_ROWS // embeddings.shape[1])
     rows = embeddings[:images].flatten(0, 1)
-    distances = (2 - 2 * (rows @ rows.T)).clamp_min(0)
-    logs = kernel.slope(distances, scale).clamp_min(_SMALLEST_SLOPE).log()
+    if kernel.slope is None:
+        raise ConfigError(f"The {kernel.name} kernel has no scale to learn.")
+    logs = kernel.slope(squared_distances(rows, rows), scale).clamp_min(_SMALLEST_SLOPE).log()
     return (logs.sum() - logs.diagonal().sum()) / (logs.numel() - len(rows))
 
 

@@ -7,12 +7,22 @@ from sslhsic_transfer.hsic import KERNELS, draw_features
 
 @pytest.mark.parametrize("name", sorted(KERNELS))
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_features_multiply_to_the_kernel(name, scale):
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_features_multiply_to_the_kernel(name, scale, orthogonal):
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(12, 5, generator=generator)
-    features = draw_features(KERNELS[name], 5, 400_000, generator=generator)(points, scale)
-    exact = KERNELS[name].exact(torch.cdist(points, points) ** 2, torch.tensor(scale))
-    assert (features @ features.T - exact).abs().max() < 0.01
+    draw = draw_features(KERNELS[name], 5, 400_000, orthogonal=orthogonal, generator=generator)
+    features = draw(points, scale)
+    assert (features @ features.T - KERNELS[name].matrix(points, scale=scale)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(("dim", "count"), [(16, 40), (16, 16), (16, 5), (1, 4)])
+def test_orthogonal_directions_are_orthogonal_within_blocks(dim, count):
+    weight = draw_features(KERNELS["gaussian"], dim, count, orthogonal=True).weight
+    assert weight.shape == (dim, count)
+    directions = weight / weight.norm(dim=0)
+    for block in directions.split(dim, dim=1):
+        torch.testing.assert_close(block.T @ block, torch.eye(block.shape[1]), atol=1e-5, rtol=0)
 
 
 def test_error_at_the_papers_512_features():
@@ -20,7 +30,7 @@ def test_error_at_the_papers_512_features():
     generator = torch.Generator().manual_seed(0)
     points = torch.nn.functional.normalize(torch.randn(64, 256, generator=generator), dim=1)
     features = draw_features(KERNELS["imq"], 256, 512, generator=generator)(points)
-    exact = KERNELS["imq"].exact(torch.cdist(points, points) ** 2, torch.tensor(1.0))
+    exact = KERNELS["imq"].matrix(points)
     assert (features @ features.T - exact).abs().mean().item() == pytest.approx(0.03, abs=0.01)
 
 
