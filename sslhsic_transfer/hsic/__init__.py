@@ -1,7 +1,23 @@
-"""The objective: kernels, their random features, and the SSL-HSIC loss. Tensors in, tensors out; knows no model."""
+"""Kernel dependence: kernels, random features, HSIC and CKA, and the SSL-HSIC loss. Tensors in, tensors out."""
 
+from sslhsic_transfer.hsic.estimators import MinibatchCKA, cka, cka_from_features, hsic, hsic_from_features
 from sslhsic_transfer.hsic.features import RandomFeatures, draw_features
+from sslhsic_transfer.hsic.independence import IndependenceTest, independence_test
 from sslhsic_transfer.hsic.kernels import KERNELS, Kernel
 from sslhsic_transfer.hsic.loss import SSLHSICLoss, ssl_hsic_loss
 
-__all__ = ["KERNELS", "Kernel", "RandomFeatures", "SSLHSICLoss", "draw_features", "ssl_hsic_loss"]
+__all__ = [
+    "KERNELS",
+    "IndependenceTest",
+    "Kernel",
+    "MinibatchCKA",
+    "RandomFeatures",
+    "SSLHSICLoss",
+    "cka",
+    "cka_from_features",
+    "draw_features",
+    "hsic",
+    "hsic_from_features",
+    "independence_test",
+    "ssl_hsic_loss",
+]

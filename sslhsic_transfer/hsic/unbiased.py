@@ -39,7 +39,7 @@ class _Sums:
     aabb: Tensor  # ‖ā_i‖² ‖b̄_i‖²
 
 
-def unbiased_hsic(first: Tensor, second: Tensor, groups: Tensor) -> Tensor:
+def unbiased_hsic(first: Tensor, second: Tensor, groups: Tensor, *, global_batch: bool = True) -> Tensor:
     """The unbiased estimate of ‖Cov(a, b)‖²_F; it can be negative.
 
     Args:
@@ -47,11 +47,14 @@ def unbiased_hsic(first: Tensor, second: Tensor, groups: Tensor) -> Tensor:
         second: (B, M, E) features b.
         groups: B over all processes, a scalar tensor. Below four there is no unbiased estimate; a mean over no terms is
             taken as zero.
+        global_batch: whether to add up the rows of all processes.
 
     Returns:
         A scalar tensor, the same on every process.
     """
-    s = _over_processes(_sum(first, second))
+    s = _sum(first, second)
+    if global_batch:
+        s = _over_processes(s)
     pairs = groups * (groups - 1)
     triples = pairs * (groups - 2)
     quadruples = triples * (groups - 3)
