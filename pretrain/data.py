@@ -89,6 +89,7 @@ class StepSampler(Sampler[list[Example]]):
         seed: seed of order and views.
         rank: which process.
         processes: how many there are.
+        micro_batch_size: at most so many pictures at a time; a share comes in `chunks_per_step` of them. None: at once.
     """
 
     def __init__(
@@ -101,15 +102,19 @@ class StepSampler(Sampler[list[Example]]):
         seed: int,
         rank: int = 0,
         processes: int = 1,
+        micro_batch_size: int | None = None,
     ) -> None:
         self.pictures = pictures
         self.batch_size = batch_size
         self.steps = range(start, total_steps)
         self.seed = seed
         self.share = slice(rank, None, processes)
+        share = len(range(batch_size)[self.share])
+        self.micro_batch_size = min(micro_batch_size or share, share)
+        self.chunks_per_step = -(-share // self.micro_batch_size)
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return len(self.steps) * self.chunks_per_step
 
     def __iter__(self) -> Iterator[list[Example]]:
         orders: dict[int, list[int]] = {}
@@ -122,7 +127,8 @@ class StepSampler(Sampler[list[Example]]):
                 epoch, place = divmod(position, self.pictures)
                 index = orders[epoch][place]
                 batch.append((index, mix_seed(self.seed, epoch, index)))
-            yield batch
+            for start in range(0, len(batch), self.micro_batch_size):
+                yield batch[start : start + self.micro_batch_size]
 
     def _order(self, epoch: int) -> list[int]:
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
@@ -130,22 +136,39 @@ class StepSampler(Sampler[list[Example]]):
         return order
 
 
-def build_loader(
-    folder: ImageFolder, recipe: Recipe, *, start: int, total_steps: int, rank: int = 0, processes: int = 1
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """One loader for all the steps that remain, over epochs, so that workers start once."""
-    sampler = StepSampler(
-        len(folder),
-        recipe.batch_size,
-        start=start,
-        total_steps=total_steps,
-        seed=recipe.seed,
-        rank=rank,
-        processes=processes,
-    )
-    return DataLoader(
-        TwoViewDataset(folder, TwoViews(recipe.augmentation)),
-        batch_sampler=sampler,
-        num_workers=recipe.workers,
-        pin_memory=torch.cuda.is_available(),
-    )
+class StepLoader:
+    """The steps that remain, each a list of micro-batches of two views; workers start once, for all epochs.
+
+    Args:
+        folder: the pictures.
+        recipe: views, batch, seed and workers.
+        start: steps already made.
+        total_steps: steps of the run.
+        rank: which process.
+        processes: how many there are.
+    """
+
+    def __init__(
+        self, folder: ImageFolder, recipe: Recipe, *, start: int, total_steps: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        self._sampler = StepSampler(
+            len(folder),
+            recipe.batch_size,
+            start=start,
+            total_steps=total_steps,
+            seed=recipe.seed,
+            rank=rank,
+            processes=processes,
+            micro_batch_size=recipe.micro_batch_size,
+        )
+        self._loader = DataLoader(
+            TwoViewDataset(folder, TwoViews(recipe.augmentation)),
+            batch_sampler=self._sampler,
+            num_workers=recipe.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __iter__(self) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        micro_batches = iter(self._loader)
+        for _ in self._sampler.steps:
+            yield [tuple(next(micro_batches)) for _ in range(self._sampler.chunks_per_step)]

@@ -14,12 +14,13 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError, TrainingError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
+from sslhsic_transfer.pretrain.accumulate import Views, two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
-from sslhsic_transfer.pretrain.data import PretrainingData, build_loader, find_data
+from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
 from sslhsic_transfer.pretrain.monitors import OnlineKNN
 from sslhsic_transfer.pretrain.networks import Learner
-from sslhsic_transfer.pretrain.objectives import build_criterion
+from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_rate
 from sslhsic_transfer.pretrain.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
@@ -79,7 +80,7 @@ class _Trainer:
         """Train to the end and write the model folder."""
         recipe, accelerator = self.recipe, self.accelerator
         accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
-        loader = build_loader(
+        loader = StepLoader(
             self.data.train,
             recipe,
             start=self.step,
@@ -87,14 +88,11 @@ class _Trainer:
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         clock, images = time.perf_counter(), 0
         with self.progress:
-            for view1, view2 in loader:
+            for micro_batches in loader:
                 epochs_before = self._epochs_done()
-                loss, scalars = self._train_step(
-                    *(view.to(accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
-                )
+                loss, scalars = self._train_step(micro_batches)
                 images += recipe.batch_size
                 self.progress.advance()
                 last = self.step == self.total_steps
@@ -114,10 +112,9 @@ class _Trainer:
         encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=recipe.zero_init_residual)
         learner: nn.Module = Learner(
             encoder,
-            build_criterion(recipe.loss, recipe.seed),
             hidden_dim=recipe.head.hidden_dim,
             embedding_dim=recipe.head.embedding_dim,
-            uses_target=recipe.uses_target,
+            uses_target=OBJECTIVES[recipe.objective].uses_target,
         )
         if recipe.channels_last:
             learner = learner.to(memory_format=torch.channels_last)
@@ -125,10 +122,10 @@ class _Trainer:
             learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
         assert isinstance(learner, Learner)
         self.learner = learner.to(accelerator.device).train()
-        main = build_optimizer(recipe.optimizer, learner.trained_parameters())
-        optimizers = [main]
-        if recipe.loss.learn_scale:
-            optimizers.append(torch.optim.Adam(learner.criterion.parameters(), lr=recipe.loss.scale_learning_rate))
+        self.criterion = OBJECTIVES[recipe.objective].build(recipe).to(accelerator.device)
+        optimizers = [build_optimizer(recipe.optimizer, learner.trained_parameters())]
+        if learned := [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]:
+            optimizers.append(torch.optim.Adam(learned, lr=recipe.loss.scale_learning_rate))
         self.model, *self.optimizers = accelerator.prepare(self.learner, *optimizers)
         decay = recipe.average_decay
         self.average = None if decay is None else WeightAverage(learner.online.encoder, decay)
@@ -151,7 +148,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step)
 
-    def _train_step(self, view1: torch.Tensor, view2: torch.Tensor) -> tuple[torch.Tensor, _Scalars]:
+    def _train_step(self, micro_batches: list[Views]) -> tuple[torch.Tensor, _Scalars]:
         settings = self.recipe.optimizer
         rate = learning_rate(
             self.step,
@@ -160,9 +157,7 @@ class _Trainer:
             total_steps=self.total_steps,
         )
         set_learning_rate(self.optimizers[0], rate)
-        with self.accelerator.autocast():
-            loss, scalars = self.model(view1, view2)
-        self.accelerator.backward(loss)
+        loss, scalars = self._backward(micro_batches)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -171,7 +166,29 @@ class _Trainer:
         if self.average is not None:
             self.average.update(self.learner.online.encoder)
         self.step += 1
-        return loss.detach(), scalars | {"learning_rate": rate, "target_decay": decay}
+        return loss, scalars | {"learning_rate": rate, "target_decay": decay}
+
+    def _backward(self, micro_batches: list[Views]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        accelerator = self.accelerator
+        if len(micro_batches) > 1:
+            return two_pass_backward(
+                self._embed,
+                self.criterion,
+                micro_batches,
+                accelerator.backward,
+                networks=self.learner,
+                unsynchronised=lambda: accelerator.no_sync(self.model),
+            )
+        loss, scalars = self.criterion(self._embed(*micro_batches[0]))
+        accelerator.backward(loss)
+        return loss.detach(), scalars
+
+    def _embed(self, view1: torch.Tensor, view2: torch.Tensor) -> list[torch.Tensor]:
+        layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+        views = (view.to(self.accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
+        with self.accelerator.autocast():
+            embeddings: list[torch.Tensor] = self.model(*views)
+        return embeddings
 
     def _log(self, loss: torch.Tensor, scalars: _Scalars, speed: float) -> None:
         values = {"loss": float(loss)} | {name: float(value) for name, value in scalars.items()}
@@ -231,6 +248,7 @@ class _Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "learner": dict(self.learner.state_dict()),
+            "criterion": dict(self.criterion.state_dict()),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average.state_dict() if self.average else None,
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -238,6 +256,7 @@ class _Trainer:
 
     def _load_state(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
+        self.criterion.load_state_dict(state["criterion"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         if self.average is not None:

@@ -1,11 +1,10 @@
-"""What is trained: encoder, projector and predictor, the target network that follows them, and the loss on top."""
+"""What is trained: encoder, projector and predictor, and the target network that follows them."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer.hsic.loss import SSLHSICLoss
 from sslhsic_transfer.models.encoder import Encoder
 
 
@@ -42,50 +41,39 @@ class Branch(nn.Module):
 
 
 class Learner(nn.Module):
-    """Two views in, the loss out; one forward pass, so that data-parallel wrappers see all of it.
+    """Two views in, the embeddings that the loss compares out; one forward pass, so that wrappers see all of it.
 
     Args:
         encoder: the network to pretrain.
-        criterion: the loss over the views' embeddings.
         hidden_dim: hidden width of projector and predictor.
         embedding_dim: d, their output width.
-        uses_target: with a target network the views are q(v1), q(v2), t(v2), t(v1), the last two without gradient;
+        uses_target: with a target network the embeddings are q(v1), q(v2), t(v2), t(v1), the last two without gradient;
             otherwise the online projections of v1 and v2.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        criterion: SSLHSICLoss,
-        *,
-        hidden_dim: int,
-        embedding_dim: int,
-        uses_target: bool,
-    ) -> None:
+    def __init__(self, encoder: Encoder, *, hidden_dim: int, embedding_dim: int, uses_target: bool) -> None:
         super().__init__()
         self.online = Branch(encoder, MLP(encoder.feature_dim, hidden_dim, embedding_dim))
         self.predictor = MLP(embedding_dim, hidden_dim, embedding_dim) if uses_target else None
         self.target = copy.deepcopy(self.online).requires_grad_(False) if uses_target else None
-        self.criterion = criterion
 
-    def forward(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of a batch.
+    def forward(self, view1: Tensor, view2: Tensor) -> list[Tensor]:
+        """Embed a batch.
 
         Args:
             view1: (B, 3, H, W), first views.
             view2: (B, 3, H, W), second views of the same pictures.
 
         Returns:
-            The loss and the criterion's scalars. BatchNorm sees each view by itself, and the target, like the online
-            network, normalises by the batch.
+            M tensors (B, d). BatchNorm sees each view by itself, and the target, like the online network, normalises by
+            the batch.
         """
         embeddings = [self.online(view) for view in (view1, view2)]
-        if self.predictor is not None and self.target is not None:
-            with torch.no_grad():
-                targets = [self.target(view) for view in (view2, view1)]
-            embeddings = [*(self.predictor(embedding) for embedding in embeddings), *targets]
-        loss, scalars = self.criterion(embeddings)
-        return loss, scalars
+        if self.predictor is None or self.target is None:
+            return embeddings
+        with torch.no_grad():
+            targets = [self.target(view) for view in (view2, view1)]
+        return [*(self.predictor(embedding) for embedding in embeddings), *targets]
 
     @torch.no_grad()
     def update_target(self, decay: float) -> None:
@@ -94,7 +82,7 @@ class Learner(nn.Module):
             torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - decay)
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter of the networks that the main optimiser trains: not the target's, not the criterion's."""
+        """Name -> parameter of the networks that the optimiser trains: all but the target's."""
         return {
             name: parameter for name, parameter in self.named_parameters() if name.startswith(("online.", "predictor."))
         }

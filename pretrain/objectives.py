@@ -1,18 +1,22 @@
-"""Objectives by name: which embeddings go into the loss, and whether a target network provides some of them.
+"""Objectives by name: which networks take part, and the loss over their embeddings.
 
-An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model.
-To add one, add a row to `OBJECTIVES`.
+An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. To add one, add a
+row to `OBJECTIVES`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from torch import nn
+
 from sslhsic_transfer.hsic.loss import SSLHSICLoss
+from sslhsic_transfer.pretrain import rivals
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.pretrain.recipe import LossSettings
+    from sslhsic_transfer.pretrain.recipe import Recipe
 
-ObjectiveName = Literal["ssl-hsic", "ssl-hsic-no-target"]
+ObjectiveName = Literal["ssl-hsic", "ssl-hsic-no-target", "byol", "simclr", "vicreg", "barlow-twins"]
 
 
 @dataclass(frozen=True)
@@ -20,27 +24,36 @@ class Objective:
     """One row of the table.
 
     Attributes:
-        uses_target: whether the views of a target network (without gradient) and a predictor take part.
+        uses_target: with a predictor and a target network the views are q(v1), q(v2), t(v2), t(v1), the last two
+            without gradient; otherwise they are the projections of v1 and v2, both with gradient.
+        build: makes the criterion, an `nn.Module` from a list of (B, d) to a loss and scalars.
         summary: what it is, in a line.
     """
 
     uses_target: bool
+    build: Callable[["Recipe"], nn.Module]
     summary: str
 
 
-OBJECTIVES: dict[ObjectiveName, Objective] = {
-    "ssl-hsic": Objective(True, "SSL-HSIC over q(v1), q(v2) and the target's projections of v2, v1: M = 4"),
-    "ssl-hsic-no-target": Objective(False, "SSL-HSIC over the projections of v1 and v2, both with gradient: M = 2"),
-}
-
-
-def build_criterion(settings: "LossSettings", seed: int) -> SSLHSICLoss:
-    """The loss of a recipe."""
+def _ssl_hsic(recipe: "Recipe") -> nn.Module:
+    settings = recipe.loss
     return SSLHSICLoss(
         gamma=settings.gamma,
         kernel=settings.kernel,
         num_features=settings.num_features,
         regularizer=settings.regularizer,
         learn_scale=settings.learn_scale,
-        seed=seed,
+        seed=recipe.seed,
     )
+
+
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    "ssl-hsic": Objective(True, _ssl_hsic, "SSL-HSIC with a target network, the paper's main method"),
+    "ssl-hsic-no-target": Objective(False, _ssl_hsic, "SSL-HSIC of two projections"),
+    "byol": Objective(True, lambda recipe: rivals.BYOL(), "Grill et al. 2020"),
+    "simclr": Objective(False, lambda recipe: rivals.NTXent(recipe.rivals.temperature), "Chen et al. 2020"),
+    "vicreg": Objective(False, lambda recipe: rivals.VICReg(), "Bardes et al. 2022"),
+    "barlow-twins": Objective(
+        False, lambda recipe: rivals.BarlowTwins(recipe.rivals.redundancy_weight), "Zbontar et al. 2021"
+    ),
+}

@@ -15,7 +15,7 @@ from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
-from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
+from sslhsic_transfer.pretrain.objectives import ObjectiveName
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -88,6 +88,13 @@ class LossSettings(_Section):
     scale_learning_rate: float = Field(default=3e-4, gt=0, description="Adam's learning rate for the kernel scale.")
 
 
+class RivalSettings(_Section):
+    """Losses of other methods, for comparison."""
+
+    temperature: float = Field(default=0.5, gt=0, description="SimCLR's temperature.")
+    redundancy_weight: float = Field(default=5e-3, ge=0, description="Barlow Twins' λ.")
+
+
 class OptimizerSettings(_Section):
     """The optimiser of the networks; its learning rate warms up linearly from 0 and falls to 0 on a cosine."""
 
@@ -126,7 +133,8 @@ class Recipe(_Section):
     )
     head: HeadSettings = Field(default=HeadSettings(), description="Projector and predictor.")
     objective: ObjectiveName = Field(default="ssl-hsic", description="What is optimised.")
-    loss: LossSettings = Field(default=LossSettings(), description="The loss.")
+    loss: LossSettings = Field(default=LossSettings(), description="The SSL-HSIC loss.")
+    rivals: RivalSettings = Field(default=RivalSettings(), description="The losses of other objectives.")
     target_decay: Probability = Field(
         default=0.99, description="Decay τ₀ of the target network's weights, rising to 1 on a cosine."
     )
@@ -140,6 +148,12 @@ class Recipe(_Section):
     optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="The optimiser.")
     epochs: int = Field(default=1000, ge=1, description="Passes over the pictures.")
     batch_size: int = Field(default=4096, ge=2, description="Pictures of a step, over all processes.")
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=2,
+        description="Pictures that go through the networks at once in each process, the gradient staying that of the "
+        "whole batch, at the cost of one more forward pass a step; null: all.",
+    )
     precision: Precision = Field(
         default="bf16", description="Precision of the networks' forward passes; weights and loss stay in float32."
     )
@@ -153,6 +167,8 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(f"micro_batch_size ({self.micro_batch_size}) must divide batch_size ({self.batch_size})")
         if self.optimizer.warmup_epochs > self.epochs:
             raise ValueError(
                 f"optimizer.warmup_epochs ({self.optimizer.warmup_epochs}) must not exceed epochs ({self.epochs})"
@@ -172,11 +188,6 @@ class Recipe(_Section):
             return self.preprocessing
         views = self.augmentation
         return Preprocessing.for_size(views.size).model_copy(update={"mean": views.mean, "std": views.std})
-
-    @property
-    def uses_target(self) -> bool:
-        """Whether the objective has a target network."""
-        return OBJECTIVES[self.objective].uses_target
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

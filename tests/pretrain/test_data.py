@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.images import ImageFolder
-from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset, build_loader, find_data
+from sslhsic_transfer.pretrain.data import StepLoader, StepSampler, TwoViewDataset, find_data
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views import TwoViews
 
@@ -48,12 +48,27 @@ def test_processes_share_each_batch(processes):
 def test_views_depend_on_neither_workers_nor_start(digits, tiny, workers):
     folder = ImageFolder.scan(digits / "train")
     recipe = tiny.model_copy(update={"workers": 0})
-    alone = list(build_loader(folder, recipe, start=0, total_steps=6))
+    alone = list(StepLoader(folder, recipe, start=0, total_steps=6))
     torch.rand(3)
-    others = list(build_loader(folder, recipe.model_copy(update={"workers": workers}), start=2, total_steps=6))
+    others = list(StepLoader(folder, recipe.model_copy(update={"workers": workers}), start=2, total_steps=6))
     for expected, found in zip(alone[2:], others, strict=True):
-        assert torch.equal(expected[0], found[0])
-        assert torch.equal(expected[1], found[1])
+        for view, again in zip(expected[0], found[0], strict=True):
+            assert torch.equal(view, again)
+
+
+def test_micro_batches_cut_the_same_step(digits, tiny):
+    folder = ImageFolder.scan(digits / "train")
+    recipe = tiny.model_copy(update={"workers": 0})
+    for whole, parts in zip(
+        StepLoader(folder, recipe, start=1, total_steps=4, rank=1, processes=2),
+        StepLoader(
+            folder, recipe.model_copy(update={"micro_batch_size": 3}), start=1, total_steps=4, rank=1, processes=2
+        ),
+        strict=True,
+    ):
+        assert [len(part[0]) for part in parts] == [3, 3, 2]
+        for view in (0, 1):
+            assert torch.equal(whole[0][view], torch.cat([part[view] for part in parts]))
 
 
 def test_making_views_leaves_the_global_random_state_alone(digits):
@@ -68,7 +83,7 @@ def test_making_views_leaves_the_global_random_state_alone(digits):
 def test_a_damaged_picture_is_named_through_the_worker(digits, tiny, tmp_path):
     shutil.copytree(digits / "train" / "0", tmp_path / "pictures")
     (tmp_path / "pictures" / "zz.jpg").write_bytes(b"?")
-    loader = build_loader(ImageFolder.scan(tmp_path / "pictures"), tiny, start=0, total_steps=2)
+    loader = StepLoader(ImageFolder.scan(tmp_path / "pictures"), tiny, start=0, total_steps=2)
     with pytest.raises(ImageError, match=r"zz\.jpg"):
         list(loader)
 

@@ -122,11 +122,12 @@ def test_killed_and_resumed_equals_never_killed(tiny_overrides, digits, tmp_path
     assert figures(killed) == figures(whole)
 
 
-def test_two_processes_train_one_model(tiny_overrides, digits, tmp_path):
+@pytest.mark.parametrize("micro_batch_size", ["null", "4"])
+def test_two_processes_train_one_model(micro_batch_size, tiny_overrides, digits, tmp_path):
     """By the documented command. On a CPU, `accelerate launch --cpu` would silently start one process only."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
     command += ["--main_process_port=0", "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides]
-    command += ["--data", str(digits), "--output", str(tmp_path / "run")]
+    command += [f"micro_batch_size={micro_batch_size}", "--data", str(digits), "--output", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr

@@ -70,6 +70,7 @@ def test_every_problem_is_named_at_once():
         ("epochs", "expected key=value"),
         ("=3", "expected key=value"),
         ("epochs=[", "not YAML"),
+        ("micro_batch_size=48", r"micro_batch_size \(48\) must divide batch_size \(128\)"),
         ("optimizer.warmup_epochs=99", "must not exceed epochs"),
         ("augmentation.crop_area=[0.5,0.1]", "low ≤ high"),
         ("augmentation.crop_area=[0.5,1.1]", "must not exceed 1"),
