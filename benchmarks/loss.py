@@ -1,8 +1,8 @@
 """Time and memory of the SSL-HSIC loss, forward and backward, beside its exact quadratic form and rivals' losses.
 
-python benchmarks/loss.py [--quick] [--output DIR]: for each loss and batch size, seconds and the peak of what autograd and
-the computation allocate (each in a process of its own), then the exponent in B fitted over the largest four sizes, and ratios
-to ours with two views. Writes loss.json and loss.png. Rivals are lightly's.
+python benchmarks/loss.py [--quick] [--output DIR]: for each loss and batch size, seconds and the peak of allocated
+memory (each in a process of its own), the exponent in B fitted over the largest four sizes, and ratios to ours with
+two views. Writes loss.json and loss.png. Rivals are lightly's.
 """
 
 import argparse

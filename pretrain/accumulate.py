@@ -1,11 +1,13 @@
 """The exact gradient of a large batch in the memory of a small one.
 
 A loss that compares all rows does not split into micro-batches, but its gradient does, by the chain rule through the
-embeddings (Gao et al. 2021, "GradCache"): a first pass embeds every micro-batch without a graph; the loss of all of them
-gives the gradient of each; a second pass embeds each micro-batch again, with a graph, and sends its rows' gradient back.
+embeddings (Gao et al. 2021, "GradCache"): a first pass embeds every micro-batch without a graph; the loss of all of
+them gives the gradient of each; a second pass embeds each micro-batch again, with a graph, and sends its rows' gradient
+back.
 
-Activations are those of one micro-batch. What stays for the whole batch is its views, in host memory, and its embeddings.
-A step costs one more forward pass. BatchNorm normalises by the micro-batch; its running statistics see each one once.
+Activations are those of one micro-batch. What stays for the whole batch is its views, in host memory, and its
+embeddings. A step costs one more forward pass. BatchNorm normalises by the micro-batch; its running statistics see each
+one once.
 """
 
 from collections.abc import Callable, Iterator, Sequence

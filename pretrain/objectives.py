@@ -1,7 +1,7 @@
 """Objectives by name: which networks take part, and the loss over their embeddings.
 
-An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. To add one, add a
-row to `OBJECTIVES`.
+An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. To add one, add
+a row to `OBJECTIVES`.
 """
 
 from collections.abc import Callable

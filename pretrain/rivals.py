@@ -1,7 +1,7 @@
 """The losses of other methods, from the lightly package, behind the interface of ours: views in, loss and scalars out.
 
-Across processes each takes the rows of all of them (lightly gathers), so that DistributedDataParallel's mean gradient is
-that of the global batch. All are functions of the batch's embeddings, so that `micro_batch_size` serves them as they are.
+Across processes each takes the rows of all of them (lightly gathers), so that DistributedDataParallel's mean gradient
+is that of the global batch. All are functions of the batch's embeddings, so that `micro_batch_size` serves them, too.
 """
 
 from collections.abc import Sequence

@@ -46,7 +46,13 @@ def test_every_requirement_has_a_tested_version():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     pins = {canonicalize_name(line.split("==")[0]): Version(line.split("==")[1]) for line in lines}
     extras = PROJECT["project"]["optional-dependencies"]
-    tested = [*PROJECT["project"]["dependencies"], *extras["pretrain"], *extras["eval"], *extras["dev"]]
+    tested = [
+        *PROJECT["project"]["dependencies"],
+        *extras["pretrain"],
+        *extras["eval"],
+        *extras["bench"],
+        *extras["dev"],
+    ]
     for requirement in map(Requirement, tested):
         name = canonicalize_name(requirement.name)
         assert name in pins, f"{name} has no tested version in constraints.txt"

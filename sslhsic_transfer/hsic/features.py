@@ -33,7 +33,7 @@ class RandomFeatures:
         """
         weight = self.weight.to(points.dtype) / scale
         angles = torch.addmm(self.phase.to(points.dtype), points.flatten(0, -2), weight)
-        features = angles.cos() * math.sqrt(2.0 / weight.shape[1])
+        features = angles.cos().mul_(math.sqrt(2.0 / weight.shape[1]))
         return features.unflatten(0, points.shape[:-1])
 
 

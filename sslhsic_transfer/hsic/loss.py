@@ -65,10 +65,9 @@ def ssl_hsic_loss(
     first, second = (draw(embeddings, scale) for draw in draws)
 
     # What HSIC needs of the batch are sums over images, so that processes exchange these and not the embeddings.
-    again = second.detach()
-    positives = torch.stack([features.sum(dim=1).square().sum() for features in (first, again)])
+    positives = torch.stack([features.sum(dim=1).square().sum() for features in (first, second.detach())])
     count = embeddings.new_tensor([float(embeddings.shape[0])])
-    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), again.sum(dim=(0, 1)), positives, count]))
+    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), second.sum(dim=(0, 1)), positives, count]))
     images = sums[-1].detach()
     rows = images * views
     first_mean, second_mean = (sums[:-3] / rows).chunk(2)
@@ -77,13 +76,12 @@ def ssl_hsic_loss(
         for positives, mean in zip(sums[-3:-1], (first_mean, second_mean), strict=True)
     )
 
-    # Centred by the mean, no digits are lost. It needs no gradient: there the biased estimate is stationary in the
-    # centre, and the unbiased one does not depend on it.
-    first, second = first - first_mean.detach(), second - second_mean.detach()
     if regularizer == "biased":
-        zz = sum_over_processes(first.flatten(0, 1).T @ second.flatten(0, 1)).square().sum() / rows**2
+        products = sum_over_processes(first.flatten(0, 1).T @ second.flatten(0, 1))
+        zz = (products / rows - torch.outer(first_mean, second_mean)).square().sum()
     else:
-        zz = unbiased_hsic(first, second, images)
+        # The estimate does not depend on the centre, so that the centre needs no gradient; the mean loses no digits.
+        zz = unbiased_hsic(first - first_mean.detach(), second - second_mean.detach(), images)
 
     loss = -zy + gamma * zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
     return loss, HSICTerms(zy, zz, (zy - zy_again).abs().detach() / math.sqrt(2))
