@@ -1,16 +1,16 @@
 """Time and memory of the SSL-HSIC loss, forward and backward, beside its exact quadratic form and rivals' losses.
 
 python benchmarks/loss.py [--quick] [--output DIR]: for each loss and batch size, seconds and the peak of allocated
-memory (each in a process of its own), the exponent in B fitted over the largest four sizes, and ratios to ours with
-two views. Writes loss.json and loss.png. Rivals are lightly's.
+memory, the exponent in B fitted over the largest four sizes, and ratios to ours with two views. Writes loss.json and
+loss.png. Rivals are lightly's.
 """
 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from sslhsic_transfer.hsic.loss import unit_vectors
 SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
 DIMS = (256, 2048)
 OURS = "ssl-hsic, 2 views"
+
+Loss = Callable[[list[torch.Tensor]], torch.Tensor]
 
 
 def exact(views):
@@ -53,11 +55,12 @@ def losses():
     }
 
 
-def measure(name: str, size: int, dim: int) -> dict[str, float]:
+def measure(
+    function: Callable[[list[torch.Tensor]], torch.Tensor], count: int, size: int, dim: int
+) -> dict[str, float]:
     """Median seconds of a forward and backward pass, and the peak of allocated memory beyond the views, in MiB."""
     from torch.profiler import ProfilerActivity, profile
 
-    count, function, _ = losses()[name]
     torch.manual_seed(0)
     views = [torch.randn(size, dim, requires_grad=True) for _ in range(count)]
 
@@ -145,20 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three small sizes, d = 256")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--one", nargs=3, metavar=("LOSS", "SIZE", "DIM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        name, size, dim = options.one
-        print(json.dumps(measure(name, int(size), int(dim))))
-        return
     sizes, dims = ((256, 512, 1024), (256,)) if options.quick else (SIZES, DIMS)
-    rows = []
+    rows, contenders = [], losses()
     for dim in dims:
-        for name, (_, _, largest) in losses().items():
+        for name, (count, function, largest) in contenders.items():
             for size in (size for size in sizes if size <= largest):
-                command = [sys.executable, __file__, "--one", name, str(size), str(dim)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                rows.append({"name": name, "size": size, "dim": dim} | json.loads(done.stdout.splitlines()[-1]))
+                measured = measure(function, count, size, dim)
+                rows.append({"name": name, "size": size, "dim": dim} | measured)
                 print(rows[-1], file=sys.stderr, flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     facts = {"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows}
