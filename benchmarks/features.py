@@ -26,7 +26,7 @@ def deviations(z: torch.Tensor, kernel: str, count: int, orthogonal: bool, draws
         start = time.perf_counter()
         first, second = (draw_features(KERNELS[kernel], z.shape[-1], count, orthogonal=orthogonal) for _ in range(2))
         seconds += (time.perf_counter() - start) / 2
-        estimate = (first(pairs[0], scale) * first(pairs[1], scale)).sum(dim=1)[0]
+        estimate = (first(pairs[0]) * first(pairs[1])).sum(dim=1)[0]
         _, terms = ssl_hsic_loss(z, (first, second), scale)
         values.append(torch.stack([estimate, terms.zy, terms.zz]))
     return torch.stack(values).std(dim=0), seconds / draws

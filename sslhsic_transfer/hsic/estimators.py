@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import InputError
-from sslhsic_transfer.hsic.unbiased import unbiased_hsic
+from sslhsic_transfer.hsic.groups import UnbiasedHSIC
 
 Estimator = Literal["biased", "unbiased"]
 
@@ -68,11 +68,12 @@ def hsic_from_features(first: Tensor, second: Tensor, estimator: Estimator = "un
     _check_rows(first, second)
     n = len(first)
     _require_rows(n, estimator)
-    first, second = first - first.mean(dim=0), second - second.mean(dim=0)
+    first_mean, second_mean = first.mean(dim=0), second.mean(dim=0)
     if estimator == "biased":
-        return (first.T @ second).square().sum() / (n - 1) ** 2
-    # Each row is a group of its own; a single process's sum is asked for, whatever process group there is.
-    return unbiased_hsic(first[:, None], second[:, None], first.new_tensor(float(n)), global_batch=False)
+        return ((first - first_mean).T @ (second - second_mean)).square().sum() / (n - 1) ** 2
+    summand = UnbiasedHSIC(first_mean, second_mean)
+    sums = summand.sums(first[:, None], second[:, None])  # each row is a group of its own
+    return summand.estimate(sums, first.new_tensor(float(n)))
 
 
 def cka(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:

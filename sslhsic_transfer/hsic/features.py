@@ -14,24 +14,21 @@ class RandomFeatures:
     """One draw of features; use the same draw for everything whose kernel values are compared.
 
     Attributes:
-        weight: (d, D) spectral samples at scale 1.
+        weight: (d, D) frequencies.
         phase: (D,) offsets, uniform on [0, 2π).
     """
 
     weight: Tensor
     phase: Tensor
 
-    def __call__(self, points: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-        """Map points to features.
+    def at(self, scale: Tensor | float) -> "RandomFeatures":
+        """The same draw for the kernel of scale c, in the precision of the more precise of the two."""
+        scale = torch.as_tensor(scale, device=self.weight.device)
+        return RandomFeatures(self.weight.to(torch.promote_types(self.weight.dtype, scale.dtype)) / scale, self.phase)
 
-        Args:
-            points: (…, d).
-            scale: the kernel scale c.
-
-        Returns:
-            (…, D), in the precision of ``points``.
-        """
-        weight = self.weight.to(points.dtype) / scale
+    def __call__(self, points: Tensor) -> Tensor:
+        """Map points (…, d) to features (…, D) in the precision of the points."""
+        weight = self.weight.to(points.dtype)
         angles = torch.addmm(self.phase.to(points.dtype), points.flatten(0, -2), weight)
         features = angles.cos().mul_(math.sqrt(2.0 / weight.shape[1]))
         return features.unflatten(0, points.shape[:-1])
@@ -41,7 +38,11 @@ class RandomFeatures:
 class LinearFeatures:
     """The linear kernel's features: the points themselves, exactly; there is nothing to draw and no scale."""
 
-    def __call__(self, points: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    def at(self, scale: Tensor | float) -> "LinearFeatures":
+        """Return ``self``."""
+        return self
+
+    def __call__(self, points: Tensor) -> Tensor:
         """Return ``points``, (…, d)."""
         return points
 
@@ -58,7 +59,10 @@ def draw_features(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Features:
-    """Draw features of a kernel; frequencies and phases are independent.
+    """Draw features of a kernel at scale 1; frequencies and phases are independent.
+
+    >>> features = draw_features(KERNELS["imq"], dim=256, count=512).at(scale)
+    >>> features(x) @ features(y).T  # near k(x, y), scale's
 
     Args:
         kernel: the kernel.
@@ -70,7 +74,7 @@ def draw_features(
         device: where to draw.
 
     Returns:
-        A function from points (…, d) and a scale to features (…, D).
+        A function from points (…, d) to features (…, D).
     """
     if kernel.mixture is None:
         return LinearFeatures()

@@ -5,7 +5,7 @@ Li, Pogodin, Sutherland and Gretton, "Self-Supervised Learning with Kernel Depen
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -15,9 +15,10 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.hsic.distributed import sum_over_processes
 from sslhsic_transfer.hsic.features import Features, LinearFeatures, RandomFeatures, draw_features
+from sslhsic_transfer.hsic.groups import BiasedHSIC, UnbiasedHSIC
 from sslhsic_transfer.hsic.kernels import get_kernel
 from sslhsic_transfer.hsic.scale import with_scale_gradient
-from sslhsic_transfer.hsic.unbiased import unbiased_hsic
+from sslhsic_transfer.hsic.sums import Summand, batch_sums, blocks
 
 Regularizer = Literal["biased", "debiased"]
 
@@ -53,7 +54,7 @@ def ssl_hsic_loss(
         embeddings: (B, M, d), unit vectors: M views of each of B images. In a process group, this rank's images.
         draws: two independent draws of features; the first serves HSIC(Z, Y) and, with the second, HSIC(Z, Z).
             Every rank must hold the same two.
-        scale: the kernel scale c.
+        scale: the kernel scale c; neither term has a gradient for it.
         gamma: weight of √HSIC(Z, Z).
         regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` is its unbiased estimate, without products
             of an image with itself, which no encoder can decorrelate and which dominate in small batches.
@@ -61,30 +62,52 @@ def ssl_hsic_loss(
     Returns:
         The loss and its terms; of the global batch, the same on every rank.
     """
-    views = embeddings.shape[1]
-    first, second = (draw(embeddings, scale) for draw in draws)
-
-    # What HSIC needs of the batch are sums over images, so that processes exchange these and not the embeddings.
-    positives = torch.stack([features.sum(dim=1).square().sum() for features in (first, second.detach())])
-    count = embeddings.new_tensor([float(embeddings.shape[0])])
-    sums = sum_over_processes(torch.cat([first.sum(dim=(0, 1)), second.sum(dim=(0, 1)), positives, count]))
-    images = sums[-1].detach()
-    rows = images * views
-    first_mean, second_mean = (sums[:-3] / rows).chunk(2)
+    first, second = (draw.at(scale.detach()) for draw in draws)
+    draws = first, second
+    summand = _LossSums(BiasedHSIC() if regularizer == "biased" else UnbiasedHSIC(*_centres(embeddings, draws)))
+    images, *sums = batch_sums(embeddings, draws, summand)
     zy, zy_again = (
-        positives / (rows * (views - 1)) - mean.square().sum() - 1.0 / (views - 1)
-        for positives, mean in zip(sums[-3:-1], (first_mean, second_mean), strict=True)
+        _hsic_zy(total, positives, images, views=embeddings.shape[1]) for total, positives in (sums[:2], sums[2:4])
     )
-
-    if regularizer == "biased":
-        products = sum_over_processes(first.flatten(0, 1).T @ second.flatten(0, 1))
-        zz = (products / rows - torch.outer(first_mean, second_mean)).square().sum()
-    else:
-        # The estimate does not depend on the centre, so that the centre needs no gradient; the mean loses no digits.
-        zz = unbiased_hsic(first - first_mean.detach(), second - second_mean.detach(), images)
+    zz = summand.regularizer.estimate(tuple(sums[4:]), images)
 
     loss = -zy + gamma * zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
     return loss, HSICTerms(zy, zz, (zy - zy_again).abs().detach() / math.sqrt(2))
+
+
+class _LossSums(Summand):
+    """The number of images, what HSIC(Z, Y) takes for each draw, and what HSIC(Z, Z) takes for both."""
+
+    def __init__(self, regularizer: BiasedHSIC | UnbiasedHSIC) -> None:
+        self.regularizer = regularizer
+
+    def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        images = first.new_full((), float(len(first)))
+        zy = [part for features in (first, second) for part in (features.sum(dim=(0, 1)), _positives(features))]
+        return images, *zy, *self.regularizer.sums(first, second)
+
+    def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        _, total, positives, _, _, *others = weights  # the second draw's HSIC(Z, Y) is for its noise alone
+        zy = (first @ total).sum() + positives * _positives(first)
+        return zy + self.regularizer.inner(first, second, tuple(others))
+
+
+def _positives(features: Tensor) -> Tensor:
+    return features.sum(dim=1).square().sum()
+
+
+def _hsic_zy(total: Tensor, positives: Tensor, images: Tensor, views: int) -> Tensor:
+    """Mean kernel value of an image's pairs of views less that of all pairs."""
+    rows = images * views
+    return positives / (rows * (views - 1)) - (total / rows).square().sum() - 1.0 / (views - 1)
+
+
+@torch.no_grad()
+def _centres(embeddings: Tensor, draws: tuple[Features, Features]) -> Iterable[Tensor]:
+    """Each draw's mean feature, near enough to the global batch's: that of every process's first block."""
+    means = [draw(blocks(embeddings)[0]).mean(dim=(0, 1)) for draw in draws]
+    total = sum_over_processes(torch.cat([*means, embeddings.new_ones(1)]))
+    return (total[:-1] / total[-1]).split([len(mean) for mean in means])
 
 
 class SSLHSICLoss(nn.Module):

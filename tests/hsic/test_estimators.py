@@ -73,7 +73,8 @@ def test_random_features_approach_the_exact_kernel():
     generator = torch.Generator().manual_seed(0)
     exact = hsic(KERNELS["gaussian"].matrix(x, scale=2.0), KERNELS["gaussian"].matrix(y, scale=2.0))
     phi, psi = (
-        draw_features(KERNELS["gaussian"], points.shape[1], 6000, generator=generator)(points, 2.0) for points in (x, y)
+        draw_features(KERNELS["gaussian"], points.shape[1], 6000, generator=generator).at(2.0)(points)
+        for points in (x, y)
     )
     assert hsic_from_features(phi, psi).item() == pytest.approx(exact.item(), rel=0.1)
 

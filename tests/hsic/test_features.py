@@ -12,7 +12,7 @@ def test_features_multiply_to_the_kernel(name, scale, orthogonal):
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(12, 5, generator=generator)
     draw = draw_features(KERNELS[name], 5, 400_000, orthogonal=orthogonal, generator=generator)
-    features = draw(points, scale)
+    features = draw.at(scale)(points)
     assert (features @ features.T - KERNELS[name].matrix(points, scale=scale)).abs().max() < 0.01
 
 

@@ -36,18 +36,17 @@ def two_draws(dim: int, count: int, seed: int = 0):
 def test_equals_the_quadratic_twin_for_the_same_draws(images, views, dim, scale, gamma, seed):
     z = unit_views(images, views, dim, seed)
     draws = two_draws(dim, 64, seed)
+    scale = torch.tensor(scale, dtype=torch.float64)
     kernels = []
     for draw in draws:
-        features = draw(z.flatten(0, 1), scale).numpy()
+        features = draw.at(scale)(z.flatten(0, 1)).numpy()
         kernels.append(features @ features.T)
     zy = reference.hsic_zy(kernels[0], images, views)
     for regularizer, zz in (
         ("biased", reference.hsic_zz(*kernels)),
         ("debiased", reference.hsic_zz_unbiased(*kernels, images, views)),
     ):
-        loss, terms = ssl_hsic_loss(
-            z, draws, torch.tensor(scale, dtype=torch.float64), gamma=gamma, regularizer=regularizer
-        )
+        loss, terms = ssl_hsic_loss(z, draws, scale, gamma=gamma, regularizer=regularizer)
         assert terms.zy.item() == pytest.approx(zy, abs=1e-10)
         assert terms.zz.item() == pytest.approx(zz, abs=1e-10)
         assert loss.item() == pytest.approx(-zy + gamma * math.sqrt(max(zz, 1e-12)), abs=1e-8)

@@ -1,0 +1,83 @@
+"""Sums over a batch's images of functions of their features: block by block, and over processes.
+
+A block of images is mapped to features, its sums are added to the total, and the features are forgotten; the backward
+pass maps each block once more. Beyond the points, memory is that of one block whatever the batch, and a block stays in
+the processor's cache. The price is one more projection of the points.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sslhsic_transfer.hsic.distributed import sum_over_processes
+from sslhsic_transfer.hsic.features import Features
+
+# A block's features should fit the cache of a CPU, and keep all of a GPU busy.
+_ROWS_ON_CPU, _ROWS_ELSEWHERE = 1024, 16384
+
+
+class Summand:
+    """A function of an image's features in two draws, of which sums over images are wanted."""
+
+    def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+        """The sums over some images.
+
+        Args:
+            first: (b, M, D) features of M views of b images, in the first draw.
+            second: (b, M, E) their features in the second.
+        """
+        raise NotImplementedError
+
+    def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """The inner product ⟨weights, sums⟩, whose gradient is what the backward pass needs.
+
+        Override it where the product can be had for less than the sums.
+        """
+        pairs = zip(weights, self.sums(first, second), strict=True)
+        return torch.stack([(weight * value).sum() for weight, value in pairs]).sum()
+
+
+def batch_sums(points: Tensor, draws: tuple[Features, Features], summand: Summand) -> tuple[Tensor, ...]:
+    """The summand's sums over the images of all processes; gradients go to ``points`` alone.
+
+    Args:
+        points: (B, M, d); in a process group, this rank's images.
+        draws: two draws of features.
+        summand: what to sum.
+    """
+    parts = _BlockSums.apply(points, draws, summand)
+    total = sum_over_processes(torch.cat([part.flatten() for part in parts]))
+    pieces = total.split([part.numel() for part in parts])
+    return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
+
+
+def blocks(points: Tensor) -> tuple[Tensor, ...]:
+    """Split (B, M, d) points into the blocks of images that are summed one after another."""
+    rows = _ROWS_ON_CPU if points.device.type == "cpu" else _ROWS_ELSEWHERE
+    return points.split(max(1, rows // points.shape[1]))
+
+
+class _BlockSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, draws: tuple[Features, Features], summand: Summand) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(points)
+        ctx.draws, ctx.summand = draws, summand
+        total: tuple[Tensor, ...] = ()
+        for block in blocks(points):
+            parts = summand.sums(*(draw(block) for draw in draws))
+            total = tuple(sum_.add_(part) for sum_, part in zip(total, parts, strict=True)) if total else parts
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
+        (points,) = ctx.saved_tensors
+        gradients = []
+        for block in blocks(points):
+            leaf = block.detach().requires_grad_()
+            with torch.enable_grad():
+                product = ctx.summand.inner(*(draw(leaf) for draw in ctx.draws), weights)
+            gradients += torch.autograd.grad(product, leaf)
+        return torch.cat(gradients), None, None
