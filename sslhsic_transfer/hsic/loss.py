@@ -121,7 +121,8 @@ class SSLHSICLoss(nn.Module):
     ``criterion.parameters()`` to an optimiser (the paper: Adam, 3e-4) to learn it, or do not, to keep it.
 
     In an initialised process group each rank passes its own rows and gets the global batch's loss and, averaged over
-    ranks as DistributedDataParallel does, the global batch's gradient.
+    ranks as DistributedDataParallel does, the global batch's gradient. `torch.compile` leaves the loss as it is: matrix
+    products are most of its time, and its random draws must not be frozen into a graph.
 
     Args:
         gamma: weight of the regulariser; 3 in the paper.
@@ -173,6 +174,7 @@ class SSLHSICLoss(nn.Module):
         learnable = learn_scale and self.kernel.slope is not None
         self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learnable)
 
+    @torch.compiler.disable
     def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss.
 

@@ -74,7 +74,7 @@ class _BlockSums(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         (points,) = ctx.saved_tensors
-        gradients = []
+        gradients: list[Tensor] = []
         for block in blocks(points):
             leaf = block.detach().requires_grad_()
             with torch.enable_grad():

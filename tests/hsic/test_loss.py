@@ -196,6 +196,20 @@ def test_computes_in_float32_under_autocast(dtype):
     assert cast.item() == plain.item()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler's own look
+def test_a_compiled_training_step_draws_anew_and_has_the_same_loss():
+    network, plain, compiled = torch.nn.Linear(6, 4), SSLHSICLoss(), SSLHSICLoss()
+    views = [torch.randn(8, 6) for _ in range(2)]
+
+    def step(criterion):
+        return criterion([network(view) for view in views])[0]
+
+    run = torch.compile(lambda: step(compiled), backend="eager")
+    values = [run().item() for _ in range(2)]
+    assert values[0] != values[1]
+    assert values == pytest.approx([step(plain).item() for _ in range(2)], abs=1e-6)
+
+
 def test_order_of_views_does_not_matter():
     views = [torch.randn(16, 8) for _ in range(3)]
     forward, backward = SSLHSICLoss()(views)[0], SSLHSICLoss()(views[::-1])[0]
