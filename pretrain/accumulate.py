@@ -5,26 +5,26 @@ embeddings (Gao et al. 2021, "GradCache"): a first pass embeds every micro-batch
 them gives the gradient of each; a second pass embeds each micro-batch again, with a graph, and sends its rows' gradient
 back.
 
-Activations are those of one micro-batch. What stays for the whole batch is its views, in host memory, and its
-embeddings. A step costs one more forward pass. BatchNorm normalises by the micro-batch; its running statistics see each
-one once.
+Activations are those of one micro-batch. What stays for the whole batch is its cropped pictures, bytes in host memory,
+and its embeddings. A step costs one more forward pass. BatchNorm normalises by the micro-batch; its running statistics
+see each one once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Views = tuple[Tensor, Tensor]
-Embed = Callable[[Tensor, Tensor], list[Tensor]]
+Embed = Callable[..., list[Tensor]]
 Criterion = Callable[[list[Tensor]], tuple[Tensor, dict[str, Tensor]]]
 
 
 def two_pass_backward(
     embed: Embed,
     criterion: Criterion,
-    micro_batches: Sequence[Views],
+    micro_batches: Sequence[tuple[Any, ...]],
     backward: Callable[[Tensor], None] = torch.Tensor.backward,
     *,
     networks: nn.Module,
@@ -33,9 +33,10 @@ def two_pass_backward(
     """Add the gradient of the whole batch's loss to the parameters' ``grad``.
 
     Args:
-        embed: from the two views of a micro-batch to the embeddings [(b, d)] · M; those detached stay so.
+        embed: from what a micro-batch holds to the embeddings [(b, d)] · M; the same at both calls, but for dropout and
+            its like. Those detached stay so.
         criterion: from the whole batch's embeddings to the loss and scalars.
-        micro_batches: the views of each.
+        micro_batches: the arguments of ``embed`` for each.
         backward: how the loss starts its backward pass (a gradient scaler's, for example).
         networks: holds the BatchNorm layers that ``embed`` uses.
         unsynchronised: a context in which processes do not exchange gradients, for all micro-batches but the last.
@@ -44,16 +45,16 @@ def two_pass_backward(
         The loss and scalars of the whole batch.
     """
     with torch.no_grad(), _statistics_at_rest(networks):
-        parts = [embed(*views) for views in micro_batches]
+        parts = [embed(*part) for part in micro_batches]
     sizes = [len(part[0]) for part in parts]
     whole = [torch.cat(views).requires_grad_() for views in zip(*parts, strict=True)]
     loss, scalars = criterion(whole)
     backward(loss)
     gradients = [view.grad.split(sizes) if view.grad is not None else None for view in whole]
-    for number, views in enumerate(micro_batches):
+    for number, part in enumerate(micro_batches):
         last = number == len(micro_batches) - 1
         with nullcontext() if last else unsynchronised():
-            embeddings = embed(*views)
+            embeddings = embed(*part)
             pairs = [
                 (embedding, gradient[number])
                 for embedding, gradient in zip(embeddings, gradients, strict=True)

@@ -3,19 +3,21 @@
 The global batch of a step is therefore the same for any number of processes and workers, and after a resume.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder, load_image
-from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.views import TwoViews
+from sslhsic_transfer.errors import DataError, ImageError
+from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.pretrain.damage import DamageRecord
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.views import View, two_views
 
 # What a worker is told of one example: which picture, and the seed of its views.
 Example = tuple[int, int]
@@ -59,20 +61,52 @@ def find_data(directory: str | Path) -> PretrainingData:
     return PretrainingData(name, train, validation)
 
 
-class TwoViewDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Two views of picture ``index``, made with the random state seeded by ``seed``."""
+class Sample(NamedTuple):
+    """What is read of one picture; of a batch, collated.
 
-    def __init__(self, folder: ImageFolder, views: TwoViews) -> None:
-        self.folder = folder
-        self.views = views
+    Attributes:
+        first: the first view.
+        second: the second view.
+        damage: JSON list of [name, reason] of the pictures that could not be read before this one; mostly none.
+    """
 
-    def __getitem__(self, example: Example) -> tuple[Tensor, Tensor]:
-        """Read and augment one picture."""
+    first: View
+    second: View
+    damage: str
+
+
+class TwoViewDataset(Dataset[Sample]):
+    """Two views of picture ``index``, random by ``seed``.
+
+    In place of a picture that cannot be read comes another, the same in every run of that seed.
+
+    Args:
+        pictures: where pictures come from.
+        settings: the augmentations.
+    """
+
+    _ATTEMPTS = 10
+
+    def __init__(self, pictures: ImageFolder, settings: AugmentationSettings) -> None:
+        self.pictures = pictures
+        self.settings = settings
+
+    def __getitem__(self, example: Example) -> Sample:
+        """Read, crop, resize and flip one picture.
+
+        Raises:
+            DataError: ten pictures in a row cannot be read.
+        """
         index, seed = example
-        image = load_image(self.folder.paths[index])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.views(image)
+        damage: list[tuple[str, str]] = []
+        for attempt in range(self._ATTEMPTS):
+            try:
+                with self.pictures.open(index) as image:
+                    return Sample(*two_views(image, seed, self.settings), json.dumps(damage))
+            except ImageError as error:
+                damage.append((self.pictures.name(index), str(error)))
+                index = mix_seed(seed, attempt) % len(self.pictures)
+        raise DataError(f"{self._ATTEMPTS} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
 
 
 class StepSampler(Sampler[list[Example]]):
@@ -137,10 +171,11 @@ class StepSampler(Sampler[list[Example]]):
 
 
 class StepLoader:
-    """The steps that remain, each a list of micro-batches of two views; workers start once, for all epochs.
+    """The steps that remain, each a list of micro-batches of two `View`; workers start once, for all epochs.
 
     Args:
-        folder: the pictures.
+        pictures: where pictures come from.
+        damage: the record of pictures that cannot be read.
         recipe: views, batch, seed and workers.
         start: steps already made.
         total_steps: steps of the run.
@@ -149,10 +184,18 @@ class StepLoader:
     """
 
     def __init__(
-        self, folder: ImageFolder, recipe: Recipe, *, start: int, total_steps: int, rank: int = 0, processes: int = 1
+        self,
+        pictures: ImageFolder,
+        recipe: Recipe,
+        *,
+        start: int,
+        total_steps: int,
+        damage: DamageRecord,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self._sampler = StepSampler(
-            len(folder),
+            len(pictures),
             recipe.batch_size,
             start=start,
             total_steps=total_steps,
@@ -162,13 +205,16 @@ class StepLoader:
             micro_batch_size=recipe.micro_batch_size,
         )
         self._loader = DataLoader(
-            TwoViewDataset(folder, TwoViews(recipe.augmentation)),
+            TwoViewDataset(pictures, recipe.augmentation),
             batch_sampler=self._sampler,
             num_workers=recipe.workers,
             pin_memory=torch.cuda.is_available(),
         )
+        self._damage = damage
 
-    def __iter__(self) -> Iterator[list[tuple[Tensor, Tensor]]]:
-        micro_batches = iter(self._loader)
+    def __iter__(self) -> Iterator[list[tuple[View, View]]]:
+        samples = iter(self._loader)
         for _ in self._sampler.steps:
-            yield [tuple(next(micro_batches)) for _ in range(self._sampler.chunks_per_step)]
+            step = [Sample(*next(samples)) for _ in range(self._sampler.chunks_per_step)]
+            self._damage.note(entry for sample in step for damage in sample.damage for entry in json.loads(damage))
+            yield [(View(*sample.first), View(*sample.second)) for sample in step]

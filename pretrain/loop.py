@@ -14,9 +14,10 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError, TrainingError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.accumulate import Views, two_pass_backward
+from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
+from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
 from sslhsic_transfer.pretrain.monitors import OnlineKNN
 from sslhsic_transfer.pretrain.networks import Learner
@@ -26,6 +27,7 @@ from sslhsic_transfer.pretrain.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
+from sslhsic_transfer.pretrain.views import ColourOperations, View
 
 # Tensors stay on their device until they are logged.
 _Scalars = dict[str, torch.Tensor | float]
@@ -72,6 +74,7 @@ class _Trainer:
         self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
         self.step = 0
         self.total_steps = recipe.epochs * len(data.train) // recipe.batch_size
+        self.colour = ColourOperations(recipe.augmentation)
         self._build()
         self._begin(resume)
         self.progress = Progress(self.total_steps, self.step, visible=progress and self.accelerator.is_main_process)
@@ -85,6 +88,7 @@ class _Trainer:
             recipe,
             start=self.step,
             total_steps=self.total_steps,
+            damage=DamageRecord(self.folder.damaged, len(self.data.train), recipe.max_damaged),
             rank=accelerator.process_index,
             processes=accelerator.num_processes,
         )
@@ -148,7 +152,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             self.folder.forget_after(self.step)
 
-    def _train_step(self, micro_batches: list[Views]) -> tuple[torch.Tensor, _Scalars]:
+    def _train_step(self, micro_batches: list[tuple[View, View]]) -> tuple[torch.Tensor, _Scalars]:
         settings = self.recipe.optimizer
         rate = learning_rate(
             self.step,
@@ -168,7 +172,7 @@ class _Trainer:
         self.step += 1
         return loss, scalars | {"learning_rate": rate, "target_decay": decay}
 
-    def _backward(self, micro_batches: list[Views]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def _backward(self, micro_batches: list[tuple[View, View]]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         accelerator = self.accelerator
         if len(micro_batches) > 1:
             return two_pass_backward(
@@ -183,9 +187,9 @@ class _Trainer:
         accelerator.backward(loss)
         return loss.detach(), scalars
 
-    def _embed(self, view1: torch.Tensor, view2: torch.Tensor) -> list[torch.Tensor]:
+    def _embed(self, view1: View, view2: View) -> list[torch.Tensor]:
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        views = (view.to(self.accelerator.device, non_blocking=True, memory_format=layout) for view in (view1, view2))
+        views = (self.colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2))
         with self.accelerator.autocast():
             embeddings: list[torch.Tensor] = self.model(*views)
         return embeddings

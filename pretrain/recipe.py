@@ -38,6 +38,11 @@ class ViewSettings(_Section):
 class AugmentationSettings(_Section):
     """How two views are made of a picture (BYOL, appendix B)."""
 
+    style: Literal["torchvision", "byol-jax"] = Field(
+        default="torchvision",
+        description="Whose operations: torchvision's, or those of BYOL's JAX code, where brightness is added, contrast "
+        "is about each channel's mean, saturation is HSV's, resizing is not antialiased and blur sees a black border.",
+    )
     size: int = Field(default=224, ge=32, le=1024, description="Side of a view, in pixels.")
     crop_area: Range = Field(default=(0.08, 1.0), description="Range of the crop's share of the picture's area.")
     crop_ratio: Range = Field(default=(3 / 4, 4 / 3), description="Range of the crop's aspect ratio.")
@@ -159,6 +164,9 @@ class Recipe(_Section):
     )
     channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
     workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
+    max_damaged: Probability = Field(
+        default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."
+    )
     checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
     checkpoints_kept: int = Field(default=2, ge=1, description="Latest checkpoints that stay on disk.")
     trackers: list[str] = Field(default=["tensorboard"], description="Accelerate's trackers, by name.")

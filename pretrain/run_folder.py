@@ -1,4 +1,6 @@
-"""The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoints/`` and, at the end, ``model/``."""
+"""The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``damaged.jsonl`` where pictures could not be read,
+``checkpoints/`` and, at the end, ``model/``.
+"""
 
 import json
 from pathlib import Path
@@ -21,6 +23,7 @@ class RunFolder:
         self.root = Path(root)
         self.recipe = self.root / "recipe.yaml"
         self.metrics = self.root / "metrics.jsonl"
+        self.damaged = self.root / "damaged.jsonl"
         self.checkpoints = self.root / "checkpoints"
         self.model = self.root / "model"
 
@@ -67,7 +70,7 @@ class RunFolder:
 
     def _refuse_other_recipe(self, recipe: Recipe) -> None:
         old, new = load_recipe(self.recipe).model_dump(), recipe.model_dump()
-        free = {"workers", "checkpoint_every", "checkpoints_kept", "trackers"}  # change no figure
+        free = {"workers", "max_damaged", "checkpoint_every", "checkpoints_kept", "trackers"}  # change no figure
         differing = [key for key in new if key not in free and old[key] != new[key]]
         if differing:
             changes = "; ".join(f"{key}: {old[key]!r} then, {new[key]!r} now" for key in differing)

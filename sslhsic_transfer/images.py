@@ -1,12 +1,13 @@
 """Pictures: finding them in folders, and turning whatever a user has into RGB."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from sslhsic_transfer.errors import DataError, ImageError
 
@@ -65,6 +66,24 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def open(self, index: int) -> Image.Image:
+        """One picture, not yet decoded."""
+        return open_image(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """The path of one picture."""
+        return str(self.paths[index])
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Open a picture file without decoding it yet; close it, or use it in a ``with`` statement.
+
+    Raises:
+        ImageError: there is no such file, or it is not a picture.
+    """
+    with _errors_name(path):
+        return Image.open(path)
+
 
 def load_image(path: str | Path) -> Image.Image:
     """Read a picture file as RGB, upright as its EXIF orientation says.
@@ -72,24 +91,44 @@ def load_image(path: str | Path) -> Image.Image:
     Raises:
         ImageError: there is no such file, or it is not a picture, or it is damaged.
     """
-    try:
-        with Image.open(path) as image:
-            return to_rgb(image)
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no picture at {path}.") from error
-    except Exception as error:  # Pillow's decoders raise many kinds, SyntaxError and struct.error among them.
-        raise ImageError(f"Cannot read {path} as a picture: {error}") from error
+    with open_image(path) as image:
+        return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a PIL image of any mode into upright RGB; 16-bit grey is scaled to 8 bits, transparency is dropped."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
-        image = Image.fromarray((grey >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    """Turn a PIL image of any mode into upright RGB; 16-bit grey is scaled to 8 bits, transparency is dropped.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    with _errors_name(getattr(image, "filename", "") or "the image"):
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16") or image.mode == "I":
+            grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+            image = Image.fromarray((grey >> 8).astype(np.uint8))
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height after the turn that the EXIF orientation asks for, without decoding the image.
+
+    Raises:
+        ImageError: its EXIF data are damaged.
+    """
+    with _errors_name(getattr(image, "filename", "") or "the image"):
+        sideways = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (image.height, image.width) if sideways else image.size
+
+
+@contextmanager
+def _errors_name(source: str | Path) -> Iterator[None]:
+    """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no picture at {source}.") from error
+    except Exception as error:
+        raise ImageError(f"Cannot read {source} as a picture: {error}") from error
 
 
 def to_uint8_tensor(picture: Picture) -> "torch.Tensor":

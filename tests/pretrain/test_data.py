@@ -1,15 +1,17 @@
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslhsic_transfer.errors import DataError, ImageError
+from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.data import StepLoader, StepSampler, TwoViewDataset, find_data
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
-from sslhsic_transfer.pretrain.views import TwoViews
 
 
 def batches(pictures=23, batch_size=5, start=0, total_steps=20, seed=0, **share):
@@ -44,35 +46,44 @@ def test_processes_share_each_batch(processes):
         assert sorted(whole) == sorted(example for part in parts for example in part)
 
 
+@pytest.fixture
+def loader(tmp_path):
+    def make(pictures, recipe, **settings):
+        damage = DamageRecord(tmp_path / "damaged.jsonl", len(pictures), recipe.max_damaged)
+        return StepLoader(pictures, recipe, damage=damage, **settings)
+
+    return make
+
+
+def same(one, other) -> bool:
+    return torch.equal(one.pixels, other.pixels) and all(map(torch.equal, one.colours, other.colours))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_views_depend_on_neither_workers_nor_start(digits, tiny, workers):
+def test_views_depend_on_neither_workers_nor_start(digits, tiny, workers, loader):
     folder = ImageFolder.scan(digits / "train")
-    recipe = tiny.model_copy(update={"workers": 0})
-    alone = list(StepLoader(folder, recipe, start=0, total_steps=6))
+    alone = list(loader(folder, tiny.model_copy(update={"workers": 0}), start=0, total_steps=6))
     torch.rand(3)
-    others = list(StepLoader(folder, recipe.model_copy(update={"workers": workers}), start=2, total_steps=6))
+    others = list(loader(folder, tiny.model_copy(update={"workers": workers}), start=2, total_steps=6))
     for expected, found in zip(alone[2:], others, strict=True):
-        for view, again in zip(expected[0], found[0], strict=True):
-            assert torch.equal(view, again)
+        assert all(map(same, expected[0], found[0]))
 
 
-def test_micro_batches_cut_the_same_step(digits, tiny):
-    folder = ImageFolder.scan(digits / "train")
+def test_micro_batches_cut_the_same_step(digits, tiny, loader):
+    folder, part = ImageFolder.scan(digits / "train"), {"start": 1, "total_steps": 4, "rank": 1, "processes": 2}
     recipe = tiny.model_copy(update={"workers": 0})
     for whole, parts in zip(
-        StepLoader(folder, recipe, start=1, total_steps=4, rank=1, processes=2),
-        StepLoader(
-            folder, recipe.model_copy(update={"micro_batch_size": 3}), start=1, total_steps=4, rank=1, processes=2
-        ),
+        loader(folder, recipe, **part),
+        loader(folder, recipe.model_copy(update={"micro_batch_size": 3}), **part),
         strict=True,
     ):
-        assert [len(part[0]) for part in parts] == [3, 3, 2]
+        assert [len(first.pixels) for first, _ in parts] == [3, 3, 2]
         for view in (0, 1):
-            assert torch.equal(whole[0][view], torch.cat([part[view] for part in parts]))
+            assert torch.equal(whole[0][view].pixels, torch.cat([views[view].pixels for views in parts]))
 
 
 def test_making_views_leaves_the_global_random_state_alone(digits):
-    dataset = TwoViewDataset(ImageFolder.scan(digits / "train"), TwoViews(AugmentationSettings(size=32)))
+    dataset = TwoViewDataset(ImageFolder.scan(digits / "train"), AugmentationSettings(size=32))
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -80,12 +91,47 @@ def test_making_views_leaves_the_global_random_state_alone(digits):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_a_damaged_picture_is_named_through_the_worker(digits, tiny, tmp_path):
-    shutil.copytree(digits / "train" / "0", tmp_path / "pictures")
-    (tmp_path / "pictures" / "zz.jpg").write_bytes(b"?")
-    loader = StepLoader(ImageFolder.scan(tmp_path / "pictures"), tiny, start=0, total_steps=2)
-    with pytest.raises(ImageError, match=r"zz\.jpg"):
-        list(loader)
+@pytest.fixture
+def broken(digits, tmp_path):
+    """Sixteen pictures, two of which cannot be read."""
+    folder = tmp_path / "broken"
+    shutil.copytree(digits / "train", folder)
+    for path in sorted(folder.rglob("*.jpg"))[14:]:
+        path.unlink()
+    (folder / "x.jpg").write_bytes(b"no picture")
+    whole = next(folder.rglob("*/*.jpg")).read_bytes()
+    (folder / "y.jpg").write_bytes(whole[: len(whole) // 2])
+    return ImageFolder.scan(folder)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_pictures_are_replaced_named_and_counted(broken, tiny, loader, tmp_path, workers):
+    recipe = tiny.model_copy(update={"workers": workers, "max_damaged": 0.2})
+    with pytest.warns(UserWarning, match="cannot be read and is replaced"):
+        steps = list(loader(broken, recipe, start=0, total_steps=4))
+    assert all(len(first.pixels) == recipe.batch_size for ((first, _),) in steps)
+    entries = [json.loads(line) for line in (tmp_path / "damaged.jsonl").read_text().splitlines()]
+    assert sorted(Path(entry["picture"]).name for entry in entries) == ["x.jpg", "y.jpg"]
+    assert any("truncated" in entry["reason"] for entry in entries)
+    again = list(loader(broken, recipe, start=0, total_steps=4))  # counted already: no warning, the same views
+    for one, other in zip(steps, again, strict=True):
+        assert all(map(same, one[0], other[0]))
+
+
+def test_too_many_damaged_pictures_stop_the_run(broken, tiny, loader):
+    with (
+        pytest.warns(UserWarning, match="replaced"),
+        pytest.raises(DataError, match=r"of 16 pictures cannot be read, more than max_damaged=0\.1 allows"),
+    ):
+        list(loader(broken, tiny.model_copy(update={"max_damaged": 0.1}), start=0, total_steps=4))
+
+
+def test_nothing_but_damage_ends_at_once(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(b"?")
+    dataset = TwoViewDataset(ImageFolder.scan(tmp_path), AugmentationSettings(size=32))
+    with pytest.raises(DataError, match="10 pictures in a row cannot be read"):
+        dataset[(3, 0)]
 
 
 def test_finds_splits_classes_and_plain_folders(digits, tmp_path):

@@ -1,0 +1,57 @@
+"""Pictures that cannot be read: counted and named, and fatal only when there are too many."""
+
+import json
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from sslhsic_transfer.errors import DataError
+
+
+class DamageRecord:
+    """Each picture that could not be read, once, in a file with a JSON line for each.
+
+    Args:
+        path: the file. What it already holds counts, so that a resumed run goes on counting; processes share it.
+        pictures: how many there are in all.
+        most: the share of them that may be unreadable.
+    """
+
+    def __init__(self, path: Path, pictures: int, most: float) -> None:
+        self.path = path
+        self.pictures = pictures
+        self.most = most
+        self.reasons: dict[str, str] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                self.reasons[entry["picture"]] = entry["reason"]
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def note(self, entries: Iterable[tuple[str, str]]) -> None:
+        """Take in pictures and why they cannot be read.
+
+        Raises:
+            DataError: too many cannot.
+        """
+        fresh = {picture: reason for picture, reason in entries if picture not in self.reasons}
+        if not fresh:
+            return
+        if not self.reasons:
+            picture, reason = next(iter(fresh.items()))
+            warnings.warn(
+                f"{picture} cannot be read and is replaced by another picture ({reason}). This and all further ones "
+                f"are listed in {self.path}.",
+                stacklevel=2,
+            )
+        self.reasons |= fresh
+        with self.path.open("a", encoding="utf-8") as file:
+            for picture, reason in fresh.items():
+                file.write(json.dumps({"picture": picture, "reason": reason}, ensure_ascii=False) + "\n")
+        if len(self.reasons) > self.most * self.pictures:
+            raise DataError(
+                f"{len(self.reasons)} of {self.pictures} pictures cannot be read, more than max_damaged={self.most} "
+                f"allows; they are listed in {self.path}. Mend or remove them, or raise max_damaged, and resume."
+            )

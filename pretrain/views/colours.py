@@ -1,0 +1,149 @@
+"""Colour operations, blur and normalisation of a batch, each picture with its own random numbers, on any device.
+
+The operations are those of torchvision's v2 transforms on floating pictures, or with ``style: byol-jax`` those of
+BYOL's JAX code. They are written out here because torchvision takes one random number for a whole batch.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.views.crops import View
+from sslhsic_transfer.pretrain.views.draws import ORDERS, Colours
+from sslhsic_transfer.pretrain.views.resampling import blur_matrices
+
+# (n, 3, H, W) pictures on [0, 1] and a number for each, (n, 1, 1, 1), to pictures.
+_Operation = Callable[[Tensor, Tensor], Tensor]
+
+# Weights of red, green and blue in a grey value.
+_LUMA = (0.2989, 0.587, 0.114)
+# A CPU takes so many values at a time, which stay in its cache.
+_VALUES_AT_A_TIME = 1_000_000
+
+
+class ColourOperations:
+    """From cropped pictures to a network's input.
+
+    Args:
+        settings: the augmentations.
+    """
+
+    def __init__(self, settings: AugmentationSettings) -> None:
+        self.settings = settings
+        self._jitter = _BYOL_JITTER if settings.style == "byol-jax" else _TORCHVISION_JITTER
+
+    @torch.no_grad()
+    def __call__(self, view: View, device: torch.device | str = "cpu") -> Tensor:
+        """Apply the colours of a batch.
+
+        Args:
+            view: pixels (B, 3, size, size) uint8 and colours (B,), as collated from `two_views`, on the CPU.
+            device: where to work.
+
+        Returns:
+            (B, 3, size, size) float32 on ``device``, normalised.
+        """
+        device = torch.device(device)
+        pictures = len(view.pixels)
+        count = max(1, _VALUES_AT_A_TIME // view.pixels[0].numel()) if device.type == "cpu" else pictures
+        parts = [slice(start, start + count) for start in range(0, pictures, count)]
+        return torch.cat([self._apply(view.pixels[part].to(device), _take(view.colours, part)) for part in parts])
+
+    def _apply(self, pixels: Tensor, colours: Colours) -> Tensor:
+        settings, x = self.settings, pixels.float().div_(255)
+        order = torch.as_tensor(colours.order)
+        jittered, turns = order >= 0, torch.tensor(ORDERS)[order]
+        for turn in range(len(self._jitter)):
+            for number, operation in enumerate(self._jitter):
+                _change(x, jittered & (turns[:, turn] == number), operation, colours[1 + number])
+        _change(x, colours.gray, lambda part, _: _luma(part).expand_as(part), colours.gray)
+        sigma = torch.as_tensor(colours.sigma)
+        _change(x, sigma > 0, self._blur, sigma)
+        _change(x, colours.solarize, lambda part, _: torch.where(part >= 0.5, 1 - part, part), colours.solarize)
+        mean, std = (x.new_tensor(values)[:, None, None] for values in (settings.mean, settings.std))
+        return x.clamp_(0, 1).sub_(mean).div_(std)
+
+    def _blur(self, x: Tensor, sigmas: Tensor) -> Tensor:
+        reflect = self.settings.style == "torchvision"
+        matrices = blur_matrices(sigmas.flatten(), x.shape[-1], self.settings.blur_taps, reflect=reflect)
+        across = torch.bmm(x.flatten(1, 2), matrices.mT).view_as(x)
+        return torch.matmul(matrices[:, None], across)
+
+
+def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Tensor | float) -> None:
+    """Overwrite the chosen pictures of a batch by what an operation makes of each and its value."""
+    index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are: no device waits
+    if len(index):
+        here = index.to(x.device, non_blocking=True)
+        own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)
+        x[here] = operation(x[here], own[:, None, None, None])
+
+
+def _take(colours: Colours, part: slice) -> Colours:
+    return Colours(*(cast(Tensor, value)[part] for value in colours))
+
+
+def _luma(x: Tensor) -> Tensor:
+    red, green, blue = _LUMA
+    return (x[:, 0] * red).add_(x[:, 1], alpha=green).add_(x[:, 2], alpha=blue)[:, None]
+
+
+def _brightness(x: Tensor, factor: Tensor) -> Tensor:
+    return (x * factor).clamp_(0, 1)
+
+
+def _contrast(x: Tensor, factor: Tensor) -> Tensor:
+    mean = _luma(x).flatten(1).mean(dim=1)[:, None, None, None]
+    return torch.lerp(mean, x, factor).clamp_(0, 1)
+
+
+def _channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(x.flatten(2).mean(dim=2)[:, :, None, None], x, factor)
+
+
+def _saturation(x: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(_luma(x), x, factor).clamp_(0, 1)
+
+
+def _hsv_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    """Multiply HSV's saturation, at most to 1: distances from the largest channel grow by what it grows."""
+    value, chroma = _value_and_chroma(x)
+    growth = torch.minimum(factor, value / chroma.clamp_min(1e-12)).clamp_min_(0)
+    return torch.lerp(value, x, growth)
+
+
+def _hue(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn HSV's hue, keeping value and chroma."""
+    red, green, blue = x.split(1, dim=1)
+    value, chroma = _value_and_chroma(x)
+    scale = torch.where(chroma > 0, chroma, 1).reciprocal_()
+    sixths = torch.where(
+        value == red,
+        (green - blue) * scale,
+        torch.where(value == green, (blue - red).mul_(scale).add_(2), (red - green).mul_(scale).add_(4)),
+    ).add_(turns * 6)
+    channels = []
+    for offset in (5, 3, 1):
+        place = sixths + offset
+        place = place.sub_((place / 6).floor_().mul_(6))
+        channels.append(value - torch.minimum(place, 4 - place).clamp_(0, 1).mul_(chroma))
+    return torch.cat(channels, dim=1)
+
+
+def _value_and_chroma(x: Tensor) -> tuple[Tensor, Tensor]:
+    red, green, blue = x.split(1, dim=1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    return value, value - torch.minimum(torch.minimum(red, green), blue)
+
+
+# Brightness, contrast, saturation, hue, as `Colours` holds their numbers.
+_TORCHVISION_JITTER: tuple[_Operation, ...] = (
+    lambda x, factor: (x * factor).clamp_(0, 1),
+    _contrast,
+    _saturation,
+    _hue,
+)
+_BYOL_JITTER: tuple[_Operation, ...] = (torch.add, _channel_contrast, _hsv_saturation, _hue)

@@ -1,0 +1,82 @@
+"""From a picture file's content to two cropped, resized and flipped views: the part that is done picture by picture."""
+
+import math
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sslhsic_transfer.images import to_rgb, upright_size
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.views.draws import Box, Colours, draw_colours, draw_crop
+from sslhsic_transfer.pretrain.views.resampling import bicubic_matrix
+
+
+class View(NamedTuple):
+    """One view whose colours are still the picture's.
+
+    Attributes:
+        pixels: (3, size, size) uint8; of a batch (B, 3, size, size).
+        colours: what is to be done to them.
+    """
+
+    pixels: Tensor
+    colours: Colours
+
+
+def two_views(image: Image.Image, seed: int, settings: AugmentationSettings) -> tuple[View, View]:
+    """Make the two views of a picture, which depend on nothing but the picture, the seed and the settings.
+
+    The picture is decoded once, and where it is a JPEG that is far larger than the views, at a half, a quarter or an
+    eighth of its size.
+
+    Args:
+        image: a picture of any mode, best not yet decoded.
+        seed: of all that is random.
+        settings: the augmentations.
+
+    Raises:
+        ImageError: the picture is damaged.
+    """
+    random = Random(seed)
+    width, height = upright_size(image)
+    crops = [draw_crop(random, settings, width, height) for _ in range(2)]
+    colours = [draw_colours(random, settings, view) for view in (settings.view1, settings.view2)]
+    excess = min(min(right - left, lower - upper) for (left, upper, right, lower), _ in crops) / settings.size
+    if excess >= 2 and settings.style == "torchvision":
+        image.draft("RGB", (math.ceil(image.width / excess), math.ceil(image.height / excess)))
+    picture = to_rgb(image)
+    shrunk = picture.width / width, picture.height / height
+    first, second = (
+        View(_cut(picture, _scaled(box, *shrunk), flip, settings), colour)
+        for (box, flip), colour in zip(crops, colours, strict=True)
+    )
+    return first, second
+
+
+def _cut(picture: Image.Image, box: Box, flip: bool, settings: AugmentationSettings) -> Tensor:
+    left, upper, right, lower = box
+    whole = math.floor(left), math.floor(upper), math.ceil(right), math.ceil(lower)
+    crop = picture.crop(whole)  # resizing must not see beyond the box
+    if settings.style == "byol-jax":
+        pixels = _without_antialiasing(crop, settings.size)
+    else:
+        inner = left - whole[0], upper - whole[1], right - whole[0], lower - whole[1]
+        pixels = np.asarray(crop.resize((settings.size, settings.size), Image.Resampling.BICUBIC, box=inner))
+    pixels = pixels.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(pixels[:, :, ::-1] if flip else pixels))
+
+
+def _without_antialiasing(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    rows, columns = bicubic_matrix(picture.height, size), bicubic_matrix(picture.width, size)
+    resized = np.einsum("yh,hwc,xw->yxc", rows, np.asarray(picture, dtype=np.float32), columns, optimize=True)
+    return resized.round().clip(0, 255).astype(np.uint8)
+
+
+def _scaled(box: Box, across: float, down: float) -> Box:
+    left, upper, right, lower = box
+    return left * across, upper * down, right * across, lower * down

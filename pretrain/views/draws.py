@@ -1,0 +1,86 @@
+"""The random numbers of a view, drawn for each picture from its own seed.
+
+They are drawn apart from what is done with them, so that pictures can be cropped one by one where they are decoded, and
+coloured as a batch where the network is.
+"""
+
+import math
+from itertools import permutations
+from random import Random
+from typing import NamedTuple
+
+from torch import Tensor
+
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
+
+# Every order of brightness, contrast, saturation and hue, as indices 0 to 3.
+ORDERS = tuple(permutations(range(4)))
+
+Box = tuple[float, float, float, float]  # left, upper, right, lower, as in Pillow
+_ATTEMPTS = 10
+
+
+class Colours(NamedTuple):
+    """What is done to a view's colours; of one view numbers, of a batch tensors (B,).
+
+    Attributes:
+        order: index into `ORDERS`; −1: no jitter.
+        brightness: factor of the brightness, or what is added to it (`byol-jax`).
+        contrast: factor.
+        saturation: factor.
+        hue: turns of the colour circle, added.
+        gray: whether colour is dropped.
+        sigma: standard deviation of the blur in pixels; 0: none.
+        solarize: whether values of a half and more are inverted.
+    """
+
+    order: int | Tensor
+    brightness: float | Tensor
+    contrast: float | Tensor
+    saturation: float | Tensor
+    hue: float | Tensor
+    gray: bool | Tensor
+    sigma: float | Tensor
+    solarize: bool | Tensor
+
+
+def draw_crop(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[Box, bool]:
+    """A box of random area and aspect ratio within a picture of a size, and whether to flip it.
+
+    As torchvision's RandomResizedCrop: the aspect ratio is log-uniform; a box that does not fit is drawn again, ten
+    times, after which the largest central box of an allowed ratio serves.
+    """
+    low, high = (math.log(ratio) for ratio in settings.crop_ratio)
+    for _ in range(_ATTEMPTS):
+        area = width * height * random.uniform(*settings.crop_area)
+        ratio = math.exp(random.uniform(low, high))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, upper = random.randint(0, width - w), random.randint(0, height - h)
+            break
+    else:
+        ratio = min(max(width / height, settings.crop_ratio[0]), settings.crop_ratio[1])
+        w, h = min(width, max(1, round(height * ratio))), min(height, max(1, round(width / ratio)))
+        left, upper = (width - w) // 2, (height - h) // 2
+    return (left, upper, left + w, upper + h), random.random() < settings.flip
+
+
+def draw_colours(random: Random, settings: AugmentationSettings, view: ViewSettings) -> Colours:
+    """The colours of one view."""
+    additive = settings.style == "byol-jax"
+    centre = 0.0 if additive else 1.0
+    jittered = random.random() < settings.jitter
+    return Colours(
+        order=random.randrange(len(ORDERS)) if jittered else -1,
+        brightness=_around(random, centre, settings.brightness, at_least=-math.inf if additive else 0.0),
+        contrast=_around(random, 1.0, settings.contrast),
+        saturation=_around(random, 1.0, settings.saturation),
+        hue=random.uniform(-settings.hue, settings.hue),
+        gray=random.random() < settings.gray,
+        sigma=random.uniform(*settings.blur_sigma) if random.random() < view.blur else 0.0,
+        solarize=random.random() < view.solarize,
+    )
+
+
+def _around(random: Random, centre: float, strength: float, at_least: float = 0.0) -> float:
+    return random.uniform(max(at_least, centre - strength), centre + strength)

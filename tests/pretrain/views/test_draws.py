@@ -1,0 +1,86 @@
+from random import Random
+
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import ks_2samp
+from torchvision.transforms import v2
+
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings, load_recipe
+from sslhsic_transfer.pretrain.views.draws import ORDERS, draw_colours, draw_crop
+
+PAPER = AugmentationSettings()
+
+
+def colours(count=4000, view=PAPER.view2, **changes):
+    random = Random(0)
+    settings = PAPER.model_copy(update=changes)
+    return [draw_colours(random, settings, view) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (128, 128), (40, 300)])
+def test_boxes_are_distributed_as_torchvisions(width, height):
+    random = Random(0)
+    ours = [draw_crop(random, PAPER, width, height)[0] for _ in range(3000)]
+    torch.manual_seed(0)
+    image = Image.new("L", (width, height))
+    crop = v2.RandomResizedCrop(8, PAPER.crop_area, PAPER.crop_ratio)
+    theirs = [crop.make_params([image]) for _ in range(3000)]
+    for own, other in (
+        ([left for left, *_ in ours], [draw["left"] for draw in theirs]),
+        ([upper for _, upper, *_ in ours], [draw["top"] for draw in theirs]),
+        ([right - left for left, _, right, _ in ours], [draw["width"] for draw in theirs]),
+        ([lower - upper for _, upper, _, lower in ours], [draw["height"] for draw in theirs]),
+    ):
+        assert ks_2samp(own, other).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1000), (1000, 2), (33, 32)])
+def test_boxes_lie_within_any_picture(width, height):
+    random = Random(0)
+    for _ in range(200):
+        left, upper, right, lower = draw_crop(random, PAPER, width, height)[0]
+        assert 0 <= left < right <= width
+        assert 0 <= upper < lower <= height
+
+
+def test_probabilities_and_ranges_are_the_recipes():
+    """Each share within four standard errors; each number within its range and near its ends."""
+    drawn = colours()
+    for found, expected in (
+        (sum(draw.order >= 0 for draw in drawn), PAPER.jitter),
+        (sum(draw.gray for draw in drawn), PAPER.gray),
+        (sum(draw.sigma > 0 for draw in drawn), PAPER.view2.blur),
+        (sum(draw.solarize for draw in drawn), PAPER.view2.solarize),
+    ):
+        assert abs(found / len(drawn) - expected) < 4 * (expected * (1 - expected) / len(drawn)) ** 0.5
+    for name, low, high in (
+        ("brightness", 0.6, 1.4),
+        ("contrast", 0.6, 1.4),
+        ("saturation", 0.8, 1.2),
+        ("hue", -0.1, 0.1),
+    ):
+        values = [getattr(draw, name) for draw in drawn]
+        assert low <= min(values) < low + 0.01 * (high - low)
+        assert high >= max(values) > high - 0.01 * (high - low)
+    sigmas = [draw.sigma for draw in drawn if draw.sigma]
+    assert 0.1 <= min(sigmas) < 0.2
+    assert 1.9 < max(sigmas) <= 2
+    assert {draw.order for draw in drawn} == {-1, *range(len(ORDERS))}
+
+
+def test_views_have_their_own_probabilities():
+    first = colours(view=load_recipe("imagenet-r50").augmentation.view1)
+    assert all(draw.sigma > 0 and not draw.solarize for draw in first)
+    assert not any(draw.sigma for draw in colours(view=ViewSettings(blur=0, solarize=1)))
+
+
+def test_factors_never_fall_below_zero():
+    assert min(draw.brightness for draw in colours(brightness=3.0)) >= 0
+    assert min(draw.saturation for draw in colours(saturation=3.0)) >= 0
+
+
+def test_byol_adds_to_the_brightness():
+    values = [draw.brightness for draw in colours(style="byol-jax")]
+    assert -0.4 <= min(values) < -0.39
+    assert 0.39 < max(values) <= 0.4
