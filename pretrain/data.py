@@ -4,8 +4,11 @@ The global batch of a step is therefore the same for any number of processes and
 """
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -209,6 +212,7 @@ class StepLoader:
             batch_sampler=self._sampler,
             num_workers=recipe.workers,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=partial(_begin_worker, yielding=not torch.accelerator.is_available()),
         )
         self._damage = damage
 
@@ -218,3 +222,15 @@ class StepLoader:
             step = [Sample(*next(samples)) for _ in range(self._sampler.chunks_per_step)]
             self._damage.note(entry for sample in step for damage in sample.damage for entry in json.loads(damage))
             yield [(View(*sample.first), View(*sample.second)) for sample in step]
+
+
+def _begin_worker(_: int, *, yielding: bool) -> None:
+    """Leave signals to the training process and, where that is what trains, the processor, too.
+
+    A reader that takes a core from one of the training threads makes all of them wait; with a low priority it works
+    while they wait for it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if yielding and hasattr(os, "nice"):
+        os.nice(19)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import nn
 
 import sslhsic_transfer
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import DataError, TrainingError
+from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
@@ -19,10 +20,11 @@ from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
+from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.monitors import OnlineKNN
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_rate
+from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.pretrain.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
@@ -52,6 +54,7 @@ def pretrain(
         DataError: no pictures, or fewer than a batch.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
         TrainingError: the loss is no longer finite.
+        TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
     """
     found = find_data(data)
     if len(found.train) < recipe.batch_size:
@@ -93,7 +96,7 @@ class _Trainer:
             processes=accelerator.num_processes,
         )
         clock, images = time.perf_counter(), 0
-        with self.progress:
+        with self.progress, Interruption() as interruption:
             for micro_batches in loader:
                 epochs_before = self._epochs_done()
                 loss, scalars = self._train_step(micro_batches)
@@ -106,6 +109,8 @@ class _Trainer:
                 if last or self._epochs_done() > epochs_before:
                     self._end_epoch(loss, last)
                     clock, images = time.perf_counter(), 0
+                if not last:
+                    self._stop_if_asked(interruption, loss)
         model = self._export()
         accelerator.end_training()
         return model
@@ -189,7 +194,7 @@ class _Trainer:
 
     def _embed(self, view1: View, view2: View) -> list[torch.Tensor]:
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        views = (self.colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2))
+        views = [self.colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2)]
         with self.accelerator.autocast():
             embeddings: list[torch.Tensor] = self.model(*views)
         return embeddings
@@ -208,15 +213,37 @@ class _Trainer:
             )
 
     def _end_epoch(self, loss: torch.Tensor, last: bool) -> None:
-        self._require_finite(float(loss))  # nothing broken is saved
         epoch = self._epochs_done()
-        every = self.recipe.monitor.knn_every
-        if self.knn is not None and self.accelerator.is_main_process and (last or epoch % every == 0):
+        accuracy = None
+        due = last or epoch % max(1, self.recipe.monitor.knn_every) == 0
+        if self.knn is not None and due and self.accelerator.is_main_process:
             accuracy = self.knn(self._evaluated_encoder(), self.recipe.workers)
             self._record({"knn": accuracy})
-        if self.accelerator.is_main_process and (last or epoch % self.recipe.checkpoint_every == 0):
-            save_checkpoint(self.folder.checkpoints, self.step, self._state(), keep=self.recipe.checkpoints_kept)
+        if last or epoch % self.recipe.checkpoint_every == 0:
+            self._save(loss, accuracy)
         self.accelerator.wait_for_everyone()
+
+    def _stop_if_asked(self, interruption: Interruption, loss: torch.Tensor) -> None:
+        """Save and stop if any process was told to; several processes agree on it whenever they log."""
+        received = int(interruption.received or 0)
+        if self.accelerator.num_processes > 1:
+            if self.step % self.recipe.monitor.log_every:
+                return
+            received = int(self.accelerator.gather(torch.tensor([received], device=self.accelerator.device)).max())
+        if received:
+            self._save(loss)
+            self.accelerator.wait_for_everyone()
+            raise TrainingInterruptedError(
+                f"Stopped by {signal.Signals(received).name} after step {self.step} of {self.total_steps}. All is "
+                f"saved in {self.folder.root}; go on with --resume.",
+                received,
+            )
+
+    def _save(self, loss: torch.Tensor, score: float | None = None) -> None:
+        self._require_finite(float(loss))  # nothing broken is saved
+        if self.accelerator.is_main_process:
+            keep = self.recipe.checkpoints_kept
+            save_checkpoint(self.folder.checkpoints, self.step, self._state(), keep=keep, score=score)
 
     def _record(self, values: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
@@ -262,7 +289,7 @@ class _Trainer:
         self.learner.load_state_dict(state["learner"])
         self.criterion.load_state_dict(state["criterion"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            restore(optimizer, saved)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if self.accelerator.scaler is not None:

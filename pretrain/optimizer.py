@@ -30,14 +30,26 @@ def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Par
     """
     groups = parameter_groups(parameters, settings.weight_decay)
     if settings.name == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0)
+        return torch.optim.AdamW(groups, lr=0.0, fused=True)
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
+        return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, fused=True)
     timm_optim = optional_import("timm.optim", extra="pretrain", purpose="The LARS optimiser")
     optimizer: torch.optim.Optimizer = timm_optim.Lars(
         groups, lr=0.0, momentum=settings.momentum, trust_coeff=settings.trust_coefficient
     )
     return optimizer
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimiser's state, with each tensor in the memory layout of its parameter.
+
+    Fused optimisers go through a parameter and its averages in the order of memory, whatever the layouts.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

@@ -168,7 +168,9 @@ class Recipe(_Section):
         default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."
     )
     checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
-    checkpoints_kept: int = Field(default=2, ge=1, description="Latest checkpoints that stay on disk.")
+    checkpoints_kept: int = Field(
+        default=2, ge=1, description="Latest checkpoints that stay on disk, with the best by k-NN."
+    )
     trackers: list[str] = Field(default=["tensorboard"], description="Accelerate's trackers, by name.")
     monitor: MonitorSettings = Field(default=MonitorSettings(), description="Online evaluation.")
     seed: int = Field(default=0, ge=0, description="Seed of weights, order of pictures, views and random features.")

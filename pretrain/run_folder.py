@@ -8,7 +8,7 @@ from typing import Any
 
 from sslhsic_transfer._files import write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.checkpoint import newest_intact
 from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
 
 
@@ -35,11 +35,11 @@ class RunFolder:
             resume: whether to go on from the latest checkpoint.
 
         Returns:
-            The checkpoint to go on from; None to start at the beginning.
+            The checkpoint to go on from, the latest that is intact; None to start at the beginning.
 
         Raises:
             OutputExistsError: there is a run already and ``resume`` is false.
-            CheckpointError: the run that is there has another recipe.
+            CheckpointError: the run that is there has another recipe, or no checkpoint of it can be read.
         """
         if self.recipe.exists():
             if not resume:
@@ -48,8 +48,7 @@ class RunFolder:
                 )
             self._refuse_other_recipe(recipe)
         write_text(self.recipe, dump_recipe(recipe))
-        checkpoints = list_checkpoints(self.checkpoints)
-        return checkpoints[-1] if checkpoints else None
+        return newest_intact(self.checkpoints)
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from sslhsic_transfer import __version__
-from sslhsic_transfer.errors import SSLHSICError
+from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
 
 if TYPE_CHECKING:
     from sslhsic_transfer.evaluate.probe import Task
@@ -67,7 +67,7 @@ def pretrain(
     from sslhsic_transfer.pretrain.recipe import load_recipe
 
     model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
-    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+    if _speaks():
         typer.echo(f"Model: {model}")
 
 
@@ -194,10 +194,22 @@ def _evaluate(
     typer.echo(f"Written to {output}")
 
 
+def _speaks() -> bool:
+    """Whether this is the one of several training processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def main() -> NoReturn:
-    """Run the command line; an error of ours is one message and exit status 1, without a traceback."""
+    """Run the command line; an error of ours is one message and exit status 1, without a traceback.
+
+    A run that a signal stopped ends with the status that shells give to it, 128 + its number.
+    """
     try:
         app()
+    except TrainingInterruptedError as stop:
+        if _speaks():
+            print(stop, file=sys.stderr)
+        sys.exit(128 + stop.signal)
     except SSLHSICError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

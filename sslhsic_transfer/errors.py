@@ -49,6 +49,18 @@ class TrainingError(SSLHSICError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
+class TrainingInterruptedError(SSLHSICError):
+    """A signal stopped training between two steps; its state is saved.
+
+    Attributes:
+        signal: the signal's number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 class OutputExistsError(SSLHSICError, FileExistsError):
     """The output is already there and would be overwritten."""
 

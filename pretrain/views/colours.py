@@ -21,7 +21,7 @@ _Operation = Callable[[Tensor, Tensor], Tensor]
 # Weights of red, green and blue in a grey value.
 _LUMA = (0.2989, 0.587, 0.114)
 # A CPU takes so many values at a time, which stay in its cache.
-_VALUES_AT_A_TIME = 1_000_000
+_VALUES_AT_A_TIME = 1_500_000
 
 
 class ColourOperations:
@@ -64,7 +64,9 @@ class ColourOperations:
         _change(x, sigma > 0, self._blur, sigma)
         _change(x, colours.solarize, lambda part, _: torch.where(part >= 0.5, 1 - part, part), colours.solarize)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (settings.mean, settings.std))
-        return x.clamp_(0, 1).sub_(mean).div_(std)
+        if settings.style == "byol-jax":
+            x.clamp_(0, 1)
+        return x.sub_(mean).div_(std)
 
     def _blur(self, x: Tensor, sigmas: Tensor) -> Tensor:
         reflect = self.settings.style == "torchvision"
@@ -76,7 +78,9 @@ class ColourOperations:
 def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Tensor | float) -> None:
     """Overwrite the chosen pictures of a batch by what an operation makes of each and its value."""
     index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are: no device waits
-    if len(index):
+    if len(index) == len(x):
+        x.copy_(operation(x, cast(Tensor, values).to(x.device, x.dtype, non_blocking=True)[:, None, None, None]))
+    elif len(index):
         here = index.to(x.device, non_blocking=True)
         own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)
         x[here] = operation(x[here], own[:, None, None, None])

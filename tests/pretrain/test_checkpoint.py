@@ -1,8 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from sslhsic_transfer.errors import CheckpointError
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, newest_intact, save_checkpoint
 
 STATE = {
     "weights": {"a": torch.randn(3, 2), "b": torch.tensor(7)},
@@ -85,3 +88,55 @@ def test_a_failure_while_writing_leaves_the_older_ones(tmp_path):
     with pytest.raises(TypeError, match="/odd is a set"):
         save_checkpoint(tmp_path, 4, {"odd": {1, 2}}, keep=1)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
+
+
+def test_the_best_stays_beside_the_latest(tmp_path):
+    for step, score in ((1, 0.3), (2, 0.9), (3, None), (4, 0.9), (5, 0.2)):
+        save_checkpoint(tmp_path, step, STATE, keep=2, score=score)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000002", "step-00000004", "step-00000005"]
+
+
+def test_the_newest_intact_one_is_found(tmp_path):
+    assert newest_intact(tmp_path) is None
+    first, second = (save_checkpoint(tmp_path, step, STATE, keep=2) for step in (3, 4))
+    assert newest_intact(tmp_path) == second
+    weights = second / "state.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.warns(UserWarning, match=r"step-00000004.*damaged. Going back to the checkpoint before"):
+        assert newest_intact(tmp_path) == first
+    (first / "state.json").unlink()
+    with (
+        pytest.warns(UserWarning, match="Going back"),
+        pytest.raises(CheckpointError, match=r"No checkpoint in .* can be read"),
+    ):
+        newest_intact(tmp_path)
+
+
+FILL_THE_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from sslhsic_transfer.errors import CheckpointError
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+
+folder = Path(sys.argv[1])
+save_checkpoint(folder, 1, {"weight": torch.zeros(8)}, keep=1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save_checkpoint(folder, 2, {"weight": torch.zeros(1_000_000)}, keep=1)
+except CheckpointError as error:
+    print(error)
+print([path.name for path in sorted(folder.iterdir())], load_checkpoint(list_checkpoints(folder)[0])[0])
+"""
+
+
+def test_a_write_that_fails_says_so_and_leaves_the_older_ones(tmp_path):
+    """In a process of its own, whose files the system lets grow to 100 kB and no further."""
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
+    )
+    message, remains = done.stdout.strip().splitlines()
+    assert "step-00000002 cannot be written" in message
+    assert "Earlier ones are untouched (step-00000001)" in message
+    assert remains == "['step-00000001'] 1"

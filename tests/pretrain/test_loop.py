@@ -94,32 +94,61 @@ def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
 
 
-def test_killed_and_resumed_equals_never_killed(tiny_overrides, digits, tmp_path):
-    """Real processes and a real SIGKILL, by the commands that a user types."""
+@pytest.mark.parametrize(
+    ("number", "to_the_group"), [(signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGINT, True)]
+)
+def test_stopped_and_resumed_equals_never_stopped(number, to_the_group, tiny_overrides, digits, tmp_path):
+    """Real processes and real signals, by the commands that a user types; a terminal's reach the workers, too."""
     command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
     command += ["--data", str(digits), "--output"]
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     subprocess.run([*command, str(whole)], check=True, capture_output=True, timeout=300, env=environment)
 
     process = subprocess.Popen(
-        [*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        [*command, str(stopped)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 200
-    while not list_checkpoints(killed / "checkpoints"):
+    while not list_checkpoints(stopped / "checkpoints"):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / "model").exists(), "the run ended before it was killed"
+    if to_the_group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=100)
+    assert not (stopped / "model").exists(), "the run ended before it was stopped"
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert f"Stopped by {number.name} after step" in errors.decode()
+        assert "Traceback" not in errors.decode()
 
     done = subprocess.run(
-        [*command, str(killed), "--resume"], check=True, capture_output=True, timeout=300, text=True, env=environment
+        [*command, str(stopped), "--resume"], check=True, capture_output=True, timeout=300, text=True, env=environment
     )
-    assert f"Model: {killed / 'model'}" in done.stdout
-    assert (killed / "model" / "model.safetensors").read_bytes() == (whole / "model" / "model.safetensors").read_bytes()
-    assert figures(killed) == figures(whole)
+    assert f"Model: {stopped / 'model'}" in done.stdout
+    for file in ("model/model.safetensors", "checkpoints/step-00000018/state.safetensors"):
+        assert (stopped / file).read_bytes() == (whole / file).read_bytes(), file
+    assert figures(stopped) == figures(whole)
+
+
+def test_a_damaged_last_checkpoint_costs_one_checkpoint(run, tiny, digits, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "model")
+    weights = list_checkpoints(copy / "checkpoints")[-1] / "state.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="Going back to the checkpoint before"):
+        pretrain(tiny, digits, copy, resume=True, progress=False)
+    assert (copy / "model/model.safetensors").read_bytes() == (run / "model/model.safetensors").read_bytes()
+    assert figures(copy) == figures(run)
 
 
 @pytest.mark.parametrize("micro_batch_size", ["null", "4"])

@@ -1,9 +1,11 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, parameter_groups, set_learning_rate
+from sslhsic_transfer.pretrain.optimizer import build_optimizer, parameter_groups, restore, set_learning_rate
 from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 
 
@@ -50,3 +52,36 @@ def test_other_optimisers_are_torchs(name, kind):
     assert isinstance(optimizer, kind)
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_continues_to_the_last_bit_from_a_state_of_another_memory_layout(name):
+    """A checkpoint's tensors are contiguous, the network's weights channels last; a fused step would mix them up."""
+
+    def begin():
+        torch.manual_seed(0)
+        layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(OptimizerSettings(name=name), dict(layer.named_parameters()))
+        set_learning_rate(optimizer, 0.1)
+        return layer, optimizer
+
+    def step(layer, optimizer, number):
+        layer(torch.full((1, 3, 5, 5), float(number))).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    whole, optimizer = begin()
+    for number in range(1, 4):
+        step(whole, optimizer, number)
+        if number == 2:
+            saved = copy.deepcopy(optimizer.state_dict())
+            weights = {name: value.clone() for name, value in whole.state_dict().items()}
+    for values in saved["state"].values():
+        for key, value in values.items():
+            values[key] = value.contiguous() if isinstance(value, torch.Tensor) else value
+
+    resumed, optimizer = begin()
+    resumed.load_state_dict(weights)
+    restore(optimizer, saved)
+    step(resumed, optimizer, 3)
+    assert torch.equal(resumed.weight, whole.weight)
