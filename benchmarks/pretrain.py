@@ -2,7 +2,7 @@
 
 python benchmarks/pretrain.py DATA [--recipe NAME] [--set key=value …] [--steps N] [--rounds N] [--output DIR]
 
-The four take turns, `--rounds` times, and medians count. The bare step is forward and backward of two views and forward
+The four take turns, `--rounds` times; ratios are within a round, and their median counts. The bare step is forward and backward of two views and forward
 of the target network on tensors that are ready, with the recipe's network, precision and memory layout, without
 optimiser and averages. The peer is the BYOL example of lightly's documentation (its transforms, heads, loss and
 momentum update) with the same network, heads, batch, picture size, precision, layout and workers. Writes pretrain.json.
@@ -204,18 +204,19 @@ def main() -> None:
             speeds[name].append(measure())
             print(f"{name}: {speeds[name][-1]:.1f} images/s", file=sys.stderr, flush=True)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
-    engine = medians["whole engine"]
     ratios = {
-        "whole engine / bare network step": engine / medians["bare network step"],
-        "whole engine / lightly's BYOL": engine / medians["lightly's BYOL"],
+        f"whole engine / {peer}": [
+            ours / theirs for ours, theirs in zip(speeds["whole engine"], speeds[peer], strict=True)
+        ]
+        for peer in ("bare network step", "lightly's BYOL")
     }
     options.output.mkdir(parents=True, exist_ok=True)
     facts = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": str(device()), "speeds": speeds}
     (options.output / "pretrain.json").write_text(json.dumps(facts | {"ratios": ratios}, indent=1))
     for name, value in medians.items():
         print(f"{name:20} {value:7.1f} images/s")
-    for name, value in ratios.items():
-        print(f"{name}: {value:.2f}")
+    for name, values in ratios.items():
+        print(f"{name}: {statistics.median(values):.2f} (rounds: {', '.join(f'{value:.2f}' for value in values)})")
 
 
 if __name__ == "__main__":
