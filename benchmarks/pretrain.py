@@ -2,10 +2,11 @@
 
 python benchmarks/pretrain.py DATA [--recipe NAME] [--set key=value …] [--steps N] [--rounds N] [--output DIR]
 
-The four take turns, `--rounds` times; ratios are within a round, and their median counts. The bare step is forward and backward of two views and forward
-of the target network on tensors that are ready, with the recipe's network, precision and memory layout, without
-optimiser and averages. The peer is the BYOL example of lightly's documentation (its transforms, heads, loss and
-momentum update) with the same network, heads, batch, picture size, precision, layout and workers. Writes pretrain.json.
+The four take turns, `--rounds` times; ratios are within a round, and their median counts. The bare step is forward and
+backward of two views and forward of the target network on tensors that are ready, with the recipe's network, precision
+and memory layout, without optimiser and averages. The peer is the BYOL example of lightly's documentation (its
+transforms, heads, loss and momentum update) with the same network, heads, batch, picture size, precision, layout and
+workers. Writes pretrain.json.
 """
 
 import argparse
