@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from sslhsic_transfer._files import read_json_lines
 from sslhsic_transfer.errors import DataError
 
 
@@ -21,11 +22,7 @@ class DamageRecord:
         self.path = path
         self.pictures = pictures
         self.most = most
-        self.reasons: dict[str, str] = {}
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
-                self.reasons[entry["picture"]] = entry["reason"]
+        self.reasons: dict[str, str] = {entry["picture"]: entry["reason"] for entry in read_json_lines(path)}
 
     def __len__(self) -> int:
         return len(self.reasons)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._files import write_text
+from sslhsic_transfer._files import read_json_lines, write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.pretrain.checkpoint import newest_intact
 from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
@@ -62,10 +62,7 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last one that was cut short by a crash is left out."""
-        if not self.metrics.exists():
-            return []
-        lines = self.metrics.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return read_json_lines(self.metrics)
 
     def _refuse_other_recipe(self, recipe: Recipe) -> None:
         old, new = load_recipe(self.recipe).model_dump(), recipe.model_dump()

@@ -118,6 +118,12 @@ def test_damaged_pictures_are_replaced_named_and_counted(broken, tiny, loader, t
         assert all(map(same, one[0], other[0]))
 
 
+def test_a_record_cut_by_a_crash_is_read_without_its_last_line(tmp_path):
+    path = tmp_path / "damaged.jsonl"
+    path.write_text('{"picture": "a.jpg", "reason": "x"}\n{"pictu')
+    assert DamageRecord(path, 9, 0.5).reasons == {"a.jpg": "x"}
+
+
 def test_too_many_damaged_pictures_stop_the_run(broken, tiny, loader):
     with (
         pytest.warns(UserWarning, match="replaced"),

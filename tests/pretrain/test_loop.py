@@ -213,3 +213,15 @@ def test_a_loss_that_is_not_finite_stops_with_the_reason(tiny_overrides, digits,
         for line in (tmp_path / "run/metrics.jsonl").read_text().split("\n")
         if '"loss"' in line
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")
+def test_damaged_pictures_disturb_neither_training_nor_knn(tiny_overrides, digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "data")
+    first, second, *_ = sorted((tmp_path / "data" / "train").rglob("*.jpg"))
+    first.write_bytes(first.read_bytes()[:200])
+    second.write_bytes(b"no picture")
+    recipe = load_recipe("demo", [*tiny_overrides, "max_damaged=0.1"])
+    assert from_pretrained(pretrain(recipe, tmp_path / "data", tmp_path / "run", progress=False))
+    assert len((tmp_path / "run" / "damaged.jsonl").read_text().splitlines()) == 2
+    assert any("knn" in record for record in RunFolder(tmp_path / "run").read_metrics())
