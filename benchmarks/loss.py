@@ -59,8 +59,6 @@ def measure(
     function: Callable[[list[torch.Tensor]], torch.Tensor], count: int, size: int, dim: int
 ) -> dict[str, float]:
     """Median seconds of a forward and backward pass, and the peak of allocated memory beyond the views, in MiB."""
-    from torch.profiler import ProfilerActivity, profile
-
     torch.manual_seed(0)
     views = [torch.randn(size, dim, requires_grad=True) for _ in range(count)]
 
@@ -75,13 +73,15 @@ def measure(
         start = time.perf_counter()
         once()
         seconds.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(seconds), "mib": peak_memory(once) / 2**20}
+
+
+def peak_memory(function: Callable[[], object]) -> int:
+    """Bytes: the largest sum of what a call allocated and had not yet freed."""
+    from torch.profiler import ProfilerActivity, profile
+
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        once()
-    return {"seconds": statistics.median(seconds), "mib": peak_of(record) / 2**20}
-
-
-def peak_of(record) -> int:
-    """Largest sum of allocations not yet freed, over the profile's memory events in order."""
+        function()
     total = peak = 0
     for event in record.profiler.kineto_results.events():
         if event.name() == "[memory]":

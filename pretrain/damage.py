@@ -1,11 +1,10 @@
 """Pictures that cannot be read: counted and named, and fatal only when there are too many."""
 
-import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from sslhsic_transfer._files import read_json_lines
+from sslhsic_transfer._files import append_json_lines, read_json_lines
 from sslhsic_transfer.errors import DataError
 
 
@@ -24,9 +23,6 @@ class DamageRecord:
         self.most = most
         self.reasons: dict[str, str] = {entry["picture"]: entry["reason"] for entry in read_json_lines(path)}
 
-    def __len__(self) -> int:
-        return len(self.reasons)
-
     def note(self, entries: Iterable[tuple[str, str]]) -> None:
         """Take in pictures and why they cannot be read.
 
@@ -44,9 +40,7 @@ class DamageRecord:
                 stacklevel=2,
             )
         self.reasons |= fresh
-        with self.path.open("a", encoding="utf-8") as file:
-            for picture, reason in fresh.items():
-                file.write(json.dumps({"picture": picture, "reason": reason}, ensure_ascii=False) + "\n")
+        append_json_lines(self.path, [{"picture": picture, "reason": reason} for picture, reason in fresh.items()])
         if len(self.reasons) > self.most * self.pictures:
             raise DataError(
                 f"{len(self.reasons)} of {self.pictures} pictures cannot be read, more than max_damaged={self.most} "

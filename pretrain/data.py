@@ -219,9 +219,9 @@ class StepLoader:
     def __iter__(self) -> Iterator[list[tuple[View, View]]]:
         samples = iter(self._loader)
         for _ in self._sampler.steps:
-            step = [Sample(*next(samples)) for _ in range(self._sampler.chunks_per_step)]
+            step = [next(samples) for _ in range(self._sampler.chunks_per_step)]
             self._damage.note(entry for sample in step for damage in sample.damage for entry in json.loads(damage))
-            yield [(View(*sample.first), View(*sample.second)) for sample in step]
+            yield [(sample.first, sample.second) for sample in step]
 
 
 def _begin_worker(_: int, *, yielding: bool) -> None:

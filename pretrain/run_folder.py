@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._files import read_json_lines, write_text
+from sslhsic_transfer._files import append_json_lines, read_json_lines, write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.pretrain.checkpoint import newest_intact
 from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
@@ -52,8 +52,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_json_lines(self.metrics, [record])
 
     def forget_after(self, step: int) -> None:
         """Drop lines of metrics.jsonl from beyond a step, which a resumed run will write again."""

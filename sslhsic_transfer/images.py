@@ -101,7 +101,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: it is damaged.
     """
-    with _errors_name(getattr(image, "filename", "") or "the image"):
+    with _errors_name(image):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16") or image.mode == "I":
             grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
@@ -115,14 +115,16 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     Raises:
         ImageError: its EXIF data are damaged.
     """
-    with _errors_name(getattr(image, "filename", "") or "the image"):
+    with _errors_name(image):
         sideways = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         return (image.height, image.width) if sideways else image.size
 
 
 @contextmanager
-def _errors_name(source: str | Path) -> Iterator[None]:
+def _errors_name(source: str | Path | Image.Image) -> Iterator[None]:
     """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError."""
+    if isinstance(source, Image.Image):
+        source = getattr(source, "filename", "") or "the image"
     try:
         yield
     except FileNotFoundError as error:

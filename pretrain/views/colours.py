@@ -78,12 +78,12 @@ class ColourOperations:
 def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Tensor | float) -> None:
     """Overwrite the chosen pictures of a batch by what an operation makes of each and its value."""
     index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are: no device waits
+    own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)[:, None, None, None]
     if len(index) == len(x):
-        x.copy_(operation(x, cast(Tensor, values).to(x.device, x.dtype, non_blocking=True)[:, None, None, None]))
+        x.copy_(operation(x, own))
     elif len(index):
         here = index.to(x.device, non_blocking=True)
-        own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)
-        x[here] = operation(x[here], own[:, None, None, None])
+        x[here] = operation(x[here], own)
 
 
 def _take(colours: Colours, part: slice) -> Colours:
@@ -144,10 +144,5 @@ def _value_and_chroma(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 # Brightness, contrast, saturation, hue, as `Colours` holds their numbers.
-_TORCHVISION_JITTER: tuple[_Operation, ...] = (
-    lambda x, factor: (x * factor).clamp_(0, 1),
-    _contrast,
-    _saturation,
-    _hue,
-)
+_TORCHVISION_JITTER: tuple[_Operation, ...] = (_brightness, _contrast, _saturation, _hue)
 _BYOL_JITTER: tuple[_Operation, ...] = (torch.add, _channel_contrast, _hsv_saturation, _hue)

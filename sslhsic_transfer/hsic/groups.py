@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.hsic.sums import Summand
+from sslhsic_transfer.hsic.sums import Summand, inner_product
 
 
 class _Sums(NamedTuple):
@@ -85,8 +85,7 @@ class UnbiasedHSIC(Summand):
         first, second = first - self._centres[0], second - self._centres[1]
         products = ((first @ x) * second).sum() / first.shape[1]
         products = products + ((first.mean(dim=1) @ ab) * second.mean(dim=1)).sum()
-        pairs = zip(others, _vector_sums(first, second), strict=True)
-        return products + torch.stack([(weight * value).sum() for weight, value in pairs]).sum()
+        return products + inner_product(others, _vector_sums(first, second))
 
     @staticmethod
     def estimate(sums: tuple[Tensor, ...], groups: Tensor) -> Tensor:

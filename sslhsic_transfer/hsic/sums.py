@@ -5,6 +5,8 @@ pass maps each block once more. Beyond the points, memory is that of one block w
 the processor's cache. The price is one more projection of the points.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,9 +20,10 @@ from sslhsic_transfer.hsic.features import Features
 _ROWS_ON_CPU, _ROWS_ELSEWHERE = 1024, 16384
 
 
-class Summand:
+class Summand(ABC):
     """A function of an image's features in two draws, of which sums over images are wanted."""
 
+    @abstractmethod
     def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
         """The sums over some images.
 
@@ -28,15 +31,18 @@ class Summand:
             first: (b, M, D) features of M views of b images, in the first draw.
             second: (b, M, E) their features in the second.
         """
-        raise NotImplementedError
 
     def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         """The inner product ⟨weights, sums⟩, whose gradient is what the backward pass needs.
 
         Override it where the product can be had for less than the sums.
         """
-        pairs = zip(weights, self.sums(first, second), strict=True)
-        return torch.stack([(weight * value).sum() for weight, value in pairs]).sum()
+        return inner_product(weights, self.sums(first, second))
+
+
+def inner_product(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """Σ ⟨weight, value⟩ over pairs of tensors of the same shape."""
+    return torch.stack([(weight * value).sum() for weight, value in zip(weights, values, strict=True)]).sum()
 
 
 def batch_sums(points: Tensor, draws: tuple[Features, Features], summand: Summand) -> tuple[Tensor, ...]:

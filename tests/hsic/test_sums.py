@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.loss import peak_memory
 from sslhsic_transfer.hsic import KERNELS, draw_features
 from sslhsic_transfer.hsic import sums as module
 from sslhsic_transfer.hsic.groups import BiasedHSIC, UnbiasedHSIC
@@ -75,14 +76,7 @@ def test_a_larger_batch_takes_no_more_memory_for_features(regularizer):
 
     def peak(images: int) -> int:
         views = [torch.randn(images, 8, requires_grad=True) for _ in range(2)]
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as record:
-            criterion(views)[0].backward()
-        total = peak = 0
-        for event in record.profiler.kineto_results.events():
-            if event.name() == "[memory]":
-                total += event.nbytes()
-                peak = max(peak, total)
-        return peak
+        return peak_memory(lambda: criterion(views)[0].backward())
 
     small, large = peak(1024), peak(8192)
     embeddings = 4 * 2 * 7168 * 8  # bytes of the further images' embeddings
