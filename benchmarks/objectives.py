@@ -3,8 +3,8 @@
 python benchmarks/objectives.py DATA [--objectives NAME …] [--seeds N …] [--epochs N] [--output DIR]
 python benchmarks/objectives.py DATA --tune NAME … [--epochs N] [--output DIR]
 
-The first form pretrains each objective by each seed with the settings of `TUNED`, then measures k-NN and linear probe of
-the last epoch's weights on DATA/val, beside raw pixels and the untrained network. The second runs every trial of
+The first form pretrains each objective by each seed with the settings of `TUNED`, then measures k-NN and linear probe
+of the last epoch's weights on DATA/val, beside raw pixels and the untrained network. The second runs every trial of
 `TRIALS` and measures the online k-NN among DATA/train, so that what is chosen has never seen DATA/val. A run that is
 there already is taken up where it stopped. Writes comparison.json or trials.json and prints a table.
 """
@@ -24,7 +24,7 @@ from sslhsic_transfer.pretrain.run_folder import RunFolder
 RECIPE = "imagenette-r18"
 
 # What the trials have shown to serve each objective, beyond the recipe.
-TUNED: dict[ObjectiveName, tuple[str, ...]] = {name: () for name in OBJECTIVES}
+TUNED: dict[ObjectiveName, tuple[str, ...]] = dict.fromkeys(OBJECTIVES, ())
 
 # One change of the recipe each; as many for the best rival as for SSL-HSIC.
 _COMMON = (
@@ -35,7 +35,7 @@ _COMMON = (
     ("augmentation.crop_area=[0.08,1]",),
 )
 TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
-    **{name: ((),) for name in OBJECTIVES},
+    **dict.fromkeys(OBJECTIVES, ((),)),
     "ssl-hsic": (*_COMMON, ("loss.gamma=1.5",), ("target_decay=0.9",), ("loss.num_features=2048",)),
     "simclr": (*_COMMON, ("rivals.temperature=0.2",), ("rivals.temperature=0.1",), ("head.hidden_dim=4096",)),
 }
@@ -45,7 +45,7 @@ def run(
     data: Path, output: Path, objective: ObjectiveName, epochs: int, seed: int, settings: Sequence[str]
 ) -> RunFolder:
     """Pretrain, or take up or reuse what is in ``output``."""
-    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", f"monitor.knn_every={epochs}")
+    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", f"monitor.evaluate_every={epochs}")
     folder = RunFolder(output)
     if not folder.model.exists():
         pretrain(load_recipe(RECIPE, [*base, *settings]), data, output, resume=True)

@@ -101,7 +101,7 @@ def whole_engine(recipe: Recipe, data: Path, count: int) -> float:
     every = max(1, count // 4)
     pictures = len(find_data(data).train)
     epochs = -(-(count + every) * recipe.batch_size // pictures)
-    monitor = recipe.monitor.model_copy(update={"log_every": every, "knn_every": 0})
+    monitor = recipe.monitor.model_copy(update={"log_every": every, "evaluate_every": 0})
     optimizer = recipe.optimizer.model_copy(update={"warmup_epochs": 0})
     short = recipe.model_copy(
         update={

@@ -10,13 +10,13 @@ from sslhsic_transfer._lazy import lazy_names
 if TYPE_CHECKING:
     from sslhsic_transfer.pretrain.loop import pretrain as pretrain
     from sslhsic_transfer.pretrain.recipe import Recipe as Recipe
-    from sslhsic_transfer.pretrain.recipe import load_recipe as load_recipe
+    from sslhsic_transfer.pretrain.recipe_file import load_recipe as load_recipe
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Recipe": "sslhsic_transfer.pretrain.recipe",
-        "load_recipe": "sslhsic_transfer.pretrain.recipe",
+        "load_recipe": "sslhsic_transfer.pretrain.recipe_file",
         "pretrain": "sslhsic_transfer.pretrain.loop",
     },
 )

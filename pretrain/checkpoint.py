@@ -89,6 +89,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a checkpoint, by its name and what lies in it; it may be damaged."""
+    return _NAME.fullmatch(path.name) is not None and (path / _TENSORS).exists()
+
+
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     """Read a checkpoint back: the step and the state as it was saved, tensors on the CPU.
 

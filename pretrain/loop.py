@@ -1,6 +1,5 @@
-"""The training loop, on Hugging Face Accelerate."""
+"""A pretraining run on Hugging Face Accelerate: steps, what is logged of them, checkpoints, the model at the end."""
 
-import copy
 import math
 import signal
 import time
@@ -8,31 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-import sslhsic_transfer
-from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.accumulate import two_pass_backward
-from sslhsic_transfer.pretrain.averaging import WeightAverage
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
+from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
-from sslhsic_transfer.pretrain.monitors import OnlineKNN
-from sslhsic_transfer.pretrain.networks import Learner
-from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
-from sslhsic_transfer.pretrain.progress import Progress
+from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, peak_memory_gib
+from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
+from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
-from sslhsic_transfer.pretrain.views import ColourOperations, View
-
-# Tensors stay on their device until they are logged.
-_Scalars = dict[str, torch.Tensor | float]
+from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
 
 
 def pretrain(
@@ -52,8 +40,9 @@ def pretrain(
 
     Raises:
         DataError: no pictures, or fewer than a batch.
+        ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
-        TrainingError: the loss is no longer finite.
+        TrainingError: loss or weights are no longer finite, or the embeddings have collapsed.
         TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
     """
     found = find_data(data)
@@ -62,11 +51,11 @@ def pretrain(
             f"{found.train.root} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
             f"set batch_size={2 ** int(math.log2(max(2, len(found.train) // 4)))} or less."
         )
-    return _Trainer(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
+    return _Run(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
 
 
-class _Trainer:
-    """One run: its state, and the steps that change it."""
+class _Run:
+    """One call of `pretrain`."""
 
     def __init__(
         self, recipe: Recipe, data: PretrainingData, folder: RunFolder, *, resume: bool, progress: bool
@@ -75,75 +64,62 @@ class _Trainer:
         self.data = data
         self.folder = folder
         self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
-        self.step = 0
-        self.total_steps = recipe.epochs * len(data.train) // recipe.batch_size
-        self.colour = ColourOperations(recipe.augmentation)
-        self._build()
-        self._begin(resume)
-        self.progress = Progress(self.total_steps, self.step, visible=progress and self.accelerator.is_main_process)
+        checkpoint = self._find_checkpoint(resume)
+        self.trainer = Trainer(recipe, self.accelerator, pictures=len(data.train), fresh=checkpoint is None)
+        if checkpoint is not None:
+            self.trainer.load_state_dict(*load_checkpoint(checkpoint))
+        if self.accelerator.is_main_process:
+            folder.forget_after(self.trainer.step)
+        self.evaluation = OnlineEvaluation(data, recipe.monitor) if recipe.monitor.evaluate_every else None
+        self.guard = CollapseGuard(recipe.monitor)
+        visible = progress and self.accelerator.is_main_process
+        self.progress = Progress(self.trainer.total_steps, self.trainer.step, visible=visible)
 
     def run(self) -> Path:
         """Train to the end and write the model folder."""
-        recipe, accelerator = self.recipe, self.accelerator
-        accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
-        loader = StepLoader(
-            self.data.train,
-            recipe,
-            start=self.step,
-            total_steps=self.total_steps,
-            damage=DamageRecord(self.folder.damaged, len(self.data.train), recipe.max_damaged),
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
+        self.accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
+        try:
+            with self.progress, Interruption() as interruption:
+                self._train(interruption)
+            if self.accelerator.is_main_process:
+                export_run(self.folder, self.trainer, self.data)
+            self.accelerator.wait_for_everyone()
+        finally:
+            self.accelerator.end_training()
+        return self.folder.model
+
+    def _train(self, interruption: Interruption) -> None:
+        trainer, monitor = self.trainer, self.recipe.monitor
         clock, images = time.perf_counter(), 0
-        with self.progress, Interruption() as interruption:
-            for micro_batches in loader:
-                epochs_before = self._epochs_done()
-                loss, scalars = self._train_step(micro_batches)
-                images += recipe.batch_size
-                self.progress.advance()
-                last = self.step == self.total_steps
-                if last or self.step % recipe.monitor.log_every == 0:
-                    self._log(loss, scalars, images / (time.perf_counter() - clock))
-                    clock, images = time.perf_counter(), 0
-                if last or self._epochs_done() > epochs_before:
-                    self._end_epoch(loss, last)
-                    clock, images = time.perf_counter(), 0
-                if not last:
-                    self._stop_if_asked(interruption, loss)
-        model = self._export()
-        accelerator.end_training()
-        return model
+        for micro_batches in self._loader():
+            epochs_before = trainer.whole_epochs
+            last = trainer.step + 1 == trainer.total_steps
+            logged = last or (trainer.step + 1) % monitor.log_every == 0
+            loss, scalars = trainer.train_step(micro_batches, watched=logged)
+            images += self.recipe.batch_size
+            self.progress.advance()
+            if logged:
+                self._log(loss, scalars, images / (time.perf_counter() - clock))
+                clock, images = time.perf_counter(), 0
+            if last or trainer.whole_epochs > epochs_before:
+                self._end_epoch(loss, last)
+                clock, images = time.perf_counter(), 0
+            if not last:
+                self._stop_if_asked(interruption, loss)
 
-    def _build(self) -> None:
-        recipe, accelerator = self.recipe, self.accelerator
-        torch.manual_seed(mix_seed(recipe.seed))
-        encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=recipe.zero_init_residual)
-        learner: nn.Module = Learner(
-            encoder,
-            hidden_dim=recipe.head.hidden_dim,
-            embedding_dim=recipe.head.embedding_dim,
-            uses_target=OBJECTIVES[recipe.objective].uses_target,
-        )
-        if recipe.channels_last:
-            learner = learner.to(memory_format=torch.channels_last)
-        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
-        assert isinstance(learner, Learner)
-        self.learner = learner.to(accelerator.device).train()
-        self.criterion = OBJECTIVES[recipe.objective].build(recipe).to(accelerator.device)
-        optimizers = [build_optimizer(recipe.optimizer, learner.trained_parameters())]
-        if learned := [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]:
-            optimizers.append(torch.optim.Adam(learned, lr=recipe.loss.scale_learning_rate))
-        self.model, *self.optimizers = accelerator.prepare(self.learner, *optimizers)
-        decay = recipe.average_decay
-        self.average = None if decay is None else WeightAverage(learner.online.encoder, decay)
-        self.knn = (
-            OnlineKNN(self.data, recipe.monitor) if self.data.train.classes and recipe.monitor.knn_every else None
+    def _loader(self) -> StepLoader:
+        return StepLoader(
+            self.data.train,
+            self.recipe,
+            start=self.trainer.step,
+            total_steps=self.trainer.total_steps,
+            damage=DamageRecord(self.folder.damaged, len(self.data.train), self.recipe.max_damaged),
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
         )
 
-    def _begin(self, resume: bool) -> None:
-        """Take up the latest checkpoint, if that is asked for and there is one."""
+    def _find_checkpoint(self, resume: bool) -> Path | None:
+        """The checkpoint to take up, if that is asked for and there is one; the main process's choice."""
         checkpoint = None
         if self.accelerator.is_main_process:
             checkpoint = self.folder.begin(self.recipe, resume=resume)
@@ -151,75 +127,54 @@ class _Trainer:
             from accelerate.utils import broadcast_object_list
 
             (checkpoint,) = broadcast_object_list([checkpoint])
-        if checkpoint is not None:
-            self.step, state = load_checkpoint(checkpoint)
-            self._load_state(state)
-        if self.accelerator.is_main_process:
-            self.folder.forget_after(self.step)
+        return checkpoint
 
-    def _train_step(self, micro_batches: list[tuple[View, View]]) -> tuple[torch.Tensor, _Scalars]:
-        settings = self.recipe.optimizer
-        rate = learning_rate(
-            self.step,
-            peak=self.recipe.peak_learning_rate,
-            warmup_steps=round(settings.warmup_epochs * len(self.data.train) / self.recipe.batch_size),
-            total_steps=self.total_steps,
-        )
-        set_learning_rate(self.optimizers[0], rate)
-        loss, scalars = self._backward(micro_batches)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        decay = target_decay(self.step, start=self.recipe.target_decay, total_steps=self.total_steps)
-        self.learner.update_target(decay)
-        if self.average is not None:
-            self.average.update(self.learner.online.encoder)
-        self.step += 1
-        return loss, scalars | {"learning_rate": rate, "target_decay": decay}
-
-    def _backward(self, micro_batches: list[tuple[View, View]]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        accelerator = self.accelerator
-        if len(micro_batches) > 1:
-            return two_pass_backward(
-                self._embed,
-                self.criterion,
-                micro_batches,
-                accelerator.backward,
-                networks=self.learner,
-                unsynchronised=lambda: accelerator.no_sync(self.model),
-            )
-        loss, scalars = self.criterion(self._embed(*micro_batches[0]))
-        accelerator.backward(loss)
-        return loss.detach(), scalars
-
-    def _embed(self, view1: View, view2: View) -> list[torch.Tensor]:
-        layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        views = [self.colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2)]
-        with self.accelerator.autocast():
-            embeddings: list[torch.Tensor] = self.model(*views)
-        return embeddings
-
-    def _log(self, loss: torch.Tensor, scalars: _Scalars, speed: float) -> None:
+    def _log(self, loss: torch.Tensor, scalars: Scalars, speed: float) -> None:
         values = {"loss": float(loss)} | {name: float(value) for name, value in scalars.items()}
         self._require_finite(values["loss"])
-        self._record(values | {"images_per_second": speed})
+        if not math.isfinite(values["gradient_norm"]):  # a step that a gradient scaler has left out
+            del values["gradient_norm"]
+        std = torch.tensor(values["embedding_std"], device=self.accelerator.device)
+        values["embedding_std"] = float(self.accelerator.reduce(std, "mean"))  # for all to come to the same judgement
+        steps_left = self.trainer.total_steps - self.trainer.step
+        self._record(
+            values
+            | {
+                "images_per_second": speed,
+                "hours_left": steps_left * self.recipe.batch_size / speed / 3600,
+                "memory_gib": peak_memory_gib(self.accelerator.device),
+            }
+        )
+        if self.guard.observe(values["embedding_std"]):
+            raise TrainingError(f"{self.guard.diagnosis(values)} {self._last_good()}")
 
     def _require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {loss} at step {self.step}. Lower optimizer.learning_rate "
-                f"({self.recipe.optimizer.learning_rate}) or lengthen the warm-up; what was saved before is in "
-                f"{self.folder.checkpoints}."
-            )
+        if math.isfinite(loss) and self.trainer.is_finite():
+            return
+        settings = self.recipe.optimizer
+        what = f"The loss is {loss}" if not math.isfinite(loss) else "Weights are no longer finite"
+        raise TrainingError(
+            f"{what} at step {self.trainer.step}. Usual causes: optimizer.learning_rate ({settings.learning_rate}) too "
+            f"high, optimizer.warmup_epochs ({settings.warmup_epochs}) too short. {self._last_good()}"
+        )
+
+    def _last_good(self) -> str:
+        checkpoints = list_checkpoints(self.folder.checkpoints)
+        if not checkpoints:
+            return "There is no checkpoint yet: begin anew with other settings."
+        return (
+            f"The last good checkpoint is {checkpoints[-1]}: begin a new run from its weights, with other settings, by "
+            f"init_from={checkpoints[-1]}."
+        )
 
     def _end_epoch(self, loss: torch.Tensor, last: bool) -> None:
-        epoch = self._epochs_done()
-        accuracy = None
-        due = last or epoch % max(1, self.recipe.monitor.knn_every) == 0
-        if self.knn is not None and due and self.accelerator.is_main_process:
-            accuracy = self.knn(self._evaluated_encoder(), self.recipe.workers)
-            self._record({"knn": accuracy})
-        if last or epoch % self.recipe.checkpoint_every == 0:
+        epoch, accuracy = self.trainer.whole_epochs, None
+        due = last or epoch % max(1, self.recipe.monitor.evaluate_every) == 0
+        if self.evaluation is not None and due and self.accelerator.is_main_process:
+            figures = self.evaluation(self.trainer.evaluated_encoder(), self.recipe.workers)
+            accuracy = figures.get("knn")
+            self._record(figures)
+        if last or (epoch % self.recipe.checkpoint_every == 0 and not self.guard.suspicious):
             self._save(loss, accuracy)
         self.accelerator.wait_for_everyone()
 
@@ -227,15 +182,15 @@ class _Trainer:
         """Save and stop if any process was told to; several processes agree on it whenever they log."""
         received = int(interruption.received or 0)
         if self.accelerator.num_processes > 1:
-            if self.step % self.recipe.monitor.log_every:
+            if self.trainer.step % self.recipe.monitor.log_every:
                 return
             received = int(self.accelerator.gather(torch.tensor([received], device=self.accelerator.device)).max())
         if received:
             self._save(loss)
             self.accelerator.wait_for_everyone()
             raise TrainingInterruptedError(
-                f"Stopped by {signal.Signals(received).name} after step {self.step} of {self.total_steps}. All is "
-                f"saved in {self.folder.root}; go on with --resume.",
+                f"Stopped by {signal.Signals(received).name} after step {self.trainer.step} of "
+                f"{self.trainer.total_steps}. All is saved in {self.folder.root}; go on with --resume.",
                 received,
             )
 
@@ -243,57 +198,11 @@ class _Trainer:
         self._require_finite(float(loss))  # nothing broken is saved
         if self.accelerator.is_main_process:
             keep = self.recipe.checkpoints_kept
-            save_checkpoint(self.folder.checkpoints, self.step, self._state(), keep=keep, score=score)
+            state = self.trainer.state_dict()
+            save_checkpoint(self.folder.checkpoints, self.trainer.step, state, keep=keep, score=score)
 
-    def _record(self, values: dict[str, float]) -> None:
+    def _record(self, values: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
-            epoch = self.step * self.recipe.batch_size / len(self.data.train)
-            self.folder.log({"step": self.step, "epoch": round(epoch, 4)} | values)
+            self.folder.log({"step": self.trainer.step, "epoch": round(self.trainer.epoch, 4)} | values)
             self.progress.show(values)
-        self.accelerator.log(values, step=self.step)
-
-    def _evaluated_encoder(self) -> Encoder:
-        """A copy of the online encoder, its weights averaged where the recipe says so."""
-        encoder = copy.deepcopy(self.learner.online.encoder)
-        if self.average is not None:
-            self.average.copy_to(encoder)
-        return encoder
-
-    def _export(self) -> Path:
-        if self.accelerator.is_main_process:
-            encoder = self._evaluated_encoder().to(memory_format=torch.contiguous_format)
-            encoder.metadata = {
-                "objective": self.recipe.objective,
-                "data": self.data.name,
-                "pictures": len(self.data.train),
-                "epochs": self.recipe.epochs,
-                "steps": self.total_steps,
-                "processes": self.accelerator.num_processes,
-                "recipe": self.recipe.model_dump(mode="json"),
-                "library_version": sslhsic_transfer.__version__,
-            }
-            encoder.save_pretrained(self.folder.model, overwrite=True)
-        self.accelerator.wait_for_everyone()
-        return self.folder.model
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "learner": dict(self.learner.state_dict()),
-            "criterion": dict(self.criterion.state_dict()),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "average": self.average.state_dict() if self.average else None,
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
-        }
-
-    def _load_state(self, state: dict[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        self.criterion.load_state_dict(state["criterion"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            restore(optimizer, saved)
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-
-    def _epochs_done(self) -> int:
-        return self.step * self.recipe.batch_size // len(self.data.train)
+        self.accelerator.log(values, step=self.trainer.step)

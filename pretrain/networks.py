@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from sslhsic_transfer.models.encoder import Encoder
 
+# Where the encoder to pretrain stands among a Learner's modules.
+ENCODER = "online.encoder"
+
 
 class MLP(nn.Sequential):
     """The projector and the predictor of BYOL and SSL-HSIC: Linear – BN – ReLU – Linear without bias.

@@ -3,21 +3,13 @@
 Defaults are those of the paper and of its released code; the recipes that ship (``recipes/*.yaml``) name what differs.
 """
 
-import contextlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sslhsic_transfer._config import validated
-from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
 from sslhsic_transfer.pretrain.objectives import ObjectiveName
-
-SHIPPED = Path(__file__).parent / "recipes"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
@@ -119,18 +111,34 @@ class OptimizerSettings(_Section):
 class MonitorSettings(_Section):
     """What is watched during training."""
 
-    knn_every: int = Field(default=1, ge=0, description="Epochs between online k-NN evaluations; 0: none.")
-    knn_k: int = Field(default=20, ge=1, description="Neighbours that vote.")
-    knn_images: int = Field(
-        default=5000, ge=2, description="At most so many labelled pictures in bank and queries each."
-    )
     log_every: int = Field(default=10, ge=1, description="Steps between lines of metrics.jsonl and of the trackers.")
+    evaluate_every: int = Field(
+        default=1, ge=0, description="Epochs between online evaluations: k-NN, linear probe, RankMe; 0: none."
+    )
+    images: int = Field(
+        default=5000, ge=2, description="At most so many pictures in the online evaluation's bank and queries each."
+    )
+    knn_k: int = Field(default=20, ge=1, description="Neighbours that vote.")
+    collapse_std: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="The run stops when embedding_std (1: an even spread, 0: complete collapse) stays below this.",
+    )
+    collapse_patience: int = Field(
+        default=10, ge=0, description="For so many logged steps in a row; 0: it never stops for that."
+    )
 
 
 class Recipe(_Section):
     """Everything that shapes a run, but for the data and the place of the output."""
 
     encoder: EncoderConfig = Field(default=EncoderConfig(architecture="resnet50"), description="The network.")
+    init_from: str | None = Field(
+        default=None,
+        description="Weights to start from: a model folder or name, or torchvision/NAME such as "
+        "torchvision/IMAGENET1K_V1; null: random ones.",
+    )
     zero_init_residual: bool = Field(default=False, description="Start each block's last normalisation at zero.")
     preprocessing: Preprocessing | None = Field(
         default=None,
@@ -163,6 +171,7 @@ class Recipe(_Section):
         default="bf16", description="Precision of the networks' forward passes; weights and loss stay in float32."
     )
     channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
+    compile: bool = Field(default=False, description="Whether torch.compile makes the networks' kernels.")
     workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
     max_damaged: Probability = Field(
         default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."
@@ -198,72 +207,3 @@ class Recipe(_Section):
             return self.preprocessing
         views = self.augmentation
         return Preprocessing.for_size(views.size).model_copy(update={"mean": views.mean, "std": views.std})
-
-
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides.
-
-    Args:
-        name_or_path: a YAML file, or the name of a recipe that ships, such as ``"imagenette-r18"``.
-        overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
-
-    Raises:
-        ConfigError: no such recipe, not YAML, or settings that cannot be used, all of them listed.
-    """
-    path = _find(name_or_path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Recipe {path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"Recipe {path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
-    values = _merge(Recipe().model_dump(mode="json"), values)
-    for override in overrides:
-        _apply(values, override)
-    return validated(Recipe, values, source=f"Recipe {name_or_path}")
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, every setting written out; `load_recipe` reads it back to an equal one."""
-    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _find(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path)
-    for candidate in (path, SHIPPED / f"{name_or_path}.yaml", SHIPPED / str(name_or_path)):
-        if candidate.is_file():
-            return candidate
-    shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-    raise ConfigError(f"There is no recipe {str(name_or_path)!r}; expected a YAML file, or one of: {shipped}.")
-
-
-def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over defaults, section by section, so that naming one setting of a section keeps the others."""
-    merged = dict(defaults)
-    for key, value in values.items():
-        default = merged.get(key)
-        if isinstance(default, Mapping) and isinstance(value, Mapping):
-            value = _merge(default, value)
-        merged[key] = value
-    return merged
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
-    # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = values.get(section)
-        values[section] = dict(inner) if isinstance(inner, Mapping) else {}
-        values = values[section]
-    values[last] = value

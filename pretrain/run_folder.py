@@ -9,7 +9,8 @@ from typing import Any
 from sslhsic_transfer._files import append_json_lines, read_json_lines, write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.pretrain.checkpoint import newest_intact
-from sslhsic_transfer.pretrain.recipe import Recipe, dump_recipe, load_recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.recipe_file import dump_recipe, load_recipe
 
 
 class RunFolder:

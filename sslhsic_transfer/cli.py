@@ -64,7 +64,7 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on a folder of pictures."""
     from sslhsic_transfer.pretrain.loop import pretrain as run
-    from sslhsic_transfer.pretrain.recipe import load_recipe
+    from sslhsic_transfer.pretrain.recipe_file import load_recipe
 
     model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
     if _speaks():

@@ -14,7 +14,7 @@ TINY = (
     "optimizer.warmup_epochs=1",
     "workers=1",
     "monitor.log_every=1",
-    "monitor.knn_every=1",
+    "monitor.evaluate_every=1",
     "average_decay=null",
 )
 

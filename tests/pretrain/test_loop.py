@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import CheckpointError, DataError, OutputExistsError, TrainingError
+from sslhsic_transfer.evaluate.results import load_results
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.run_folder import RunFolder
@@ -26,9 +28,10 @@ def run(tiny, digits, tmp_path_factory):
 
 
 def figures(output):
-    """metrics.jsonl without what depends on the clock."""
+    """metrics.jsonl without what depends on the machine."""
     records = RunFolder(output).read_metrics()
-    return [{key: value for key, value in record.items() if key != "images_per_second"} for record in records]
+    machine = {"images_per_second", "hours_left", "memory_gib"}
+    return [{key: value for key, value in record.items() if key not in machine} for record in records]
 
 
 def test_ends_with_a_model_that_loads_by_its_folder(run, tiny, digits):
@@ -47,15 +50,37 @@ def test_logs_every_step_and_evaluates_every_epoch(run):
     steps = [record for record in records if "loss" in record]
     assert [record["step"] for record in steps] == list(range(1, 10))
     for record in steps:
-        assert set(record) >= {"hsic_zy", "hsic_zz", "kernel_scale", "learning_rate", "images_per_second", "epoch"}
+        assert set(record) >= {"hsic_zy", "hsic_zz", "kernel_scale", "learning_rate", "epoch", "embedding_std"}
+        assert record["images_per_second"] > 0
+        assert record["gradient_norm"] > 0
+        assert 0.05 < record["memory_gib"] < 64
         expected = -record["hsic_zy"] + 3 * math.sqrt(max(record["hsic_zz"], 1e-12))
         assert record["loss"] == pytest.approx(expected, abs=1e-5)
     assert steps[0]["learning_rate"] == 0
     assert steps[0]["kernel_scale"] == 1
     assert steps[-1]["kernel_scale"] != 1
+    assert steps[-1]["hours_left"] == 0 < steps[0]["hours_left"]
     watched = [record for record in records if "knn" in record]
     assert [record["step"] for record in watched] == [5, 9]
-    assert all(0 <= record["knn"] <= 1 for record in watched)
+    for record in watched:
+        assert 0 <= record["knn"] <= 1
+        assert 0 <= record["linear"] <= 1
+        assert 1 <= record["rankme"] <= 72
+
+
+def test_the_model_folder_tells_how_it_came_about(run):
+    model = run / "model"
+    assert {path.name for path in model.iterdir()} >= {"config.json", "model.safetensors", "results.json"}
+    assert (model / "recipe.yaml").read_text() == (run / "recipe.yaml").read_text()
+    assert (model / "metrics.jsonl").read_text() == (run / "metrics.jsonl").read_text()
+    last = RunFolder(run).read_metrics()[-1]
+    results = {result.task: result for result in load_results(model / "results.json")}
+    assert set(results) == {"knn", "linear", "rankme"}
+    for task, result in results.items():
+        assert result.value == last[task]
+        assert result.n == 72
+        assert result.split == "train"
+        assert result.weights_sha256 == sha256_of_file(model / "model.safetensors")
 
 
 def test_tensorboard_has_the_same_scalars(run):
@@ -166,14 +191,14 @@ def test_two_processes_train_one_model(micro_batch_size, tiny_overrides, digits,
     assert steps == list(range(1, 10)), "one process logs"
 
 
-def test_plain_folders_serve_and_have_no_knn(tiny, digits, tmp_path):
+def test_plain_folders_serve_and_are_watched_without_labels(tiny, digits, tmp_path):
     (tmp_path / "pictures").mkdir()
     for path in (digits / "train").rglob("*.jpg"):
         shutil.copy(path, tmp_path / "pictures" / f"{path.parent.name}-{path.name}")
     pretrain(tiny.model_copy(update={"epochs": 1}), tmp_path / "pictures", tmp_path / "run", progress=False)
     records = RunFolder(tmp_path / "run").read_metrics()
-    assert records
-    assert not any("knn" in record for record in records)
+    assert any("rankme" in record for record in records)
+    assert not any("knn" in record or "linear" in record for record in records)
 
 
 def test_the_objective_without_target_trains_too(tiny, digits, tmp_path):
@@ -206,13 +231,29 @@ def test_fewer_pictures_than_a_batch_say_what_to_set(tiny, digits, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_the_reason(tiny_overrides, digits, tmp_path):
     recipe = load_recipe("demo", [*tiny_overrides, "optimizer.name=sgd", "optimizer.learning_rate=1e30", "epochs=3"])
-    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate"):
+    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate .* no checkpoint yet"):
         pretrain(recipe, digits, tmp_path / "run", progress=False)
     assert all(
         math.isfinite(json.loads(line)["loss"])
         for line in (tmp_path / "run/metrics.jsonl").read_text().split("\n")
         if '"loss"' in line
     )
+
+
+def test_a_collapse_stops_the_run_and_keeps_the_last_good_state(tiny_overrides, digits, tmp_path):
+    """So large a weight of √HSIC(Z, Z) rewards embeddings that are all the same."""
+    settings = ["loss.gamma=1000", "epochs=30", "optimizer.learning_rate=0.05", "monitor.collapse_std=0.3"]
+    settings += ["monitor.collapse_patience=6", "monitor.evaluate_every=0"]
+    recipe = load_recipe("demo", [*tiny_overrides, *settings])
+    with pytest.raises(TrainingError, match=r"collapsed: in each of the last 6 .* loss\.gamma too large") as caught:
+        pretrain(recipe, digits, tmp_path / "run", progress=False)
+    stds = [record["embedding_std"] for record in RunFolder(tmp_path / "run").read_metrics()]
+    assert max(stds[-6:]) < 0.3 <= stds[-7]
+    good = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert stds[int(good.name.removeprefix("step-")) - 1] >= 0.3
+    assert f"init_from={good}" in str(caught.value)
+    again = load_recipe("demo", [*tiny_overrides, "epochs=1", f"init_from={good}"])
+    assert from_pretrained(pretrain(again, digits, tmp_path / "again", progress=False))
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_imagenette_recipe_lifts_knn_well_above_the_untrained_encoder(data_root, tmp_path):
     data = data_root / "imagenette128"
-    recipe = load_recipe("imagenette-r18", ["epochs=4", "monitor.knn_every=0"])
+    recipe = load_recipe("imagenette-r18", ["epochs=4", "monitor.evaluate_every=0"])
     model = pretrain(recipe, data, tmp_path / "run", progress=False)
     splits = [ImageFolder.scan(data / split, labelled=True) for split in ("train", "val")]
     labels = [torch.tensor(split.labels) for split in splits]

@@ -3,7 +3,8 @@ import yaml
 
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
-from sslhsic_transfer.pretrain.recipe import SHIPPED, Recipe, dump_recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.recipe_file import SHIPPED, dump_recipe
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)

@@ -37,7 +37,7 @@ def test_every_objective_trains_whole_and_in_micro_batches(name, tiny_overrides,
     finals = []
     for size in ("null", "16"):
         overrides = [*tiny_overrides, f"objective={name}", f"micro_batch_size={size}", "epochs=1", "batch_size=32"]
-        recipe = load_recipe("demo", [*overrides, "monitor.knn_every=0", "precision=fp32"])
+        recipe = load_recipe("demo", [*overrides, "monitor.evaluate_every=0", "precision=fp32"])
         pretrain(recipe, digits, tmp_path / size, progress=False)
         finals.append([record["loss"] for record in RunFolder(tmp_path / size).read_metrics()])
     assert len(finals[0]) == len(finals[1]) == 2

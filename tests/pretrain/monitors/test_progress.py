@@ -1,4 +1,4 @@
-from sslhsic_transfer.pretrain.progress import Progress
+from sslhsic_transfer.pretrain.monitors.progress import Progress
 
 
 def test_shows_the_latest_of_each_figure_and_ignores_others(capsys):

@@ -1,0 +1,49 @@
+"""The end of a run: a model folder with all that tells how its weights came about."""
+
+import shutil
+
+import torch
+
+import sslhsic_transfer
+from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.evaluate.results import save_results
+from sslhsic_transfer.hub.folder import WEIGHTS_NAME
+from sslhsic_transfer.pretrain.data import PretrainingData
+from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.trainer import Trainer
+
+
+def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> None:
+    """Write ``model/``: config.json, model.safetensors, recipe.yaml, metrics.jsonl, results.json.
+
+    Args:
+        folder: the run.
+        trainer: at the end of it.
+        data: what it was trained on.
+    """
+    recipe = trainer.recipe
+    encoder = trainer.evaluated_encoder().to(memory_format=torch.contiguous_format)
+    encoder.metadata = {
+        "objective": recipe.objective,
+        "data": data.name,
+        "pictures": len(data.train),
+        "epochs": recipe.epochs,
+        "steps": trainer.total_steps,
+        "processes": trainer.accelerator.num_processes,
+        "recipe": recipe.model_dump(mode="json"),
+        "library_version": sslhsic_transfer.__version__,
+    }
+    encoder.save_pretrained(folder.model, overwrite=True)
+    shutil.copyfile(folder.recipe, folder.model / folder.recipe.name)
+    shutil.copyfile(folder.metrics, folder.model / folder.metrics.name)
+    figures = [record for record in folder.read_metrics() if "rankme" in record]
+    if figures:
+        records = OnlineEvaluation(data, recipe.monitor).records(
+            figures[-1],
+            model=folder.root.resolve().name,
+            dataset=data.name,
+            seeds=[recipe.seed],
+            weights_sha256=sha256_of_file(folder.model / WEIGHTS_NAME),
+        )
+        save_results(folder.model / "results.json", records)

@@ -1,0 +1,88 @@
+"""Figures of a step that tell whether training is sound, and the guard that stops a run which has collapsed."""
+
+import resource
+import sys
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sslhsic_transfer.pretrain.recipe import MonitorSettings
+
+
+@torch.no_grad()
+def embedding_std(embeddings: Tensor) -> Tensor:
+    """Standard deviation of ℓ2-normalised embeddings, the mean over dimensions, times √d.
+
+    1 where they spread evenly over the sphere, 0 where all are the same: complete collapse (Chen and He 2021, section
+    4.1, compare the bare deviation with 1/√d).
+
+    Args:
+        embeddings: (B, d), B ≥ 2.
+
+    Returns:
+        A scalar.
+    """
+    points = F.normalize(embeddings.float(), dim=1)
+    return points.std(dim=0, correction=0).mean() * points.shape[1] ** 0.5
+
+
+@torch.no_grad()
+def gradient_norm(parameters: Iterable[nn.Parameter], loss_scale: float = 1.0) -> Tensor:
+    """ℓ2 norm of the gradient of all parameters together, a scalar.
+
+    Args:
+        parameters: those without a gradient are left out.
+        loss_scale: what a gradient scaler multiplied the loss by.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.stack(list(torch._foreach_norm(gradients))).norm() / loss_scale
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """GiB that this process has held at most: on an accelerator of its memory, else of the machine's."""
+    if device.type != "cpu":
+        return torch.accelerator.max_memory_allocated(device) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20  # macOS counts bytes, Linux KiB
+
+
+class CollapseGuard:
+    """Tells when the embeddings of a run have all become the same, and stay so.
+
+    Args:
+        settings: the least `embedding_std`, and for how many logged steps in a row it may be missed.
+    """
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self._least = settings.collapse_std
+        self._patience = settings.collapse_patience
+        self._below = 0
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last step that was logged looked collapsed: such a state is not worth keeping."""
+        return self._below > 0
+
+    def observe(self, std: float) -> bool:
+        """Take in a logged step's `embedding_std`; True: the run has collapsed."""
+        self._below = self._below + 1 if std < self._least else 0
+        return 0 < self._patience <= self._below
+
+    def diagnosis(self, scalars: dict[str, float]) -> str:
+        """What was seen, and what usually lies behind it."""
+        seen = ", ".join(
+            f"{name} {scalars[name]:.4g}"
+            for name in ("embedding_std", "hsic_zy", "hsic_zz", "kernel_scale", "gradient_norm", "learning_rate")
+            if name in scalars
+        )
+        causes = ["a learning rate that is too high, or a warm-up that is too short"]
+        if "hsic_zz" in scalars:
+            causes.append("loss.gamma too large for the batch (loss.regularizer=debiased serves batches below 1,000)")
+        if "target_decay" in scalars:
+            causes.append("a target network that follows too fast (target_decay too low)")
+        return (
+            f"The embeddings have collapsed: in each of the last {self._below} logged steps their standard deviation "
+            f"was below {self._least} of an even spread ({seen}). Usual causes: {'; '.join(causes)}."
+        )
