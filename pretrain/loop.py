@@ -19,8 +19,8 @@ from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
 from sslhsic_transfer.pretrain.interruption import Interruption
+from sslhsic_transfer.pretrain.loader import build_loader
 from sslhsic_transfer.pretrain.monitors import OnlineKNN
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
@@ -29,6 +29,7 @@ from sslhsic_transfer.pretrain.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
+from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 
 # Tensors stay on their device until they are logged.
@@ -42,7 +43,7 @@ def pretrain(
 
     Args:
         recipe: what to do, see `load_recipe`.
-        data: pictures: a folder, an ImageFolder, or a folder with ``train/`` and perhaps ``val/`` in it.
+        data: pictures: a folder, tar shards or an address, see `find_data`.
         output: folder of the run.
         resume: go on from the latest checkpoint in ``output``, or start where there is none.
         progress: whether to show a progress bar.
@@ -59,7 +60,7 @@ def pretrain(
     found = find_data(data)
     if len(found.train) < recipe.batch_size:
         raise DataError(
-            f"{found.train.root} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
+            f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
             f"set batch_size={2 ** int(math.log2(max(2, len(found.train) // 4)))} or less."
         )
     return _Trainer(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
@@ -86,7 +87,7 @@ class _Trainer:
         """Train to the end and write the model folder."""
         recipe, accelerator = self.recipe, self.accelerator
         accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
-        loader = StepLoader(
+        loader = build_loader(
             self.data.train,
             recipe,
             start=self.step,
@@ -138,9 +139,7 @@ class _Trainer:
         self.model, *self.optimizers = accelerator.prepare(self.learner, *optimizers)
         decay = recipe.average_decay
         self.average = None if decay is None else WeightAverage(learner.online.encoder, decay)
-        self.knn = (
-            OnlineKNN(self.data, recipe.monitor) if self.data.train.classes and recipe.monitor.knn_every else None
-        )
+        self.knn = OnlineKNN(self.data, recipe.monitor) if self.data.labelled and recipe.monitor.knn_every else None
 
     def _begin(self, resume: bool) -> None:
         """Take up the latest checkpoint, if that is asked for and there is one."""

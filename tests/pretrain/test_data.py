@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import StepLoader, StepSampler, TwoViewDataset, find_data
+from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loader import StepLoader
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sources import find_data
 
 
 def batches(pictures=23, batch_size=5, start=0, total_steps=20, seed=0, **share):
