@@ -41,10 +41,10 @@ def name_encoded(value: Mapping[str, Any] | None) -> str:
     return f"{path or 'a picture'} (SHA-256 {hashlib.sha256(content).hexdigest()[:16]})"
 
 
-def import_datasets() -> Any:
-    """The package ``datasets``.
+def import_datasets(module: str = "datasets") -> Any:
+    """The package ``datasets``, or a module of it.
 
     Raises:
         MissingDependencyError: it is not installed.
     """
-    return optional_import("datasets", extra="data", purpose="Reading Hugging Face data sets")
+    return optional_import(module, extra="data", purpose="Reading Hugging Face data sets")

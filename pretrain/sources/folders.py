@@ -5,7 +5,7 @@ from pathlib import Path
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder, Pictures, is_picture
 from sslhsic_transfer.pretrain.sources.found import PretrainingData
-from sslhsic_transfer.pretrain.sources.shards import ShardedPictures, refuse_compressed
+from sslhsic_transfer.pretrain.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
 
 
 def find_in_folder(directory: Path) -> PretrainingData:
@@ -23,7 +23,7 @@ def find_in_folder(directory: Path) -> PretrainingData:
     if not train.classes or not (directory / "val").is_dir():
         return PretrainingData(name, train)
     validation = _open(directory / "val", labelled=True)
-    if validation.classes != train.classes:
+    if validation.classes and validation.classes != train.classes:
         raise DataError(
             f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
             "Expected the same."
@@ -33,7 +33,7 @@ def find_in_folder(directory: Path) -> PretrainingData:
 
 def _open(directory: Path, *, labelled: bool = False) -> Pictures:
     """Pictures are looked for first, so that a stray archive beside them changes nothing."""
-    archives = sorted(path for path in directory.iterdir() if ".tar" in path.suffixes or path.suffix == ".tgz")
+    archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
     if not archives or any(is_picture(path, directory) for path in directory.rglob("*")):
         return ImageFolder.scan(directory, labelled=labelled)
     refuse_compressed(archives)

@@ -69,7 +69,8 @@ def find_in_huggingface(address: Address) -> PretrainingData:
     train = _stream(address, split) if streaming else _pictures(address, split)
     part = address.get("validation")
     validation = None if part is None else _pictures(address, part)
-    return PretrainingData(address.target.rstrip("/").rpartition("//")[2], train, validation)
+    name = address.get("data_dir") or address.get("data_files") or address.target
+    return PretrainingData(Path(name).name if Path(name).exists() else name, train, validation)
 
 
 def _pictures(address: Address, split: str) -> Pictures:

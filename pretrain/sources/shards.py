@@ -24,6 +24,9 @@ from sslhsic_transfer.images import SUFFIXES, open_bytes
 # One picture of a shard: where its bytes begin, how many there are, its label.
 _Entry = tuple[int, int, str | None]
 
+# How the names of compressed shards end.
+COMPRESSED = (".tgz", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst")
+
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
@@ -129,7 +132,7 @@ def refuse_compressed(paths: Sequence[Path]) -> None:
     Raises:
         DataError: there are some.
     """
-    compressed = [path for path in paths if path.suffix == ".tgz" or ".tar" in path.suffixes[:-1]]
+    compressed = [path for path in paths if path.name.endswith(COMPRESSED)]
     if compressed:
         raise DataError(
             f"{compressed[0]} is compressed, so that no picture in it can be read by itself; expected .tar. Unpack it "

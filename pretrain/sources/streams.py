@@ -68,7 +68,7 @@ class Stream:
         number of shards, each reads its own ones; else all read all, and skip what is the others'.
         """
         shuffled = self.dataset.shuffle(seed=mix_seed(seed, epoch), buffer_size=self.buffer)
-        part = import_datasets().distributed.split_dataset_by_node(shuffled, rank=reader, world_size=readers)
+        part = import_datasets("datasets.distributed").split_dataset_by_node(shuffled, rank=reader, world_size=readers)
         # Not iter(part): in a worker process, that would be divided among the workers once more.
         batches = part.iter(batch_size=1)
         return map(StreamedPicture, itertools.chain.from_iterable(batch[self.image] for batch in batches))
