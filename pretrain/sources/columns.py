@@ -35,13 +35,14 @@ def label_column(address: Address, dataset: Any) -> tuple[tuple[str, ...], list[
         return (), []
     values = dataset.with_format(None).select_columns([column])[:][column]
     names = getattr(dataset.features[column], "names", None)
-    if any(value is None or value == -1 for value in values) or len(set(map(str, values))) < 2:
+    known = [value for value in values if value is not None]
+    if not names and not all(isinstance(value, int | str) for value in known):
+        kind = type(known[0]).__name__
+        raise DataError(f"{address.text}: the column {column!r} holds a {kind}; expected whole numbers or words.")
+    if len(known) < len(values) or -1 in known or len(set(known)) < 2:
         return (), []
     if names:
         return tuple(names), values
-    if not all(isinstance(value, int | str) for value in values):
-        kind = type(values[0]).__name__
-        raise DataError(f"{address.text}: the column {column!r} holds a {kind}; expected whole numbers or words.")
     classes = sorted(set(values))
     index = {value: number for number, value in enumerate(classes)}
     return tuple(map(str, classes)), [index[value] for value in values]

@@ -37,7 +37,7 @@ def find_data(data: str | Path) -> PretrainingData:
     text = str(data)
     if isinstance(data, Path) and (found := re.match(r"(\w+):/", text)) and found[1] in SCHEMES:
         raise ConfigError(f"{text} is an address given as a Path, which loses a slash: pass a string.")
-    scheme = text.partition("://")[0] if "://" in text else text.partition(":")[0] if text.startswith("pipe:") else ""
+    scheme = "pipe" if text.startswith("pipe:") else text.partition("://")[0] if "://" in text else ""
     if scheme in SCHEMES:
         return SCHEMES[scheme](Address.parse(text))
     if scheme in _REMOTE:

@@ -10,7 +10,10 @@ from sslhsic_transfer.pretrain.loader import build_loader
 from sslhsic_transfer.pretrain.sources import Stream
 from sslhsic_transfer.pretrain.stream_loader import StreamLoader
 
-pytestmark = pytest.mark.filterwarnings("ignore:The stream's . shards cannot be divided")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The stream's . shards cannot be divided"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create . worker processes"),
+]
 
 
 def as_stream(contents, *, shards=4, buffer=10) -> Stream:
@@ -87,19 +90,19 @@ def test_micro_batches_cut_the_same_step_and_go_on(contents, make):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_two_processes_divide_each_epoch(workers, contents, make):
-    """Whole pictures as views, so that they can be told apart: 36, each twice in nine steps of two processes."""
+    """Whole pictures as views, so that they can be told apart: 36, each four times in 18 steps of 8."""
     stream = as_stream(contents)
     recipe = make(stream)._recipe.augmentation
     still = recipe.model_copy(update={"crop_area": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0})
     counts: dict[bytes, int] = {}
     for rank in range(2):
-        loader = make(stream, rank=rank, processes=2, workers=workers, augmentation=still)
+        loader = make(stream, total_steps=18, rank=rank, processes=2, workers=workers, augmentation=still)
         for step in loader:
             for picture in step[0][0].pixels:
                 key = picture.numpy().tobytes()
                 counts[key] = counts.get(key, 0) + 1
     assert len(counts) == len(set(contents))
-    assert set(counts.values()) == {2}
+    assert set(counts.values()) == {4}
 
 
 def test_views_and_order_differ_between_epochs_and_seeds(contents, make):
