@@ -1,8 +1,6 @@
 """What hands out the steps of a run: batches of views, read by worker processes."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -15,7 +13,9 @@ from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.sources import Stream
+from sslhsic_transfer.pretrain.stream_loader import StreamLoader
 from sslhsic_transfer.pretrain.views import View
+from sslhsic_transfer.pretrain.workers import begin_worker
 
 
 class Loader(Protocol):
@@ -47,12 +47,16 @@ def build_loader(
     processes: int = 1,
 ) -> Loader:
     """The loader for a kind of source; arguments as for `StepLoader`."""
-    from sslhsic_transfer.pretrain.stream_loader import StreamLoader
-
-    kind = StreamLoader if isinstance(pictures, Stream) else StepLoader
-    return kind(  # type: ignore[arg-type]
-        pictures, recipe, start=start, total_steps=total_steps, damage=damage, rank=rank, processes=processes
-    )
+    options: dict[str, Any] = {
+        "start": start,
+        "total_steps": total_steps,
+        "damage": damage,
+        "rank": rank,
+        "processes": processes,
+    }
+    if isinstance(pictures, Stream):
+        return StreamLoader(pictures, recipe, **options)
+    return StepLoader(pictures, recipe, **options)
 
 
 class StepLoader:
@@ -111,15 +115,3 @@ class StepLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to do."""
-
-
-def begin_worker(_: int, *, yielding: bool) -> None:
-    """Leave signals to the training process and, where that is what trains, the processor, too.
-
-    A reader that takes a core from one of the training threads makes all of them wait; with a low priority it works
-    while they wait for it.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if yielding and hasattr(os, "nice"):
-        os.nice(19)

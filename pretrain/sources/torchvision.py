@@ -117,7 +117,7 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     """Those of the class and, where it hands further ones on, of its bases."""
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(kind):
-        own = inspect.signature(base.__init__).parameters if "__init__" in vars(base) else {}
+        own = inspect.signature(vars(base)["__init__"]).parameters if "__init__" in vars(base) else {}
         found = {name: p for name, p in own.items() if name != "self" and p.kind is not p.VAR_KEYWORD} | found
         if own and not any(p.kind is p.VAR_KEYWORD for p in own.values()):
             break
@@ -187,7 +187,7 @@ def _value(address: Address, parameter: inspect.Parameter, value: str) -> Any:
 def _classes(dataset: Any) -> tuple[tuple[str, ...], Sequence[int]]:
     """The labels, under any of the names that torchvision has for them."""
     for attribute in ("targets", "labels", "_labels", "y"):
-        values = getattr(dataset, attribute, None)
+        values: Any = getattr(dataset, attribute, None)
         values = values.tolist() if hasattr(values, "tolist") else values
         if isinstance(values, list) and len(values) == len(dataset) and all(isinstance(v, int) for v in values):
             break

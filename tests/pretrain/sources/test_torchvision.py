@@ -123,7 +123,7 @@ def test_a_damaged_first_picture_does_not_hide_the_others(digits, tmp_path):
         (
             "CIFAR10?root=x&partition=1",
             ConfigError,
-            "no such parameter: partition .*; known here: download, root, split",
+            "no such parameter: partition .*; known here: download, root",
         ),
         ("CIFAR10?root=x&split=val", ConfigError, "CIFAR10 has the parts train and test, no 'val'"),
         ("CIFAR10?root=x&train=maybe", ConfigError, "train=maybe; expected true or false"),
