@@ -25,7 +25,6 @@ class Loader(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """What this process must know, besides the number of the step, to go on after the last step handed out."""
-        ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a loader of the same process, before an interruption, had been.
@@ -33,7 +32,6 @@ class Loader(Protocol):
         Raises:
             CheckpointError: it cannot.
         """
-        ...
 
 
 def build_loader(

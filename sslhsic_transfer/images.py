@@ -32,12 +32,10 @@ class Pictures(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names."""
-        ...
 
     @property
     def labels(self) -> Sequence[int]:
         """Of every picture."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -47,11 +45,9 @@ class Pictures(Protocol):
         Raises:
             ImageError: it cannot be read.
         """
-        ...
 
     def name(self, index: int) -> str:
         """What the user finds the picture by."""
-        ...
 
 
 @dataclass(frozen=True)

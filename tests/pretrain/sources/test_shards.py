@@ -163,7 +163,7 @@ def test_a_shard_that_changes_under_the_run_is_a_damaged_picture(shards, tmp_pat
 
 
 def test_many_pictures_are_indexed_fast(folder, tmp_path):
-    """Ten thousand pictures with labels; a million take some minutes at this rate (0.6 s)."""
+    """Ten thousand pictures with labels; 0.6 s on an idle core."""
     content = folder.paths[0].read_bytes()
     files = [
         (f"{i:06d}.{kind}", data) for i in range(10_000) for kind, data in (("cls", b"%d" % (i % 7)), ("jpg", content))
