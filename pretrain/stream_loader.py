@@ -169,7 +169,7 @@ class StreamLoader:
             )
 
     def __iter__(self) -> Iterator[list[tuple[View, View]]]:
-        if not self._known:
+        if self._steps and not self._known:
             raise CheckpointError(
                 f"The checkpoint of step {self._steps.start} does not say how much of the stream was read. It was not "
                 "made on a stream: begin a new run."

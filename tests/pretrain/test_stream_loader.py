@@ -160,6 +160,7 @@ def test_a_checkpoint_without_a_place_is_refused(contents, make):
     loader.load_state_dict({})
     with pytest.raises(CheckpointError, match="does not say how much of the stream was read"):
         next(iter(loader))
+    assert list(make(as_stream(contents), start=9, total_steps=9, workers=0)) == [], "nothing left to read"
 
 
 @pytest.mark.filterwarnings("error")

@@ -44,7 +44,7 @@ def test_every_source_of_the_same_pictures_gives_the_same_model(
 @pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")
 def test_damaged_pictures_of_shards_are_named(short, odd, write_shards, tmp_path):
     shards = write_shards(odd, tmp_path / "shards")
-    recipe = short.model_copy(update={"batch_size": 4, "max_damaged": 0.5})
+    recipe = short.model_copy(update={"epochs": 2, "batch_size": 4, "max_damaged": 0.5})
     pretrain(recipe, shards[0], tmp_path / "run", progress=False)
     lines = (tmp_path / "run" / "damaged.jsonl").read_text().splitlines()
     names = {json.loads(line)["picture"].rpartition("-")[2] for line in lines}
