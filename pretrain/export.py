@@ -7,9 +7,9 @@ import torch
 import sslhsic_transfer
 from sslhsic_transfer.evaluate.results import save_results
 from sslhsic_transfer.hub.folder import read_config
-from sslhsic_transfer.pretrain.data import PretrainingData
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
 
 
