@@ -97,7 +97,7 @@ def test_weights_have_moved_and_the_target_has_followed(run, tiny):
 
     step, state = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
     assert step == 9
-    learner = state["learner"]
+    learner = state["trainer"]["learner"]
     name = "encoder.layer1.0.conv1.weight"
     assert not torch.equal(learner[f"online.{name}"], learner[f"target.{name}"])
     torch.testing.assert_close(from_pretrained(run / "model").layer1[0].conv1.weight, learner[f"online.{name}"])
