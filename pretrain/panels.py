@@ -8,8 +8,10 @@ from typing import Any
 
 Curve = tuple[list[float], list[float]]  # epochs and values
 
-# Curves of fewer points are drawn with a marker at each.
-_SPARSE = 30
+# Curves whose points are further apart than this share of the axis have a marker at each.
+_SPARSE = 1 / 40
+# Noisy ones are smoothed over so large a share of the axis to either side.
+_REACH = 1 / 50
 _INK, _FAINT = "#333333", "#dddddd"
 
 
@@ -49,7 +51,7 @@ PANELS: dict[str, Panel] = {
 }
 
 
-def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, width: float = 1.6) -> None:
+def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, span: float, width: float) -> None:
     """Draw one run's curve of one figure.
 
     Args:
@@ -57,16 +59,18 @@ def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, width: float 
         name: of the figure.
         curve: its epochs and values.
         colour: of the run.
+        span: epochs from the axis's first to its last, for all runs.
         width: of a smooth line, in points: a wider one shows behind another that covers it.
     """
     panel = PANELS.get(name, Panel(name))
     epochs, values = curve[0], [panel.factor * value for value in curve[1]]
     style: dict[str, Any] = {"color": colour, "solid_joinstyle": "round", "solid_capstyle": "round"}
-    if len(epochs) < _SPARSE:
+    spacing = (epochs[-1] - epochs[0]) / max(1, len(epochs) - 1)
+    if len(epochs) == 1 or spacing > _SPARSE * span:
         axes.plot(epochs, values, linewidth=1.6, marker="o", markersize=4, **style)
     elif panel.noisy:
         axes.plot(epochs, values, linewidth=0.7, alpha=0.25, **style)
-        axes.plot(epochs, smoothed(values), linewidth=1.6, **style)
+        axes.plot(epochs, smoothed(values, max(1, round(_REACH * span / spacing))), linewidth=1.6, **style)
     else:
         axes.plot(epochs, values, linewidth=width, **style)
 
@@ -93,18 +97,17 @@ def finish_panel(axes: Any, name: str, *, lowest: bool) -> None:
     axes.spines[["left", "bottom"]].set_color(_FAINT)
 
 
-def smoothed(values: Sequence[float]) -> list[float]:
-    """A running mean over a twenty-fifth of the curve, centred on each point so that nothing is shifted.
+def smoothed(values: Sequence[float], reach: int) -> list[float]:
+    """A running mean over ``reach`` values to either side of each, so that nothing is shifted.
 
-    At the ends it is taken over what there is of it.
+    At the ends it is taken over what there is.
     """
-    reach = max(1, len(values) // 50)
     sums = list(itertools.accumulate(values, initial=0.0))
     ranges = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
     return [(sums[end] - sums[start]) / (end - start) for start, end in ranges]
 
 
 def grid_shape(panels: int) -> tuple[int, int]:
-    """Rows and columns for so many panels: up to three side by side, four from 13 panels on."""
-    columns = 2 if panels in (2, 4) else min(panels, 3 if panels < 13 else 4)
+    """Rows and columns for so many panels: up to three side by side, four from 16 panels on."""
+    columns = 2 if panels in (2, 4) else min(panels, 3 if panels < 16 else 4)
     return math.ceil(panels / columns), columns

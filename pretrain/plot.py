@@ -117,10 +117,13 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> 
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     colours = _colours(len(runs))
+    epochs = [epoch for run in curves for name in names if name in run for epoch in run[name][0]]
+    span = max(epochs) - min(epochs)
     for number, (axes, name) in enumerate(zip(grid, names, strict=False)):
         for place, (run, colour) in enumerate(zip(curves, colours, strict=True)):
             if name in run:
-                draw_curve(axes, name, run[name], colour, width=1.6 + 2 * (1 - (place + 1) / len(curves)))
+                width = 1.6 + 2 * (1 - (place + 1) / len(curves))
+                draw_curve(axes, name, run[name], colour, span=span, width=width)
         finish_panel(axes, name, lowest=number + columns >= len(names))
     for axes in grid[len(names) :]:
         axes.remove()

@@ -6,11 +6,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
 from sslhsic_transfer.pretrain import pretrain
-from sslhsic_transfer.pretrain.panels import PANELS, grid_shape, smoothed
+from sslhsic_transfer.pretrain.panels import PANELS, draw_curve, grid_shape, smoothed
 from sslhsic_transfer.pretrain.plot import plot_runs, read_curves, run_names
 
 
@@ -128,18 +129,35 @@ def test_values_that_are_no_finite_numbers_are_passed_over(tmp_path):
 
 
 def test_smoothing_keeps_constants_and_slopes_and_shifts_nothing():
-    assert smoothed([2.0] * 60) == pytest.approx([2.0] * 60)
+    assert smoothed([2.0] * 60, 4) == pytest.approx([2.0] * 60)
     slope = [float(i) for i in range(200)]
-    assert smoothed(slope)[4:-4] == pytest.approx(slope[4:-4])
-    peak = [0.0] * 200
-    peak[100] = 9.0
-    assert smoothed(peak)[96:105] == pytest.approx([1.0] * 9), "nine points about the peak share it"
-    assert smoothed([0.0, 3.0, 6.0]) == pytest.approx([1.5, 3.0, 4.5])
+    assert smoothed(slope, 4)[4:-4] == pytest.approx(slope[4:-4])
+    assert smoothed([0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0], 1) == pytest.approx([0, 0, 3, 3, 3, 0, 0])
+    assert smoothed([0.0, 3.0, 6.0], 1) == pytest.approx([1.5, 3.0, 4.5])
+
+
+@pytest.mark.parametrize(("count", "marked"), [(1, True), (9, True), (300, False)])
+def test_sparse_curves_have_markers_and_dense_ones_a_faint_raw_curve_behind(count, marked):
+    axes = Figure().subplots()
+    epochs = [100 * (i + 1) / count for i in range(count)]
+    draw_curve(axes, "loss", (epochs, [float(i % 2) for i in range(count)]), "black", span=100.0, width=1.6)
+    assert [line.get_marker() == "o" for line in axes.lines] == ([True] if marked else [False, False])
+    if not marked:
+        raw, smooth = axes.lines
+        assert raw.get_alpha() < 0.5
+        assert smooth.get_alpha() is None
+        assert np.ptp(smooth.get_ydata()) < 0.5 * np.ptp(raw.get_ydata())
+
+
+def test_a_long_run_that_has_just_begun_has_no_markers_beside_another():
+    axes = Figure().subplots()
+    draw_curve(axes, "learning_rate", ([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]), "black", span=100.0, width=1.6)
+    assert [line.get_marker() for line in axes.lines] == ["None"]
 
 
 def test_panels_fill_a_grid():
-    assert [grid_shape(count) for count in (1, 2, 3, 4, 5, 9, 12, 13, 14)] == [
-        (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3), (4, 3), (4, 4), (4, 4),
+    assert [grid_shape(count) for count in (1, 2, 3, 4, 5, 9, 14, 16, 17)] == [
+        (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3), (5, 3), (4, 4), (5, 4),
     ]  # fmt: skip
 
 
