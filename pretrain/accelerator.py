@@ -10,6 +10,9 @@ from sslhsic_transfer.pretrain.recipe import Precision
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+# Accelerate's kinds of launch under which a process holds a part of the networks only.
+_SPLIT = {"FSDP", "DEEPSPEED", "MEGATRON_LM"}
+
 
 def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -> "Accelerator":
     """Make the Accelerator of a run.
@@ -21,7 +24,8 @@ def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -
 
     Raises:
         MissingDependencyError: Accelerate or a tracker's package is not installed.
-        ConfigError: an unknown tracker, or a precision other than the one this process has used before.
+        ConfigError: an unknown tracker, a precision other than the one this process has used before, or a launch that
+            splits the networks over processes, or float16 on a CPU.
     """
     accelerate = optional_import("accelerate", extra="pretrain", purpose="Pretraining")
     tracking = optional_import("accelerate.tracking", extra="pretrain", purpose="Pretraining")
@@ -47,4 +51,12 @@ def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -
             f"precision is {precision!r}, but this process has already set up Accelerate with another: all runs of one "
             "process share its precision. Start a new process."
         ) from error
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ConfigError("precision=fp16 needs a GPU: on a CPU it would be float32 in silence. Use bf16 or fp32.")
+    if (kind := str(accelerator.distributed_type.value)) in _SPLIT:
+        raise ConfigError(
+            f"Accelerate is set up for {kind}, which splits networks over processes; averages and checkpoints here "
+            "need them whole. A ResNet with its target network fits any GPU: launch with --multi_gpu (DDP), and set "
+            "micro_batch_size where activations do not fit."
+        )
     return accelerator

@@ -5,12 +5,11 @@ import shutil
 import torch
 
 import sslhsic_transfer
-from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.evaluate.results import save_results
-from sslhsic_transfer.hub.folder import WEIGHTS_NAME
-from sslhsic_transfer.pretrain.data import PretrainingData
+from sslhsic_transfer.hub.folder import read_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
 
 
@@ -44,6 +43,6 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> No
             model=folder.root.resolve().name,
             dataset=data.name,
             seeds=[recipe.seed],
-            weights_sha256=sha256_of_file(folder.model / WEIGHTS_NAME),
+            weights_sha256=read_config(folder.model).fingerprint.sha256,
         )
         save_results(folder.model / "results.json", records)

@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 
-from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import PretrainingData, StepLoader, find_data
 from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
+from sslhsic_transfer.pretrain.loader import build_loader
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, peak_memory_gib
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
 
 
@@ -30,7 +31,7 @@ def pretrain(
 
     Args:
         recipe: what to do, see `load_recipe`.
-        data: pictures: a folder, an ImageFolder, or a folder with ``train/`` and perhaps ``val/`` in it.
+        data: pictures: a folder, tar shards or an address, see `find_data`.
         output: folder of the run.
         resume: go on from the latest checkpoint in ``output``, or start where there is none.
         progress: whether to show a progress bar.
@@ -48,7 +49,7 @@ def pretrain(
     found = find_data(data)
     if len(found.train) < recipe.batch_size:
         raise DataError(
-            f"{found.train.root} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
+            f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
             f"set batch_size={2 ** int(math.log2(max(2, len(found.train) // 4)))} or less."
         )
     return _Run(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
@@ -66,8 +67,17 @@ class _Run:
         self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
         checkpoint = self._find_checkpoint(resume)
         self.trainer = Trainer(recipe, self.accelerator, pictures=len(data.train), fresh=checkpoint is None)
-        if checkpoint is not None:
-            self.trainer.load_state_dict(*load_checkpoint(checkpoint))
+        places = self._load(checkpoint) if checkpoint is not None else {}
+        self.loader = build_loader(
+            data.train,
+            recipe,
+            start=self.trainer.step,
+            total_steps=self.trainer.total_steps,
+            damage=DamageRecord(folder.damaged, len(data.train), recipe.max_damaged),
+            rank=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
+        self.loader.load_state_dict(places)
         if self.accelerator.is_main_process:
             folder.forget_after(self.trainer.step)
         self.evaluation = OnlineEvaluation(data, recipe.monitor) if recipe.monitor.evaluate_every else None
@@ -91,7 +101,7 @@ class _Run:
     def _train(self, interruption: Interruption) -> None:
         trainer, monitor = self.trainer, self.recipe.monitor
         clock, images = time.perf_counter(), 0
-        for micro_batches in self._loader():
+        for micro_batches in self.loader:
             epochs_before = trainer.whole_epochs
             last = trainer.step + 1 == trainer.total_steps
             logged = last or (trainer.step + 1) % monitor.log_every == 0
@@ -107,17 +117,6 @@ class _Run:
             if not last:
                 self._stop_if_asked(interruption, loss)
 
-    def _loader(self) -> StepLoader:
-        return StepLoader(
-            self.data.train,
-            self.recipe,
-            start=self.trainer.step,
-            total_steps=self.trainer.total_steps,
-            damage=DamageRecord(self.folder.damaged, len(self.data.train), self.recipe.max_damaged),
-            rank=self.accelerator.process_index,
-            processes=self.accelerator.num_processes,
-        )
-
     def _find_checkpoint(self, resume: bool) -> Path | None:
         """The checkpoint to take up, if that is asked for and there is one; the main process's choice."""
         checkpoint = None
@@ -128,6 +127,20 @@ class _Run:
 
             (checkpoint,) = broadcast_object_list([checkpoint])
         return checkpoint
+
+    def _load(self, checkpoint: Path) -> dict[str, Any]:
+        """Take up a checkpoint's state; return the part that is the loader's."""
+        step, state = load_checkpoint(checkpoint)
+        if state["pictures"] != len(self.data.train):
+            raise CheckpointError(
+                f"{self.folder.root} was begun on {state['pictures']} pictures; {self.data.name} now holds "
+                f"{len(self.data.train)}. Resume with the same data, or choose another --output."
+            )
+        self.trainer.load_state_dict(step, state["trainer"])
+        loaders: list[dict[str, Any]] = state["loaders"]
+        # A number of processes that differs is for the loader to judge, by any of the places.
+        rank = self.accelerator.process_index
+        return loaders[rank if len(loaders) == self.accelerator.num_processes else 0]
 
     def _log(self, loss: torch.Tensor, scalars: Scalars, speed: float) -> None:
         values = {"loss": float(loss)} | {name: float(value) for name, value in scalars.items()}
@@ -195,10 +208,13 @@ class _Run:
             )
 
     def _save(self, loss: torch.Tensor, score: float | None = None) -> None:
+        from accelerate.utils import gather_object
+
         self._require_finite(float(loss))  # nothing broken is saved
+        loaders = gather_object([self.loader.state_dict()])
         if self.accelerator.is_main_process:
             keep = self.recipe.checkpoints_kept
-            state = self.trainer.state_dict()
+            state = {"pictures": len(self.data.train), "loaders": loaders, "trainer": self.trainer.state_dict()}
             save_checkpoint(self.folder.checkpoints, self.trainer.step, state, keep=keep, score=score)
 
     def _record(self, values: dict[str, Any]) -> None:

@@ -58,11 +58,13 @@ def pretrain(
         typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change: epochs=20 loss.gamma=1"),
     ] = None,
     *,
-    data: Annotated[Path, typer.Option(help="Pictures: a folder, an ImageFolder, or one with train/ and val/.")],
+    data: Annotated[
+        str, typer.Option(help="Pictures: a folder, tar shards, torchvision://CLASS?root=DIR or hf://ORG/NAME.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder of the run; the model will be in OUTPUT/model.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")] = False,
 ) -> None:
-    """Pretrain an encoder on a folder of pictures."""
+    """Pretrain an encoder on pictures."""
     from sslhsic_transfer.pretrain.loop import pretrain as run
     from sslhsic_transfer.pretrain.recipe_file import load_recipe
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -18,6 +19,35 @@ if TYPE_CHECKING:
 Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+class Pictures(Protocol):
+    """A numbered collection of pictures, wherever they come from; worker processes get a copy of it.
+
+    Attributes:
+        classes: names of the classes; empty: no labels.
+        labels: index into ``classes`` of each picture; empty without classes.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Of every picture."""
+
+    def __len__(self) -> int: ...
+
+    def open(self, index: int) -> Image.Image:
+        """One picture, best not yet decoded, to be used in a ``with`` statement.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+
+    def name(self, index: int) -> str:
+        """What the user finds the picture by."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +81,7 @@ class ImageFolder:
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; expected a folder of pictures.")
-        paths = tuple(sorted(path for path in root.rglob("*") if _is_picture(path, root)))
+        paths = tuple(sorted(path for path in root.rglob("*") if is_picture(path, root)))
         if not paths:
             raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
         parts = [path.relative_to(root).parts for path in paths]
@@ -81,8 +111,22 @@ def open_image(path: str | Path) -> Image.Image:
     Raises:
         ImageError: there is no such file, or it is not a picture.
     """
-    with _errors_name(path):
+    with picture_errors(path):
         return Image.open(path)
+
+
+def open_bytes(content: bytes, name: str) -> Image.Image:
+    """Open the content of a picture file without decoding it yet.
+
+    Args:
+        content: what the file holds.
+        name: what the error calls it.
+
+    Raises:
+        ImageError: it is not a picture.
+    """
+    with picture_errors(name):
+        return Image.open(BytesIO(content))
 
 
 def load_image(path: str | Path) -> Image.Image:
@@ -101,11 +145,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: it is damaged.
     """
-    with _errors_name(image):
+    with picture_errors(image):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16") or image.mode == "I":
             grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
             image = Image.fromarray((grey >> 8).astype(np.uint8))
+        if image.mode == "P":
+            image.info.pop("transparency", None)  # Pillow would warn that it is dropped
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -115,18 +161,20 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     Raises:
         ImageError: its EXIF data are damaged.
     """
-    with _errors_name(image):
+    with picture_errors(image):
         sideways = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         return (image.height, image.width) if sideways else image.size
 
 
 @contextmanager
-def _errors_name(source: str | Path | Image.Image) -> Iterator[None]:
+def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
     """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError."""
     if isinstance(source, Image.Image):
         source = getattr(source, "filename", "") or "the image"
     try:
         yield
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError(f"There is no picture at {source}.") from error
     except Exception as error:
@@ -197,6 +245,7 @@ def _checked_array(array: np.ndarray[Any, Any]) -> "torch.Tensor":
     return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).expand(3, -1, -1)
 
 
-def _is_picture(path: Path, root: Path) -> bool:
+def is_picture(path: Path, root: Path) -> bool:
+    """Whether ``path`` is a picture file by its name, and hidden nowhere below ``root``."""
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()

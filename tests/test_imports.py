@@ -32,6 +32,7 @@ BELOW = {
 SEAM = {("sslhsic_transfer/models/encoder.py", "hub")}
 FRAMEWORKS = (
     "accelerate",
+    "datasets",
     "detectron2",
     "lightly",
     "mmcv",

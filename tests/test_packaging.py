@@ -35,7 +35,7 @@ def test_versions_agree():
 
 def test_the_promised_extras_exist():
     extras = PROJECT["project"]["optional-dependencies"]
-    assert {"onnx", "mmseg", "detectron2", "eval", "bench", "dev", "all"} <= set(extras)
+    assert {"data", "onnx", "mmseg", "detectron2", "eval", "bench", "dev", "all"} <= set(extras)
 
 
 def test_every_requirement_has_a_tested_version():
@@ -49,6 +49,7 @@ def test_every_requirement_has_a_tested_version():
     tested = [
         *PROJECT["project"]["dependencies"],
         *extras["pretrain"],
+        *extras["data"],
         *extras["eval"],
         *extras["bench"],
         *extras["dev"],

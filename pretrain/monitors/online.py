@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from sslhsic_transfer.embed.extract import extract_batches
@@ -11,33 +13,43 @@ from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.evaluate.rank import rankme
 from sslhsic_transfer.evaluate.results import Result, new_result
 from sslhsic_transfer.evaluate.ridge import ridge_accuracy
-from sslhsic_transfer.images import ImageFolder, Picture
+from sslhsic_transfer.images import Pictures, to_rgb
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.pretrain.data import PretrainingData
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sources import PretrainingData, Stream
 
 
 class OnlineEvaluation:
     """What an encoder's embeddings are worth, on a sample of the run's pictures.
 
     Without labels that is RankMe. With them also a weighted k-NN and a ridge classifier, a linear probe in closed form:
-    queries come from the validation split; without one the training pictures query one another, each without itself.
-    Test pictures are never used, and pictures that cannot be read are left out.
+    queries come from the validation split; where one split only has labels, its pictures query one another, each
+    without itself. Test pictures are never used, and pictures that cannot be read are left out.
 
     Args:
-        data: the run's data.
+        data: the run's data; a stream cannot be sampled.
         settings: neighbours, and how many pictures to use: evenly spread over the classes.
     """
 
     def __init__(self, data: PretrainingData, settings: MonitorSettings) -> None:
         self.k = settings.knn_k
-        self.bank = _Sample(data.train, settings.images)
-        self.queries = _Sample(data.validation, settings.images) if data.validation else None
+        splits = {"train": data.train, "val": data.validation}
+        sampled = {
+            name: _Sample(split, settings.images)
+            for name, split in splits.items()
+            if split is not None and not isinstance(split, Stream)
+        }
+        labelled = [name for name, sample in sampled.items() if sample.labels is not None]
+        self.bank_split = next(iter([*labelled, *sampled]), "")
+        self.bank = sampled.get(self.bank_split)
+        self.queries = sampled["val"] if len(labelled) == 2 else None
 
     def __call__(self, encoder: Encoder, workers: int = 0) -> dict[str, float]:
-        """``rankme`` and, with labels, ``knn`` and ``linear``, accuracies from 0 to 1."""
+        """``rankme`` and, with labels, ``knn`` and ``linear``, accuracies from 0 to 1; nothing on a mere stream."""
+        if self.bank is None:
+            return {}
         features, labels = _embed(encoder, self.bank, workers)
-        figures = {"rankme": rankme(features)} if len(features) > 1 else {}
+        figures = {"rankme": rankme(features)}
         if labels is None:
             return figures
         queries = (None, None) if self.queries is None else _embed(encoder, self.queries, workers)
@@ -48,43 +60,52 @@ class OnlineEvaluation:
 
     def records(self, figures: Mapping[str, float], **facts: Any) -> list[Result]:
         """What a call returned as records of results, with the protocol of each."""
-        held_out = self.queries is not None
-        bank = f"{len(self.bank)} training pictures" + ("" if held_out else ", each without itself")
+        if self.bank is None:
+            return []
+        alone = "" if self.queries else ", each without itself"
+        bank = f"{len(self.bank)} pictures of {self.bank_split}"
         protocols = {
-            "knn": ("top-1", f"weighted k-NN, k={self.k}, cosine, temperature {TEMPERATURE}; bank: {bank}"),
-            "linear": ("top-1", f"ridge classifier on standardised features, penalty by leave-one-out; fit: {bank}"),
-            "rankme": ("effective rank", f"RankMe of {len(self.bank)} training pictures"),
+            "knn": f"weighted k-NN, k={self.k}, cosine, temperature {TEMPERATURE}; bank: {bank}{alone}",
+            "linear": f"ridge classifier on standardised features, penalty by leave-one-out; fit: {bank}{alone}",
+            "rankme": f"RankMe of {bank}",
         }
-        queries = self.queries if self.queries is not None else self.bank
         return [
             new_result(
                 task=task,
-                metric=metric,
+                metric="effective rank" if task == "rankme" else "top-1",
                 protocol=f"online evaluation: {protocol}",
-                split="val" if held_out and task != "rankme" else "train",
-                n=len(self.bank if task == "rankme" else queries),
+                split="val" if self.queries and task != "rankme" else self.bank_split,
+                n=len(self.queries if self.queries and task != "rankme" else self.bank),
                 value=figures[task],
                 **facts,
             )
-            for task, (metric, protocol) in protocols.items()
+            for task, protocol in protocols.items()
             if task in figures
         ]
 
 
-class _Sample(Sequence[Picture]):
-    """At most ``most`` pictures at even distances in the source's order, which is mostly sorted by class."""
+class _Sample(Sequence[Image.Image]):
+    """At most ``most`` pictures, at even distances in the order of their classes."""
 
-    def __init__(self, pictures: ImageFolder, most: int) -> None:
+    def __init__(self, pictures: Pictures, most: int) -> None:
         count = min(most, len(pictures))
+        labels = np.asarray(pictures.labels if pictures.classes else np.zeros(len(pictures), np.int64))
+        order = labels.argsort(kind="stable")
         self._pictures = pictures
-        self._chosen = [i * len(pictures) // count for i in range(count)]
-        self.labels = torch.tensor([pictures.labels[i] for i in self._chosen]) if pictures.classes else None
+        self._chosen = order[[i * len(order) // count for i in range(count)]]
+        self.labels = torch.from_numpy(labels[self._chosen]) if pictures.classes else None
 
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
-        return self._pictures.open(self._chosen[index])
+    def __getitem__(self, place: Any) -> Any:
+        """One picture in RGB.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        with self._pictures.open(int(self._chosen[place])) as image:
+            return to_rgb(image)
 
 
 def _embed(encoder: Encoder, sample: _Sample, workers: int) -> tuple[Tensor, Tensor | None]:

@@ -49,20 +49,20 @@ def extract(
 
 def extract_batches(
     encoder: Encoder,
-    paths: Sequence[Path],
+    pictures: Sequence[Picture],
     *,
     batch_size: int = 64,
     workers: int = 0,
     progress: str | None = None,
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Embed picture files batch by batch, going on where one cannot be read.
+    """Embed pictures batch by batch, going on where one cannot be read.
 
     Yields:
-        For each batch of paths, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for each
-        unreadable one its index in ``paths`` and the reason.
+        For each batch of pictures, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for
+        each unreadable one its index in ``pictures`` and the reason.
     """
     loader = DataLoader(
-        _PictureDataset(paths, encoder.preprocessing.transform()),
+        _PictureDataset(pictures, encoder.preprocessing.transform()),
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=list,
@@ -71,7 +71,7 @@ def extract_batches(
     with (
         evaluating(encoder),
         torch.inference_mode(),
-        tqdm(total=len(paths), desc=progress, unit="img", disable=progress is None) as bar,
+        tqdm(total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
     ):
         for batch in loader:
             readable = [picture for _, picture in batch if isinstance(picture, Tensor)]
@@ -87,15 +87,15 @@ def extract_batches(
 class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
     """Index and preprocessed picture, or the reason why it cannot be read."""
 
-    def __init__(self, paths: Sequence[Path], transform: Callable[[Picture], Tensor]) -> None:
-        self.paths = paths
+    def __init__(self, pictures: Sequence[Picture], transform: Callable[[Picture], Tensor]) -> None:
+        self.pictures = pictures
         self.transform = transform
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
         try:
-            return index, self.transform(self.paths[index])
+            return index, self.transform(self.pictures[index])
         except ImageError as error:
             return index, str(error)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 import sslhsic_transfer
-from sslhsic_transfer._files import atomic_path, sha256_of_file, write_text
+from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
-from sslhsic_transfer.hub.folder import WEIGHTS_NAME
+from sslhsic_transfer.hub.folder import read_config
 from sslhsic_transfer.hub.loading import from_pretrained, resolve
 from sslhsic_transfer.images import ImageFolder
 
@@ -87,7 +87,7 @@ def embed_folder(
             "sslhsic_transfer": json.dumps(
                 {
                     "model": str(model),
-                    "weights_sha256": sha256_of_file(model_folder / WEIGHTS_NAME),
+                    "weights_sha256": read_config(model_folder).fingerprint.sha256,
                     "preprocessing": encoder.preprocessing.model_dump(mode="json"),
                     "library_version": sslhsic_transfer.__version__,
                 }

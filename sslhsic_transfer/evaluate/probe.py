@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 
-from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.evaluate.features import (
     PIXEL_SIDE,
@@ -19,7 +18,7 @@ from sslhsic_transfer.evaluate.features import (
 from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear_probe
 from sslhsic_transfer.evaluate.results import Result, new_result
-from sslhsic_transfer.hub.folder import WEIGHTS_NAME
+from sslhsic_transfer.hub.folder import read_config
 from sslhsic_transfer.hub.loading import from_pretrained, resolve
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
@@ -101,7 +100,7 @@ def evaluate(
                 progress,
             )
         )
-    sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+    sha256 = read_config(folder).fingerprint.sha256  # loading has verified it
     subjects.append(_embed(str(model), encoder, splits, batch_size, workers, progress, sha256))
     return [_measure(subject, task, k, seed) for subject in subjects for task in tasks]
 

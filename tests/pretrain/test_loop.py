@@ -192,6 +192,26 @@ def test_the_objective_without_target_trains_too(tiny, digits, tmp_path):
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("settings", [(), ("micro_batch_size=4",)])
+def test_a_compiled_step_is_the_same_step(settings, tiny_overrides, digits, tmp_path, monkeypatch):
+    """By the eager backend, which traces as every backend does and takes seconds; the slow test compiles in earnest."""
+    settings = [*tiny_overrides, *settings, "precision=fp32", "epochs=1", "monitor.evaluate_every=0"]
+    pretrain(load_recipe("demo", settings), digits, tmp_path / "plain", progress=False)
+    traced = []
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: traced.append(model) or compiler(model, backend="eager"))
+    pretrain(load_recipe("demo", [*settings, "compile=true"]), digits, tmp_path / "compiled", progress=False)
+    assert traced
+    plain, compiled = (RunFolder(tmp_path / name).read_metrics() for name in ("plain", "compiled"))
+    assert [record["loss"] for record in compiled] == pytest.approx([record["loss"] for record in plain], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_trains(tiny_overrides, digits, tmp_path):
+    recipe = load_recipe("demo", [*tiny_overrides, "compile=true", "epochs=1"])
+    assert from_pretrained(pretrain(recipe, digits, tmp_path / "run", progress=False))
+
+
 def test_a_run_that_is_there_is_kept(run, tiny, digits):
     before = (run / "metrics.jsonl").read_bytes()
     with pytest.raises(OutputExistsError, match="--resume"):

@@ -39,8 +39,8 @@ def test_memory_counts_what_has_been_held():
     """In a process of its own: the peak of this one may lie far behind."""
     code = (
         "import torch; from sslhsic_transfer.pretrain.monitors.health import peak_memory_gib as peak; "
-        "cpu = torch.device('cpu'); before = peak(cpu); block = torch.ones(2**30, dtype=torch.uint8); during = peak(cpu); "
-        "del block; print(before, during, peak(cpu))"
+        "cpu = torch.device('cpu'); before = peak(cpu); block = torch.ones(2**30, dtype=torch.uint8); "
+        "during = peak(cpu); del block; print(before, during, peak(cpu))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     before, during, after = map(float, done.stdout.split())

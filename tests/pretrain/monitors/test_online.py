@@ -8,9 +8,9 @@ from sslhsic_transfer.evaluate.knn import knn_accuracy
 from sslhsic_transfer.evaluate.rank import rankme
 from sslhsic_transfer.evaluate.ridge import ridge_accuracy
 from sslhsic_transfer.images import ImageFolder
-from sslhsic_transfer.pretrain.data import find_data
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,27 @@ def test_a_sample_is_spread_over_the_classes(encoder, digits):
     evaluation = OnlineEvaluation(find_data(digits), MonitorSettings(images=9))
     assert len(evaluation.bank) == 9
     assert evaluation.bank.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_the_order_of_the_pictures_does_not_matter(digits):
+    """Labels 0, 1, 2, 0, 1, 2, …: every third of these pictures would be of one class."""
+    sorted_ = ImageFolder.scan(digits / "train")
+    order = sorted(range(72), key=lambda index: (index % 24, index // 24))
+    paths, labels = (tuple(values[index] for index in order) for values in (sorted_.paths, sorted_.labels))
+    assert labels[:6] == (0, 1, 2, 0, 1, 2)
+    mixed = ImageFolder(sorted_.root, paths, sorted_.classes, labels)
+    settings = MonitorSettings(images=24)
+    first, second = (OnlineEvaluation(PretrainingData("x", pictures), settings).bank for pictures in (sorted_, mixed))
+    assert first.labels.bincount().tolist() == second.labels.bincount().tolist() == [8, 8, 8]
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(first, second, strict=True))
+
+
+def test_a_labelled_validation_split_serves_alone(encoder, digits):
+    data = PretrainingData("x", ImageFolder.scan(digits / "train" / "0"), ImageFolder.scan(digits / "test"))
+    evaluation = OnlineEvaluation(data, MonitorSettings(knn_k=5))
+    figures = evaluation(encoder)
+    assert figures["knn"] == knn_accuracy(*rows(encoder, digits / "test"), k=5)
+    assert {record.split for record in evaluation.records(figures, model="m", dataset="x")} == {"val"}
 
 
 def test_pictures_without_labels_have_a_rank(encoder, digits):

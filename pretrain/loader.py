@@ -1,0 +1,115 @@
+"""What hands out the steps of a run: batches of views, read by worker processes."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader
+
+from sslhsic_transfer.images import Pictures
+from sslhsic_transfer.pretrain.damage import DamageRecord
+from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.sources import Stream
+from sslhsic_transfer.pretrain.stream_loader import StreamLoader
+from sslhsic_transfer.pretrain.views import View
+from sslhsic_transfer.pretrain.workers import begin_worker
+
+
+class Loader(Protocol):
+    """The steps that remain of a run, each a list of micro-batches of two `View`."""
+
+    def __iter__(self) -> Iterator[list[tuple[View, View]]]: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this process must know, besides the number of the step, to go on after the last step handed out."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where a loader of the same process, before an interruption, had been.
+
+        Raises:
+            CheckpointError: it cannot.
+        """
+
+
+def build_loader(
+    pictures: Pictures | Stream,
+    recipe: Recipe,
+    *,
+    start: int,
+    total_steps: int,
+    damage: DamageRecord,
+    rank: int = 0,
+    processes: int = 1,
+) -> Loader:
+    """The loader for a kind of source; arguments as for `StepLoader`."""
+    options: dict[str, Any] = {
+        "start": start,
+        "total_steps": total_steps,
+        "damage": damage,
+        "rank": rank,
+        "processes": processes,
+    }
+    if isinstance(pictures, Stream):
+        return StreamLoader(pictures, recipe, **options)
+    return StepLoader(pictures, recipe, **options)
+
+
+class StepLoader:
+    """The steps that remain, each a list of micro-batches of two `View`; workers start once, for all epochs.
+
+    Args:
+        pictures: where pictures come from.
+        damage: the record of pictures that cannot be read.
+        recipe: views, batch, seed and workers.
+        start: steps already made.
+        total_steps: steps of the run.
+        rank: which process.
+        processes: how many there are.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        recipe: Recipe,
+        *,
+        start: int,
+        total_steps: int,
+        damage: DamageRecord,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self._sampler = StepSampler(
+            len(pictures),
+            recipe.batch_size,
+            start=start,
+            total_steps=total_steps,
+            seed=recipe.seed,
+            rank=rank,
+            processes=processes,
+            micro_batch_size=recipe.micro_batch_size,
+        )
+        self._loader = DataLoader(
+            TwoViewDataset(pictures, recipe.augmentation),
+            batch_sampler=self._sampler,
+            num_workers=recipe.workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
+        )
+        self._damage = damage
+
+    def __iter__(self) -> Iterator[list[tuple[View, View]]]:
+        samples = iter(self._loader)
+        for _ in self._sampler.steps:
+            step = [next(samples) for _ in self._sampler.chunks]
+            self._damage.note(entry for sample in step for damage in sample.damage for entry in json.loads(damage))
+            yield [(sample.first, sample.second) for sample in step]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: order and views follow from the number of the step."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to do."""

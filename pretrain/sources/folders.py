@@ -1,0 +1,40 @@
+"""Folders: of pictures, or of tar shards."""
+
+from pathlib import Path
+
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.images import ImageFolder, Pictures, is_picture
+from sslhsic_transfer.pretrain.sources.found import PretrainingData
+from sslhsic_transfer.pretrain.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
+
+
+def find_in_folder(directory: Path) -> PretrainingData:
+    """Understand a data folder: ``train/`` and ``val/`` in it, or class folders, or just pictures, or tar shards.
+
+    A ``test/`` folder is never touched.
+
+    Raises:
+        DataError: no pictures.
+    """
+    name = directory.resolve().name
+    if not (directory / "train").is_dir():
+        return PretrainingData(name, _open(directory))
+    train = _open(directory / "train")
+    if not train.classes or not (directory / "val").is_dir():
+        return PretrainingData(name, train)
+    validation = _open(directory / "val", labelled=True)
+    if validation.classes and validation.classes != train.classes:
+        raise DataError(
+            f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
+            "Expected the same."
+        )
+    return PretrainingData(name, train, validation)
+
+
+def _open(directory: Path, *, labelled: bool = False) -> Pictures:
+    """Pictures are looked for first, so that a stray archive beside them changes nothing."""
+    archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
+    if not archives or any(is_picture(path, directory) for path in directory.rglob("*")):
+        return ImageFolder.scan(directory, labelled=labelled)
+    refuse_compressed(archives)
+    return ShardedPictures.index(archives)

@@ -1,0 +1,226 @@
+"""The steps of a run on a stream, by readers that each take their part of it, epoch after epoch.
+
+What a reader hands out is a function of the seed, its number, how many readers there are, and how much it has taken
+before: its place, which a checkpoint keeps, and to which it comes back by passing over pictures without decoding them.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
+from sslhsic_transfer.pretrain.damage import DamageRecord
+from sslhsic_transfer.pretrain.data import Sample, chunk_sizes
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
+from sslhsic_transfer.pretrain.views import View, two_views
+from sslhsic_transfer.pretrain.workers import begin_worker
+
+
+class Place(NamedTuple):
+    """Where a reader is.
+
+    Attributes:
+        epoch: which epoch of its own part of the stream.
+        taken: how many pictures it has taken of it, readable or not.
+    """
+
+    epoch: int
+    taken: int
+
+
+class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
+    """The micro-batches of one process in order, each with the reader that made it and where that is afterwards.
+
+    Readers are the process's workers; they make batches in turn, as a `DataLoader` takes them.
+
+    Args:
+        stream: where pictures come from.
+        settings: the augmentations.
+        chunks: sizes of the micro-batches of a step.
+        steps: the steps to make.
+        seed: seed of order and views.
+        rank: which process.
+        processes: how many there are.
+        places: where each reader of this process begins.
+    """
+
+    _ATTEMPTS = 100
+
+    def __init__(
+        self,
+        stream: Stream,
+        settings: AugmentationSettings,
+        *,
+        chunks: list[int],
+        steps: range,
+        seed: int,
+        rank: int,
+        processes: int,
+        places: list[Place],
+    ) -> None:
+        self.stream = stream
+        self.settings = settings
+        self.chunks = chunks
+        self.batches = range(steps.start * len(chunks), steps.stop * len(chunks))
+        self.seed = seed
+        self.first_reader = rank * len(places)
+        self.readers = processes * len(places)
+        self.places = places
+
+    def __iter__(self) -> Iterator[tuple[Sample, int, Place]]:
+        worker = get_worker_info()
+        number = 0
+        if worker is not None:
+            number = worker.id
+            optional_import("fsspec.asyn", extra="data", purpose="Reading streams").reset_lock()  # the parent's, forked
+        mine = self.batches[number :: len(self.places)]
+        if not mine:
+            return
+        reader = mine[0] % len(self.places)
+        place = self.places[reader]
+        examples = self._examples(self.first_reader + reader, place)
+        for batch in mine:
+            samples = []
+            for _ in range(self.chunks[batch % len(self.chunks)]):
+                sample, place = self._readable(examples, self.first_reader + reader)
+                samples.append(sample)
+            yield default_collate(samples), reader, place
+
+    def _examples(self, reader: int, place: Place) -> Iterator[tuple[StreamedPicture, Place]]:
+        """One reader's pictures after ``place``, without end."""
+        epoch, taken = place
+        while True:
+            count = 0
+            pictures = self.stream.read(epoch, seed=self.seed, reader=reader, readers=self.readers)
+            for count, picture in enumerate(pictures, 1):
+                if count > taken:
+                    yield picture, Place(epoch, count)
+            if not count:
+                raise DataError(
+                    f"Reader {reader} of {self.readers} finds no pictures in the stream: it holds none, or fewer than "
+                    "there are readers. Lower workers."
+                )
+            epoch, taken = epoch + 1, 0
+
+    def _readable(self, examples: Iterator[tuple[StreamedPicture, Place]], reader: int) -> tuple[Sample, Place]:
+        """The next picture that can be read."""
+        damage: list[tuple[str, str]] = []
+        while len(damage) < self._ATTEMPTS:
+            picture, place = next(examples)
+            try:
+                with picture.open() as image:
+                    views = two_views(image, mix_seed(self.seed, place.epoch, reader, place.taken), self.settings)
+                return Sample(*views, json.dumps(damage)), place
+            except ImageError as error:
+                damage.append((picture.name, str(error)))
+        raise DataError(f"{self._ATTEMPTS} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
+
+
+class StreamLoader:
+    """The steps that remain, each a list of micro-batches of two `View`.
+
+    An epoch is as many pictures as the stream says it has. Each reader passes through its own part again and again, so
+    that readers whose parts differ in size come to their ends at different steps.
+
+    Args:
+        pictures: where pictures come from.
+        recipe: views, batch, seed and workers.
+        start: steps already made.
+        total_steps: steps of the run.
+        damage: the record of pictures that cannot be read.
+        rank: which process.
+        processes: how many there are.
+    """
+
+    def __init__(
+        self,
+        pictures: Stream,
+        recipe: Recipe,
+        *,
+        start: int,
+        total_steps: int,
+        damage: DamageRecord,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self._stream = pictures
+        self._recipe = recipe
+        self._steps = range(start, total_steps)
+        self._damage = damage
+        self._rank = rank
+        self._processes = processes
+        self._places = [Place(0, 0)] * max(1, recipe.workers)
+        self._known = start == 0
+        readers = processes * len(self._places)
+        if rank == 0 and pictures.shards % readers:
+            warnings.warn(
+                f"The stream's {pictures.shards} shards cannot be divided evenly among {readers} readers (processes × "
+                "workers): each reads all of them and passes over what is the others'. Another number of workers may "
+                "be faster.",
+                stacklevel=2,
+            )
+
+    def __iter__(self) -> Iterator[list[tuple[View, View]]]:
+        if self._steps and not self._known:
+            raise CheckpointError(
+                f"The checkpoint of step {self._steps.start} does not say how much of the stream was read. It was not "
+                "made on a stream: begin a new run."
+            )
+        recipe = self._recipe
+        chunks = chunk_sizes(recipe.batch_size, self._rank, self._processes, recipe.micro_batch_size)
+        batches = StreamBatches(
+            self._stream,
+            recipe.augmentation,
+            chunks=chunks,
+            steps=self._steps,
+            seed=recipe.seed,
+            rank=self._rank,
+            processes=self._processes,
+            places=list(self._places),
+        )
+        loader = DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=recipe.workers,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
+        )
+        handed = iter(loader)
+        for _ in self._steps:
+            step = []
+            for _ in chunks:
+                sample, reader, place = next(handed)
+                self._damage.note(entry for damage in sample.damage for entry in json.loads(damage))
+                self._places[reader] = Place(*place)  # of what is handed out, not of what is read ahead
+                step.append((sample.first, sample.second))
+            yield step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the readers of this process are after the last step handed out."""
+        return {"processes": self._processes, "rank": self._rank, "places": [list(place) for place in self._places]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the readers of this process had been; to be called before the first step is taken.
+
+        Raises:
+            CheckpointError: there were other numbers of processes or workers, or it was another process.
+        """
+        places = state.get("places", [])
+        if not places:
+            return
+        then, now = (state["processes"], len(places)), (self._processes, len(self._places))
+        if then != now or state["rank"] != self._rank:
+            raise CheckpointError(
+                f"The run had {then[0]} processes with {then[1]} readers each, now {now[0]} with {now[1]}. A stream "
+                "goes on with the same numbers only: set workers, and the number of processes, to what they were."
+            )
+        self._places = [Place(*place) for place in places]
+        self._known = True
