@@ -17,8 +17,9 @@ from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import StepLoader, find_data
+from sslhsic_transfer.pretrain.loader import StepLoader
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.sources import find_data
 from sslhsic_transfer.pretrain.trainer import Trainer
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import Colours

@@ -30,7 +30,7 @@ def test_shipped_recipes_load_by_name_and_survive_dumping(path, tmp_path):
 def test_the_comment_of_a_shipped_recipe_starts_that_recipe(path):
     commands = re.findall(r"^#   (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert len(commands) == 1
-    assert re.search(rf"(sslhsic|-m sslhsic_transfer\.)\s?pretrain {path.stem} --data \w+ --output RUN$", commands[0])
+    assert re.search(rf"(sslhsic|-m sslhsic_transfer\.)\s?pretrain {path.stem} --data \S+ --output RUN$", commands[0])
 
 
 @pytest.mark.parametrize("path", SHIPPED_FILES)
