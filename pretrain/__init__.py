@@ -1,6 +1,6 @@
 """Pretraining on Hugging Face Accelerate.
 
-Recipe, views, networks, objectives, optimiser, loop, checkpoint, monitors.
+Recipe, views, networks, objectives, optimiser, loop, checkpoint, monitors, curves.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sslhsic_transfer.pretrain.loop import pretrain as pretrain
+    from sslhsic_transfer.pretrain.plot import plot_runs as plot_runs
     from sslhsic_transfer.pretrain.recipe import Recipe as Recipe
     from sslhsic_transfer.pretrain.recipe_file import load_recipe as load_recipe
 
@@ -17,6 +18,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "Recipe": "sslhsic_transfer.pretrain.recipe",
         "load_recipe": "sslhsic_transfer.pretrain.recipe_file",
+        "plot_runs": "sslhsic_transfer.pretrain.plot",
         "pretrain": "sslhsic_transfer.pretrain.loop",
     },
 )

@@ -11,10 +11,7 @@ from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 
 
 def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: weights of convolutions and linear layers; biases and normalisation, which never decay.
-
-    LARS leaves the second group's gradients as they are, too: timm's adapts only what decays.
-    """
+    """Two groups: weights of convolutions and linear layers; biases and normalisation, which never decay."""
     decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     plain = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -23,7 +20,8 @@ def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float
 def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
     """The optimiser of the networks, its learning rate to be set before each step.
 
-    LARS is timm's (You et al. 2017): the gradient g + wd·w is multiplied by η‖w‖ / (‖g‖ + wd‖w‖), then momentum acts.
+    LARS is timm's (You et al. 2017): the gradient g + wd·w is multiplied by η‖w‖ / (‖g‖ + wd‖w‖), then momentum acts;
+    gradients of biases and normalisation stay as they are.
 
     Raises:
         MissingDependencyError: LARS without timm.
@@ -33,6 +31,8 @@ def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Par
         return torch.optim.AdamW(groups, lr=0.0, fused=True)
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, fused=True)
+    # timm's adapts a group that decays; weights are adapted even if their decay is set to 0.
+    groups[0]["always_adapt"] = True
     timm_optim = optional_import("timm.optim", extra="pretrain", purpose="The LARS optimiser")
     optimizer: torch.optim.Optimizer = timm_optim.Lars(
         groups, lr=0.0, momentum=settings.momentum, trust_coeff=settings.trust_coefficient

@@ -74,6 +74,22 @@ def pretrain(
 
 
 @app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, finished or going on.")],
+    *,
+    output: Annotated[Path, typer.Option(help="Picture to write: .png, .pdf or .svg.")] = Path("curves.png"),
+    metrics: Annotated[
+        str | None, typer.Option(help="Figures to draw, such as loss,knn; by default all that were logged.")
+    ] = None,
+) -> None:
+    """Draw the training curves of runs side by side."""
+    from sslhsic_transfer.pretrain.plot import plot_runs
+
+    chosen = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    typer.echo(f"Written to {plot_runs(runs, output, chosen)}")
+
+
+@app.command()
 def embed(
     model: Model,
     images: Annotated[Path, typer.Argument(help="A folder of pictures, searched recursively.")],

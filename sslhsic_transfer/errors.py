@@ -41,6 +41,10 @@ class DataError(SSLHSICError, ValueError):
     """A data folder holds no usable pictures, or not in the layout that was asked for."""
 
 
+class RunNotFoundError(SSLHSICError, FileNotFoundError):
+    """A folder holds no pretraining run, or one that has logged nothing yet."""
+
+
 class CheckpointError(SSLHSICError, RuntimeError):
     """A training checkpoint is missing, damaged, or belongs to another recipe."""
 

@@ -176,21 +176,6 @@ def test_a_damaged_last_checkpoint_costs_one_checkpoint(run, tiny, digits, tmp_p
     assert figures(copy) == figures(run)
 
 
-@pytest.mark.parametrize("micro_batch_size", ["null", "4"])
-def test_two_processes_train_one_model(micro_batch_size, tiny_overrides, digits, tmp_path):
-    """By the documented command. On a CPU, `accelerate launch --cpu` would silently start one process only."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
-    command += ["--main_process_port=0", "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides]
-    command += [f"micro_batch_size={micro_batch_size}", "--data", str(digits), "--output", str(tmp_path / "run")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Model: ") == 1
-    assert from_pretrained(tmp_path / "run" / "model").metadata["processes"] == 2
-    steps = [record["step"] for record in RunFolder(tmp_path / "run").read_metrics() if "loss" in record]
-    assert steps == list(range(1, 10)), "one process logs"
-
-
 def test_plain_folders_serve_and_are_watched_without_labels(tiny, digits, tmp_path):
     (tmp_path / "pictures").mkdir()
     for path in (digits / "train").rglob("*.jpg"):

@@ -47,6 +47,37 @@ def test_target_starts_equal_follows_slowly_and_keeps_its_own_statistics():
     assert (network.target.encoder.bn1.running_mean == 0).all()
 
 
+def test_every_parameter_of_the_target_moves_and_no_buffer():
+    """τ = ¾ from 1 towards 3, then towards 5: 1.5, then 2.375."""
+    network = learner()
+    for parameter in network.target.parameters():
+        nn.init.constant_(parameter, 1.0)
+    for value, expected in ((3.0, 1.5), (5.0, 2.375)):
+        for parameter in network.online.parameters():
+            nn.init.constant_(parameter, value)
+        for buffer in network.online.buffers():
+            buffer.fill_(7)
+        before = {name: buffer.clone() for name, buffer in network.target.named_buffers()}
+        network.update_target(0.75)
+        assert all((parameter == expected).all() for parameter in network.target.parameters())
+        assert all(torch.equal(buffer, before[name]) for name, buffer in network.target.named_buffers())
+
+
+def test_the_targets_statistics_are_of_its_own_forward_passes():
+    """Two a step, of the crossed views, normalised by the batch; running mean r ← 0.9·r + 0.1·m after each."""
+    network = learner()
+    with torch.no_grad():
+        network.online.encoder.conv1.weight.mul_(2)  # so that online statistics are others
+    first, second = torch.randn(2, 4, 3, 32, 32)
+    network(first, second)
+    with torch.no_grad():
+        means = [network.target.encoder.conv1(view).mean(dim=(0, 2, 3)) for view in (second, first)]
+    target, online = network.target.encoder.bn1, network.online.encoder.bn1
+    torch.testing.assert_close(target.running_mean, 0.9 * 0.1 * means[0] + 0.1 * means[1])
+    torch.testing.assert_close(online.running_mean, 0.9 * 0.1 * 2 * means[1] + 0.1 * 2 * means[0])
+    assert target.num_batches_tracked == online.num_batches_tracked == 2
+
+
 @pytest.mark.parametrize("uses_target", [True, False])
 def test_gradients_reach_what_is_trained_and_nothing_else(uses_target):
     network = learner(uses_target)

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,25 +26,54 @@ def test_biases_and_normalisation_never_decay():
     assert {names[id(parameter)] for parameter in decayed["params"]} >= {"encoder.conv1.weight", "head.weight"}
 
 
-def test_lars_steps_are_the_hand_computed_ones():
-    """w ← w − lr·v, v ← m·v + η‖w‖/‖g‖·(g + wd·w) for weights; plain momentum for biases."""
-    torch.manual_seed(0)
-    layer = nn.Linear(4, 3)
+def test_two_lars_steps_are_the_hand_computed_ones():
+    """By You et al.'s rule: v ← m·v + η‖w‖/(‖g‖ + wd‖w‖)·(g + wd·w), w ← w − lr·v; v ← m·v + g for the rest."""
+    network = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+    linear, norm = network[0], network[1]
     settings = OptimizerSettings(name="lars", weight_decay=0.1, momentum=0.9, trust_coefficient=0.02)
-    optimizer = build_optimizer(settings, dict(layer.named_parameters()))
-    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
-    for lr in (0.5, 0.3):
-        gradients = torch.randn_like(weight), torch.randn_like(bias)
-        layer.weight.grad, layer.bias.grad = (gradient.clone() for gradient in gradients)
+    optimizer = build_optimizer(settings, dict(network.named_parameters()))
+
+    def step(lr, weight, other):
+        linear.weight.grad = torch.tensor([weight])
+        for parameter in (linear.bias, norm.weight, norm.bias):
+            parameter.grad = torch.tensor([other])
         set_learning_rate(optimizer, lr)
         optimizer.step()
-        trust = 0.02 * weight.norm() / (gradients[0].norm() + 0.1 * weight.norm())
-        weight_velocity = 0.9 * weight_velocity + trust * (gradients[0] + 0.1 * weight)
-        bias_velocity = 0.9 * bias_velocity + gradients[1]
-        weight, bias = weight - lr * weight_velocity, bias - lr * bias_velocity
-        torch.testing.assert_close(layer.weight.detach(), weight)
-        torch.testing.assert_close(layer.bias.detach(), bias)
+        return linear.weight.detach().numpy()[0], [p.item() for p in (linear.bias, norm.weight, norm.bias)]
+
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        for parameter in (linear.bias, norm.weight, norm.bias):
+            parameter.fill_(1.0)
+
+    # ‖w‖ = 5, ‖g‖ = 2: trust 0.02·5/(2 + 0.1·5) = 0.04; v = 0.04·([0, 2] + [0.3, 0.4]) = [0.012, 0.096].
+    weight, others = step(0.5, [0.0, 2.0], 2.0)
+    np.testing.assert_allclose(weight, [3 - 0.5 * 0.012, 4 - 0.5 * 0.096], rtol=1e-6)
+    np.testing.assert_allclose(others, 1 - 0.5 * 2.0, atol=1e-6)
+
+    # ‖w‖ = √(2.994² + 3.952²), ‖g‖ = 10; others: v = 0.9·2 + 4 = 5.8.
+    before, length = np.array([2.994, 3.952]), np.hypot(2.994, 3.952)
+    trust = 0.02 * length / (10 + 0.1 * length)
+    velocity = 0.9 * np.array([0.012, 0.096]) + trust * (np.array([6.0, 8.0]) + 0.1 * before)
+    weight, others = step(0.25, [6.0, 8.0], 4.0)
+    np.testing.assert_allclose(weight, before - 0.25 * velocity, rtol=1e-6)
+    np.testing.assert_allclose(others, 0 - 0.25 * 5.8, rtol=1e-6)
+
+
+def test_lars_scales_weights_without_weight_decay_too():
+    """η‖w‖/‖g‖ = 0.02·5/2 = 0.05 of the gradient, whatever the decay; a bias moves by its whole gradient."""
+    linear = nn.Linear(2, 1)
+    optimizer = build_optimizer(
+        OptimizerSettings(name="lars", weight_decay=0.0, trust_coefficient=0.02), dict(linear.named_parameters())
+    )
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        linear.bias.fill_(1.0)
+    linear.weight.grad, linear.bias.grad = torch.tensor([[0.0, 2.0]]), torch.tensor([2.0])
+    set_learning_rate(optimizer, 1.0)
+    optimizer.step()
+    torch.testing.assert_close(linear.weight.detach(), torch.tensor([[3.0, 3.9]]))
+    assert linear.bias.item() == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])

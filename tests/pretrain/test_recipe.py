@@ -1,35 +1,116 @@
-import pytest
-import yaml
+import re
 
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from sslhsic_transfer import Encoder
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
+from sslhsic_transfer.pretrain.networks import Learner
+from sslhsic_transfer.pretrain.objectives import OBJECTIVES
+from sslhsic_transfer.pretrain.optimizer import build_optimizer
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED, dump_recipe
+from sslhsic_transfer.pretrain.schedules import learning_rate
+
+SHIPPED_FILES = [pytest.param(path, id=path.stem) for path in sorted(SHIPPED.glob("*.yaml"))]
+STEPS_OF_IMAGENET = 312_784
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED_FILES)
 def test_shipped_recipes_load_by_name_and_survive_dumping(path, tmp_path):
     recipe = load_recipe(path.stem)
     (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(tmp_path / "again.yaml") == recipe
 
 
+@pytest.mark.parametrize("path", SHIPPED_FILES)
+def test_the_comment_of_a_shipped_recipe_starts_that_recipe(path):
+    commands = re.findall(r"^#   (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(commands) == 1
+    assert re.search(rf"(sslhsic|-m sslhsic_transfer\.)\s?pretrain {path.stem} --data \S+ --output RUN$", commands[0])
+
+
+@pytest.mark.parametrize("path", SHIPPED_FILES)
+def test_shipped_recipes_build_networks_that_embed_their_views(path):
+    recipe = load_recipe(path.stem)
+    with torch.device("meta"):
+        learner = build_learner(recipe)
+        views = learner(*torch.empty(2, 2, 3, recipe.augmentation.size, recipe.augmentation.size))
+    assert [view.shape for view in views] == [(2, recipe.head.embedding_dim)] * 4
+    specs = learner.online.encoder.specs["c5"]
+    assert recipe.augmentation.size // specs.stride >= 2, "what the pooling sees has more than one position"
+
+
+@pytest.mark.parametrize("path", SHIPPED_FILES)
+def test_shipped_recipes_are_consistent_in_themselves(path):
+    recipe = load_recipe(path.stem)
+    views, stored = recipe.augmentation, recipe.encoder_preprocessing
+    assert (stored.crop, stored.mean, stored.std) == (views.size, views.mean, views.std)
+    assert (recipe.loss.regularizer == "biased") == (recipe.batch_size >= 1000)
+    assert views.blur_taps <= views.size / 8
+
+
+def build_learner(recipe):
+    encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=recipe.zero_init_residual)
+    head = recipe.head
+    return Learner(
+        encoder,
+        hidden_dim=head.hidden_dim,
+        embedding_dim=head.embedding_dim,
+        uses_target=OBJECTIVES[recipe.objective].uses_target,
+    )
+
+
 def test_imagenet_recipe_is_the_papers():
     """Item by item: Li et al. 2021 and its released code; BYOL for what it takes from there."""
     recipe = load_recipe("imagenet-r50")
     assert (recipe.encoder.architecture, recipe.encoder.stem, recipe.encoder.width) == ("resnet50", "imagenet", 1)
-    assert (recipe.epochs, recipe.batch_size) == (1000, 4096)
-    assert recipe.epochs * 1_281_167 // recipe.batch_size == 312_784
-    optimizer = recipe.optimizer
-    assert (optimizer.name, optimizer.momentum, optimizer.trust_coefficient) == ("lars", 0.9, 1e-3)
-    assert (optimizer.weight_decay, optimizer.warmup_epochs) == (1e-6, 10)
-    assert recipe.peak_learning_rate == pytest.approx(0.4 * 4096 / 256)
+    assert recipe.objective == "ssl-hsic"
     assert (recipe.target_decay, recipe.average_decay) == (0.99, 0.999)
     assert (recipe.head.hidden_dim, recipe.head.embedding_dim) == (4096, 256)
     loss = recipe.loss
     assert (loss.gamma, loss.num_features, loss.kernel, loss.regularizer) == (3.0, 512, "imq", "biased")
     assert (loss.learn_scale, loss.scale_learning_rate) == (True, 3e-4)
-    views = recipe.augmentation
+    preprocessing = recipe.encoder_preprocessing
+    assert (preprocessing.resize, preprocessing.crop, preprocessing.interpolation) == (256, 224, "bicubic")
+    assert recipe.monitor.evaluate_every > 0, "the paper, too, watches a linear probe; ours is a ridge classifier"
+
+
+def test_imagenet_recipe_has_the_papers_steps_and_optimiser():
+    recipe = load_recipe("imagenet-r50")
+    assert (recipe.epochs, recipe.batch_size, recipe.micro_batch_size) == (1000, 4096, None)
+    assert recipe.epochs * 1_281_167 // recipe.batch_size == STEPS_OF_IMAGENET
+    optimizer = recipe.optimizer
+    assert (optimizer.name, optimizer.momentum, optimizer.trust_coefficient) == ("lars", 0.9, 1e-3)
+    assert optimizer.weight_decay == 1e-6
+    assert recipe.peak_learning_rate == pytest.approx(0.4 * 4096 / 256)
+    assert optimizer.warmup_epochs == 10
+    warmup = round(optimizer.warmup_epochs * 1_281_167 / recipe.batch_size)
+    assert warmup == 3128
+    ends = {"peak": recipe.peak_learning_rate, "warmup_steps": warmup, "total_steps": STEPS_OF_IMAGENET}
+    assert [learning_rate(step, **ends) for step in (0, warmup, STEPS_OF_IMAGENET)] == pytest.approx([0, 6.4, 0])
+
+    with torch.device("meta"):
+        parameters = build_learner(recipe).trained_parameters()
+    lars = build_optimizer(optimizer, parameters)
+    weights, others = lars.param_groups
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    assert all(
+        re.search(r"(bias|bn\d\.weight|downsample\.1\.weight|\.1\.weight)$", names[id(p)]) for p in others["params"]
+    )
+    assert not any(re.search(r"(bias|bn\d\.weight)$", names[id(parameter)]) for parameter in weights["params"])
+    assert (weights["weight_decay"], others["weight_decay"]) == (1e-6, 0.0)
+    assert (weights["always_adapt"], others["always_adapt"]) == (True, False)
+    for group in lars.param_groups:
+        assert (group["momentum"], group["nesterov"], group["dampening"]) == (0.9, False, 0)
+        assert (group["trust_coeff"], group["trust_clip"]) == (1e-3, False)
+
+
+def test_imagenet_recipe_has_the_papers_views():
+    views = load_recipe("imagenet-r50").augmentation
     assert (views.size, views.crop_area, views.crop_ratio) == (224, (0.08, 1.0), (3 / 4, 4 / 3))
     assert (views.flip, views.jitter, views.gray) == (0.5, 0.8, 0.2)
     assert (views.brightness, views.contrast, views.saturation, views.hue) == (0.4, 0.4, 0.2, 0.1)
@@ -37,8 +118,38 @@ def test_imagenet_recipe_is_the_papers():
     assert (views.view1.blur, views.view1.solarize) == (1.0, 0.0)
     assert (views.view2.blur, views.view2.solarize) == (0.1, 0.2)
     assert (views.mean, views.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    preprocessing = recipe.encoder_preprocessing
-    assert (preprocessing.resize, preprocessing.crop, preprocessing.interpolation) == (256, 224, "bicubic")
+
+
+def test_imagenet_recipe_builds_the_papers_networks():
+    with torch.device("meta"):
+        learner = build_learner(load_recipe("imagenet-r50"))
+    assert sum(parameter.numel() for parameter in learner.online.encoder.parameters()) == 23_508_032
+    for head, inputs in ((learner.online.projector, 2048), (learner.predictor, 256), (learner.target.projector, 2048)):
+        first, norm, _, last = head
+        assert (first.in_features, first.out_features, first.bias is not None) == (inputs, 4096, True)
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert (last.in_features, last.out_features, last.bias) == (4096, 256, None)
+    norms = [module for module in learner.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 2 * (53 + 1) + 1, "53 of a ResNet-50 and one of a projector, twice, and the predictor's"
+    for norm in norms:
+        assert (norm.eps, norm.momentum, norm.affine, norm.track_running_stats) == (1e-5, 0.1, True, True)
+
+
+def test_the_short_imagenet_recipe_differs_where_it_says():
+    def flat(values, prefix=""):
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    long, short = (dict(flat(load_recipe(name).model_dump())) for name in ("imagenet-r50", "imagenet-r50-100ep"))
+    assert {key: value for key, value in short.items() if long[key] != value} == {
+        "epochs": 100,
+        "optimizer.learning_rate": 0.45,
+        "monitor.evaluate_every": 5,
+    }
+    assert 100 * 1_281_167 // 4096 == 31_278
 
 
 def test_defaults_are_the_papers():
@@ -94,7 +205,9 @@ def test_files_that_are_no_recipe_are_refused(tmp_path, content, found):
 
 
 def test_unknown_names_list_what_ships():
-    with pytest.raises(ConfigError, match=r"demo, imagenet-r50, imagenette-r18"):
+    with pytest.raises(
+        ConfigError, match=r"cifar10-r18, demo, imagenet-r50, imagenet-r50-100ep, imagenette-r18, imagenette-r50"
+    ):
         load_recipe("imagenet")
 
 

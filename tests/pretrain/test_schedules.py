@@ -12,13 +12,45 @@ def test_learning_rate_warms_up_then_falls_on_a_cosine(step, expected):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 0.0),
+        (1, 6.4 / 3128),
+        (1564, 3.2),
+        (3128, 6.4),
+        (80_542, 5.462741700),  # a quarter of the way down: 6.4·(1 + √½)/2
+        (157_956, 3.2),
+        (235_370, 0.937258300),
+        (312_784, 0.0),
+    ],
+)
+def test_the_papers_learning_rate_at_its_own_steps(step, expected):
+    """Batch 4096: peak 0.4·4096/256 after 10 epochs of 1,281,167 pictures, 3,128 steps; 0 after 312,784."""
+    found = learning_rate(step, peak=6.4, warmup_steps=3128, total_steps=312_784)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
 def test_no_warmup_starts_at_the_peak():
     assert learning_rate(0, peak=2.0, warmup_steps=0, total_steps=10) == 2.0
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.99), (25, 0.9914644661), (50, 0.995), (100, 1.0)])
-def test_target_decay_rises_to_one(step, expected):
-    assert target_decay(step, start=0.99, total_steps=100) == pytest.approx(expected, abs=1e-9)
+@pytest.mark.parametrize(
+    ("step", "start", "expected"),
+    [
+        (0, 0.99, 0.99),
+        (78_196, 0.99, 0.991464466094),  # 1 − 0.01·(1 + √½)/2
+        (156_392, 0.99, 0.995),
+        (312_784, 0.99, 1.0),
+        (0, 0.996, 0.996),
+        (78_196, 0.996, 0.996585786438),
+        (156_392, 0.996, 0.998),
+        (312_784, 0.996, 1.0),
+        (400_000, 0.99, 1.0),
+    ],
+)
+def test_target_decay_rises_to_one_on_a_cosine(step, start, expected):
+    assert target_decay(step, start=start, total_steps=312_784) == pytest.approx(expected, abs=1e-12)
 
 
 def test_average_weight_is_the_debiased_one():

@@ -1,0 +1,113 @@
+"""Panels of training curves: what each logged figure is called, and how a run's curve is drawn."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Curve = tuple[list[float], list[float]]  # epochs and values
+
+# Curves whose points are further apart than this share of the axis have a marker at each.
+_SPARSE = 1 / 40
+# Noisy ones are smoothed over so large a share of the axis to either side.
+_REACH = 1 / 50
+_INK, _FAINT = "#333333", "#dddddd"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """How one figure of metrics.jsonl is shown.
+
+    Attributes:
+        title: what it is.
+        unit: label of the vertical axis; empty for plain numbers.
+        factor: by which values are multiplied to be in that unit.
+        noisy: whether it jumps from step to step, so that a long curve is smoothed, the raw one faint behind it.
+    """
+
+    title: str
+    unit: str = ""
+    factor: float = 1.0
+    noisy: bool = True
+
+
+# In the order in which they are drawn; figures that are not known here come last, under their own names.
+PANELS: dict[str, Panel] = {
+    "loss": Panel("loss"),
+    "knn": Panel("online k-NN", "accuracy, %", factor=100, noisy=False),
+    "linear": Panel("online linear probe", "accuracy, %", factor=100, noisy=False),
+    "hsic_zy": Panel("HSIC(Z, Y)"),
+    "hsic_zz": Panel("HSIC(Z, Z)"),
+    "hsic_zy_noise": Panel("noise of HSIC(Z, Y)", "standard deviation"),
+    "kernel_scale": Panel("kernel scale", noisy=False),
+    "embedding_std": Panel("spread of the embeddings", "1: even, 0: collapsed"),
+    "rankme": Panel("RankMe", "effective rank", noisy=False),
+    "gradient_norm": Panel("norm of the gradient"),
+    "learning_rate": Panel("learning rate", noisy=False),
+    "target_decay": Panel("target's decay", noisy=False),
+    "images_per_second": Panel("speed", "pictures/s"),
+    "memory_gib": Panel("peak memory", "GiB", noisy=False),
+}
+
+
+def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, span: float, width: float) -> None:
+    """Draw one run's curve of one figure.
+
+    Args:
+        axes: Matplotlib's axes.
+        name: of the figure.
+        curve: its epochs and values.
+        colour: of the run.
+        span: epochs from the axis's first to its last, for all runs.
+        width: of a smooth line, in points: a wider one shows behind another that covers it.
+    """
+    panel = PANELS.get(name, Panel(name))
+    epochs, values = curve[0], [panel.factor * value for value in curve[1]]
+    style: dict[str, Any] = {"color": colour, "solid_joinstyle": "round", "solid_capstyle": "round"}
+    spacing = (epochs[-1] - epochs[0]) / max(1, len(epochs) - 1)
+    if len(epochs) == 1 or spacing > _SPARSE * span:
+        axes.plot(epochs, values, linewidth=1.6, marker="o", markersize=4, **style)
+    elif panel.noisy:
+        axes.plot(epochs, values, linewidth=0.7, alpha=0.25, **style)
+        axes.plot(epochs, smoothed(values, max(1, round(_REACH * span / spacing))), linewidth=1.6, **style)
+    else:
+        axes.plot(epochs, values, linewidth=width, **style)
+
+
+def finish_panel(axes: Any, name: str, *, lowest: bool) -> None:
+    """Give a panel its title, labels and grid.
+
+    Args:
+        axes: Matplotlib's axes, with their curves.
+        name: of the figure.
+        lowest: whether the panel is its column's last, which has the epochs below it.
+    """
+    panel = PANELS.get(name, Panel(name))
+    # Names of figures and runs are text, whatever a $ in them would mean to Matplotlib.
+    axes.set_title(panel.title, loc="left", fontsize=11, color=_INK).set_parse_math(False)
+    axes.set_ylabel(panel.unit, fontsize=9, color=_INK)
+    axes.set_xlabel("epoch" if lowest else "", fontsize=9, color=_INK)
+    axes.tick_params(labelsize=9, color=_FAINT, labelcolor=_INK, labelbottom=lowest)
+    axes.locator_params(axis="y", nbins=5)
+    axes.margins(x=0.02, y=0.08)
+    axes.grid(color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_FAINT)
+
+
+def smoothed(values: Sequence[float], reach: int) -> list[float]:
+    """A running mean over ``reach`` values to either side of each, so that nothing is shifted.
+
+    At the ends it is taken over what there is.
+    """
+    sums = list(itertools.accumulate(values, initial=0.0))
+    ranges = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in ranges]
+
+
+def grid_shape(panels: int) -> tuple[int, int]:
+    """Rows and columns for so many panels: up to three side by side, four from 16 panels on."""
+    columns = 2 if panels in (2, 4) else min(panels, 3 if panels < 16 else 4)
+    return math.ceil(panels / columns), columns

@@ -1,0 +1,146 @@
+"""Training curves of several runs side by side, from their metrics.jsonl: one panel a figure, one colour a run."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
+from sslhsic_transfer.pretrain.panels import PANELS, Curve, draw_curve, finish_panel, grid_shape
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+
+# Figures of metrics.jsonl that say where a line belongs, and make no curve.
+_NO_CURVES = {"step", "epoch", "hours_left"}
+_FORMATS = ("png", "pdf", "svg")
+_PANEL_WIDTH, _PANEL_HEIGHT, _LEGEND_LINE = 4.0, 2.6, 0.22  # inches
+_DPI = 110
+
+
+def plot_runs(runs: Sequence[str | Path], output: str | Path, metrics: Sequence[str] | None = None) -> Path:
+    """Draw the training curves of runs, finished or going on, over their epochs.
+
+    Args:
+        runs: folders of runs; one that is named twice is drawn once.
+        output: the picture, ending in .png, .pdf or .svg; one that is there is replaced.
+        metrics: which figures to draw, in this order. By default all that any run has logged.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        RunNotFoundError: a folder without metrics.jsonl, or with one that holds no figures yet.
+        DataError: a metrics.jsonl that is damaged.
+        ConfigError: no run has logged a figure that is asked for, or another ending of ``output``.
+        MissingDependencyError: Matplotlib is not installed.
+    """
+    output = Path(output)
+    kind = output.suffix.lower().removeprefix(".")
+    if kind not in _FORMATS:
+        raise ConfigError(f"Cannot draw {output}: expected a name that ends in .png, .pdf or .svg.")
+    folders = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))  # noqa: PTH100 - links keep their names
+    if not folders:
+        raise ConfigError("Got no run to draw; expected one folder or more.")
+    curves = [read_curves(folder) for folder in folders]
+    names = _chosen(metrics, {name for run in curves for name in run})
+    figure = _draw(run_names(folders), curves, names)
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, format=kind, dpi=_DPI)
+    return output
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """Epochs and values of each figure that a run has logged; values that are not finite are left out.
+
+    Raises:
+        RunNotFoundError: no metrics.jsonl, or no figures in it.
+        DataError: it is damaged.
+    """
+    run = RunFolder(folder)
+    if not run.metrics.is_file():
+        raise RunNotFoundError(
+            f"{folder} holds no {run.metrics.name}; expected the folder of a run, the --output of `sslhsic pretrain`."
+        )
+    curves: dict[str, Curve] = {}
+    try:
+        for record in run.read_metrics():
+            for name, value in record.items():
+                if name not in _NO_CURVES and isinstance(value, int | float) and math.isfinite(value):
+                    epochs, values = curves.setdefault(name, ([], []))
+                    epochs.append(record["epoch"])
+                    values.append(value)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{run.metrics} is damaged ({error!r}); expected one JSON object a line, each with its epoch."
+        ) from error
+    if not curves:
+        raise RunNotFoundError(f"{run.metrics} holds no figures yet; wait for the run's first logged step.")
+    return curves
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of different paths that tell them apart: ``run``, or ``monday/run`` and ``tuesday/run``."""
+    lengths = [1] * len(folders)
+    while True:
+        names = ["/".join(folder.parts[-length:]) for folder, length in zip(folders, lengths, strict=True)]
+        counts = Counter(names)
+        if max(counts.values()) == 1:
+            return names
+        lengths = [length + (counts[name] > 1) for name, length in zip(names, lengths, strict=True)]
+
+
+def _chosen(wanted: Sequence[str] | None, logged: set[str]) -> list[str]:
+    """Names of the panels, in order."""
+    known = [name for name in PANELS if name in logged]
+    available = known + sorted(logged - PANELS.keys())
+    if wanted is None:
+        return available
+    if not wanted:
+        raise ConfigError(f"No metrics asked for; expected some of: {', '.join(available)}.")
+    if missing := [name for name in wanted if name not in logged]:
+        raise ConfigError(f"No run has logged {', '.join(missing)}; expected some of: {', '.join(available)}.")
+    return list(dict.fromkeys(wanted))
+
+
+def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> Any:
+    """Build the figure by Matplotlib's objects, which needs no screen and touches no global state."""
+    figures = optional_import("matplotlib.figure", extra="eval", purpose="Plotting")
+    lines = optional_import("matplotlib.lines", extra="eval", purpose="Plotting")
+    rows, columns = grid_shape(len(names))
+    legend_columns = max(1, int(columns * _PANEL_WIDTH * 11) // (max(map(len, runs)) + 8))
+    legend_rows = math.ceil(len(runs) / legend_columns)
+    size = columns * _PANEL_WIDTH, rows * _PANEL_HEIGHT + (legend_rows + 1) * _LEGEND_LINE
+    figure = figures.Figure(figsize=size, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+    colours = _colours(len(runs))
+    epochs = [epoch for run in curves for name in names if name in run for epoch in run[name][0]]
+    span = max(epochs) - min(epochs)
+    for number, (axes, name) in enumerate(zip(grid, names, strict=False)):
+        for place, (run, colour) in enumerate(zip(curves, colours, strict=True)):
+            if name in run:
+                width = 1.6 + 2 * (1 - (place + 1) / len(curves))
+                draw_curve(axes, name, run[name], colour, span=span, width=width)
+        finish_panel(axes, name, lowest=number + columns >= len(names))
+    for axes in grid[len(names) :]:
+        axes.remove()
+    handles = [lines.Line2D([], [], color=colour, linewidth=2.5) for colour in colours]
+    placeholders = [str(number) for number in range(len(runs))]
+    legend = figure.legend(
+        handles, placeholders, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=10
+    )
+    for text, name in zip(legend.get_texts(), runs, strict=True):
+        text.set_text(name)
+        text.set_parse_math(False)
+    return figure
+
+
+def _colours(count: int) -> list[Any]:
+    """A colour for each run: told apart easily up to ten, along the rainbow beyond."""
+    colormaps = optional_import("matplotlib", extra="eval", purpose="Plotting").colormaps
+    if count <= 10:
+        return list(colormaps["tab10"].colors[:count])
+    return [colormaps["turbo"]((number + 0.5) / count) for number in range(count)]

@@ -1,0 +1,133 @@
+"""One model from several processes, over gloo on a CPU; every test asserts how many processes there were.
+
+`accelerate launch --cpu --num_processes 2` silently starts one process. torchrun starts as many as it is told, and so
+does `accelerate launch --multi_gpu` with ACCELERATE_USE_CPU=true.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.pretrain import load_recipe
+from sslhsic_transfer.pretrain.accelerator import build_accelerator
+from sslhsic_transfer.pretrain.damage import DamageRecord
+from sslhsic_transfer.pretrain.loader import StepLoader
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.pretrain.sources import find_data
+from sslhsic_transfer.pretrain.trainer import Trainer
+from sslhsic_transfer.pretrain.views import ColourOperations, View
+from sslhsic_transfer.pretrain.views.draws import Colours
+
+PROGRAM = Path(__file__).parents[1] / "programs" / "pretrain_ranks.py"
+SHORT = ("epochs=1", "optimizer.warmup_epochs=0", "precision=fp32", "workers=0", "trackers=[]")
+BATCH, STEPS = 16, 4
+
+
+def launch(command, recipe, data, output, **environment):
+    command = [sys.executable, "-m", *command, "demo", *recipe, "--data", str(data), "--output", str(output)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"} | environment
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Model: ") == 1, "one process speaks"
+
+
+def torchrun(processes):
+    return ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+
+
+@pytest.fixture(scope="module")
+def overrides(tiny_overrides):
+    return [*tiny_overrides, *SHORT]
+
+
+@pytest.fixture(scope="module")
+def runs(overrides, digits, tmp_path_factory):
+    """The same four steps by 1, 2 and 4 processes: {processes: (run folder, notes of each rank)}."""
+    found = {}
+    for processes in (1, 2, 4):
+        folder = tmp_path_factory.mktemp(f"by-{processes}")
+        launch([*torchrun(processes), str(PROGRAM)], overrides, digits, folder / "run", NOTES=str(folder))
+        found[processes] = folder / "run", [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def first_loss(overrides, digits, tmp_path_factory):
+    """The first step's loss in one process, where BatchNorm normalises by each of the groups of rows that are given."""
+    root = tmp_path_factory.mktemp("expected")
+    recipe, data = load_recipe("demo", overrides), find_data(digits)
+    trainer = Trainer(recipe, build_accelerator(recipe.precision, [], root), pictures=len(data.train))
+    loader = StepLoader(data.train, recipe, start=0, total_steps=1, damage=DamageRecord(root / "damaged", 72, 0.0))
+    ((views,),) = list(loader)
+    colour = ColourOperations(recipe.augmentation)
+
+    @torch.no_grad()
+    def compute(groups):
+        parts = [trainer.learner(*(colour(rows_of(view, group)) for view in views)) for group in groups]
+        trainer.criterion.draws_made = 0
+        return trainer.criterion([torch.cat(embeddings) for embeddings in zip(*parts, strict=True)])[0].item()
+
+    return compute
+
+
+def rows_of(view, rows):
+    return View(view.pixels[rows], Colours(*(values[rows] for values in view.colours)))
+
+
+def logged(folder):
+    return [record for record in RunFolder(folder).read_metrics() if "loss" in record]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_so_many_processes_as_asked_for_end_with_one_model(processes, runs):
+    folder, notes = runs[processes]
+    assert len(notes) == processes
+    assert from_pretrained(folder / "model").metadata["processes"] == processes
+    assert len({note["weights"] for note in notes}) == 1, "weights, target and kernel scale, to the last bit"
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_figures_are_those_of_the_global_batch_and_logged_once(processes, runs):
+    folder, notes = runs[processes]
+    records = RunFolder(folder).read_metrics()
+    assert [record["step"] for record in records if "loss" in record] == list(range(1, STEPS + 1))
+    assert sum("knn" in record for record in records) == 1
+    for note in notes:
+        assert [step["loss"] for step in note["steps"]] == pytest.approx([record["loss"] for record in logged(folder)])
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_each_step_has_the_same_pictures_and_views_as_in_one_process(processes, runs):
+    _, (whole,) = runs[1]
+    _, notes = runs[processes]
+    for step in range(STEPS):
+        shares = [note["steps"][step]["pictures"] for note in notes]
+        assert [len(share) for share in shares] == [BATCH // processes] * processes
+        assert sorted(picture for share in shares for picture in share) == sorted(whole["steps"][step]["pictures"])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_the_first_loss_differs_from_one_processs_by_batchnorm_alone(processes, runs, first_loss):
+    """On a CPU each process normalises by its own rows; doing so in one process gives the same global loss."""
+    groups = [slice(rank, None, processes) for rank in range(processes)]
+    found = logged(runs[processes][0])[0]["loss"]
+    assert found == pytest.approx(first_loss(groups), abs=2e-5)
+    if processes > 1:
+        assert abs(found - first_loss([slice(None)])) > 1e-3, "the comparison would see rows normalised together"
+
+
+def test_two_processes_with_micro_batches_by_accelerates_launcher(overrides, digits, tmp_path, first_loss):
+    """By the documented command; BatchNorm normalises by each process's micro-batches."""
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0"]
+    command = [*launcher, "-m", "sslhsic_transfer.pretrain"]
+    launch(command, [*overrides, "micro_batch_size=4"], digits, tmp_path / "run")
+    assert from_pretrained(tmp_path / "run" / "model").metadata["processes"] == 2
+    assert [record["step"] for record in logged(tmp_path / "run")] == list(range(1, STEPS + 1))
+    groups = [torch.arange(BATCH)[rank::2][start : start + 4] for rank in (0, 1) for start in (0, 4)]
+    assert logged(tmp_path / "run")[0]["loss"] == pytest.approx(first_loss(groups), abs=2e-5)
