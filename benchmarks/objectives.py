@@ -36,8 +36,8 @@ _COMMON = (
 )
 TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(OBJECTIVES, ((),)),
-    "ssl-hsic": (*_COMMON, ("loss.gamma=1.5",), ("target_decay=0.9",), ("loss.num_features=2048",)),
-    "simclr": (*_COMMON, ("rivals.temperature=0.2",), ("rivals.temperature=0.1",), ("head.hidden_dim=4096",)),
+    "ssl-hsic": (*_COMMON, ("loss.gamma=1.5",), ("target_decay=0.9",)),
+    "simclr": (*_COMMON, ("rivals.temperature=0.2",), ("rivals.temperature=0.1",)),
 }
 
 

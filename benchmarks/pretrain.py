@@ -27,8 +27,8 @@ from torchvision.datasets import ImageFolder
 
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.loader import StepLoader
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.loader import StepLoader
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.recipe import Recipe

@@ -8,13 +8,14 @@ import sslhsic_transfer
 from sslhsic_transfer.evaluate.results import save_results
 from sslhsic_transfer.hub.folder import read_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
+from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
 
 
 def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> None:
-    """Write ``model/``: config.json, model.safetensors, recipe.yaml, metrics.jsonl, results.json.
+    """Write ``model/``: config.json, model.safetensors, recipe.yaml, metrics.jsonl, curves.png, results.json.
 
     Args:
         folder: the run.
@@ -36,6 +37,7 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> No
     encoder.save_pretrained(folder.model, overwrite=True)
     shutil.copyfile(folder.recipe, folder.model / folder.recipe.name)
     shutil.copyfile(folder.metrics, folder.model / folder.metrics.name)
+    plot_runs([folder.root], folder.model / "curves.png")
     figures = [record for record in folder.read_metrics() if "rankme" in record]
     if figures:
         records = OnlineEvaluation(data, recipe.monitor).records(

@@ -51,8 +51,9 @@ def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]
     recipe = load_recipe(path.parents[1] / "recipe.yaml")
     _, state = load_checkpoint(path)
     prefix = f"{ENCODER}."
-    weights = {name.removeprefix(prefix): value for name, value in state["learner"].items() if name.startswith(prefix)}
-    return recipe.encoder, weights | (state["average"]["values"] if state["average"] else {})
+    learner, average = state["trainer"]["learner"], state["trainer"]["average"]
+    weights = {name.removeprefix(prefix): value for name, value in learner.items() if name.startswith(prefix)}
+    return recipe.encoder, weights | (average["values"] if average else {})
 
 
 def _from_torchvision(name: str, config: EncoderConfig) -> dict[str, torch.Tensor]:

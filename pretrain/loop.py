@@ -11,10 +11,10 @@ import torch
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from sslhsic_transfer.pretrain.damage import DamageRecord
 from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
-from sslhsic_transfer.pretrain.loader import build_loader
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.loader import build_loader
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, peak_memory_gib
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.progress import Progress

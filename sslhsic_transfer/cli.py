@@ -83,7 +83,7 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the training curves of runs side by side."""
-    from sslhsic_transfer.pretrain.plot import plot_runs
+    from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 
     chosen = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     typer.echo(f"Written to {plot_runs(runs, output, chosen)}")

@@ -1,1 +1,1 @@
-"""Eyes on a run: embeddings, gradient and memory at each logged step, probes every few epochs, the progress bar."""
+"""Eyes on a run: figures of each logged step, probes every few epochs, the progress bar, curves of several runs."""

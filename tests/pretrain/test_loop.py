@@ -70,7 +70,7 @@ def test_logs_every_step_and_evaluates_every_epoch(run):
 
 def test_the_model_folder_tells_how_it_came_about(run):
     model = run / "model"
-    assert {path.name for path in model.iterdir()} >= {"config.json", "model.safetensors", "results.json"}
+    assert {path.name for path in model.iterdir()} >= {"config.json", "model.safetensors", "results.json", "curves.png"}
     assert (model / "recipe.yaml").read_text() == (run / "recipe.yaml").read_text()
     assert (model / "metrics.jsonl").read_text() == (run / "metrics.jsonl").read_text()
     last = RunFolder(run).read_metrics()[-1]

@@ -45,7 +45,7 @@ def test_memory_counts_what_has_been_held():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     before, during, after = map(float, done.stdout.split())
     assert 0.05 < before < 2
-    assert 0.95 < during - before < 1.2
+    assert 0.6 < during - before < 1.1  # importing has held more than stays
     assert after == pytest.approx(during, abs=0.05)
 
 

@@ -57,7 +57,7 @@ def test_validation_pictures_query_the_training_pictures(encoder, with_validatio
         "rankme": ("train", 72),
     }
     assert "k=20" in records["knn"].protocol
-    assert "72 training pictures" in records["linear"].protocol
+    assert "72 pictures of train" in records["linear"].protocol
 
 
 def test_a_sample_is_spread_over_the_classes(encoder, digits):

@@ -7,8 +7,8 @@ import torch
 
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.loader import StepLoader, build_loader
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.loader import StepLoader, build_loader
 
 
 @pytest.fixture

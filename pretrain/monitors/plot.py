@@ -10,7 +10,7 @@ from typing import Any
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
-from sslhsic_transfer.pretrain.panels import PANELS, Curve, draw_curve, finish_panel, grid_shape
+from sslhsic_transfer.pretrain.monitors.panels import PANELS, Curve, draw_curve, finish_panel, grid_shape
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 # Figures of metrics.jsonl that say where a line belongs, and make no curve.
@@ -107,8 +107,8 @@ def _chosen(wanted: Sequence[str] | None, logged: set[str]) -> list[str]:
 
 def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> Any:
     """Build the figure by Matplotlib's objects, which needs no screen and touches no global state."""
-    figures = optional_import("matplotlib.figure", extra="eval", purpose="Plotting")
-    lines = optional_import("matplotlib.lines", extra="eval", purpose="Plotting")
+    figures = optional_import("matplotlib.figure", extra="pretrain", purpose="Plotting")
+    lines = optional_import("matplotlib.lines", extra="pretrain", purpose="Plotting")
     rows, columns = grid_shape(len(names))
     legend_columns = max(1, int(columns * _PANEL_WIDTH * 11) // (max(map(len, runs)) + 8))
     legend_rows = math.ceil(len(runs) / legend_columns)
@@ -140,7 +140,7 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> 
 
 def _colours(count: int) -> list[Any]:
     """A colour for each run: told apart easily up to ten, along the rainbow beyond."""
-    colormaps = optional_import("matplotlib", extra="eval", purpose="Plotting").colormaps
+    colormaps = optional_import("matplotlib", extra="pretrain", purpose="Plotting").colormaps
     if count <= 10:
         return list(colormaps["tab10"].colors[:count])
     return [colormaps["turbo"]((number + 0.5) / count) for number in range(count)]

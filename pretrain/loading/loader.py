@@ -9,13 +9,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from sslhsic_transfer.images import Pictures
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
+from sslhsic_transfer.pretrain.loading.workers import begin_worker
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.sources import Stream
-from sslhsic_transfer.pretrain.stream_loader import StreamLoader
 from sslhsic_transfer.pretrain.views import View
-from sslhsic_transfer.pretrain.workers import begin_worker
 
 
 class Loader(Protocol):

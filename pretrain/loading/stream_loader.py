@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import Sample, chunk_sizes
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes
+from sslhsic_transfer.pretrain.loading.workers import begin_worker
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
 from sslhsic_transfer.pretrain.views import View, two_views
-from sslhsic_transfer.pretrain.workers import begin_worker
 
 
 class Place(NamedTuple):

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import ImageFolder
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.data import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 
 

@@ -5,10 +5,10 @@ import torch
 from sslhsic_transfer.errors import CheckpointError, DataError
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
-from sslhsic_transfer.pretrain.damage import DamageRecord
-from sslhsic_transfer.pretrain.loader import build_loader
+from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.loader import build_loader
+from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
 from sslhsic_transfer.pretrain.sources import Stream
-from sslhsic_transfer.pretrain.stream_loader import StreamLoader
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The stream's . shards cannot be divided"),
