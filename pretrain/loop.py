@@ -15,7 +15,7 @@ from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import build_loader
-from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, peak_memory_gib
+from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, memory_gib
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
@@ -155,7 +155,7 @@ class _Run:
             | {
                 "images_per_second": speed,
                 "hours_left": steps_left * self.recipe.batch_size / speed / 3600,
-                "memory_gib": peak_memory_gib(self.accelerator.device),
+                "memory_gib": memory_gib(self.accelerator.device),
             }
         )
         if self.guard.observe(values["embedding_std"]):

@@ -1,13 +1,12 @@
 """Figures of a step that tell whether training is sound, and the guard that stops a run which has collapsed."""
 
-import resource
-import sys
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 
@@ -40,12 +39,12 @@ def gradient_norm(parameters: Iterable[nn.Parameter], loss_scale: float = 1.0) -
     return torch.stack(list(torch._foreach_norm(gradients))).norm() / loss_scale
 
 
-def peak_memory_gib(device: torch.device) -> float:
-    """GiB that this process has held at most: on an accelerator of its memory, else of the machine's."""
+def memory_gib(device: torch.device) -> float:
+    """GiB of memory: on an accelerator the most that tensors have held, else what this process now holds."""
     if device.type != "cpu":
         return torch.accelerator.max_memory_allocated(device) / 2**30
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20  # macOS counts bytes, Linux KiB
+    psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
+    return int(psutil.Process().memory_info().rss) / 2**30
 
 
 class CollapseGuard:

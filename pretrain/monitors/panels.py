@@ -47,7 +47,7 @@ PANELS: dict[str, Panel] = {
     "learning_rate": Panel("learning rate", noisy=False),
     "target_decay": Panel("target's decay", noisy=False),
     "images_per_second": Panel("speed", "pictures/s"),
-    "memory_gib": Panel("peak memory", "GiB", noisy=False),
+    "memory_gib": Panel("memory", "GiB", noisy=False),
 }
 
 

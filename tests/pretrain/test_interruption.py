@@ -21,11 +21,13 @@ def test_a_signal_is_noted_once_and_handlers_are_put_back(number):
 
 def test_a_later_signal_acts_as_ever(monkeypatch):
     monkeypatch.setattr(module, "_SAME_REQUEST_SECONDS", 0.0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
     with Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGINT)
         assert interruption.received is signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_error_inside_puts_the_handlers_back():

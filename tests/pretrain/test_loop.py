@@ -119,17 +119,29 @@ def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
 
 
+@pytest.fixture(scope="module")
+def command(tiny_overrides, digits):
+    """What a user types, but for the output."""
+    command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
+    return [*command, "--data", str(digits), "--output"]
+
+
+@pytest.fixture(scope="module")
+def whole(command, tmp_path_factory):
+    """A run that was never stopped."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([*command, str(output)], check=True, capture_output=True, timeout=300, env=environment)
+    return output
+
+
 @pytest.mark.parametrize(
     ("number", "to_the_group"), [(signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGINT, True)]
 )
-def test_stopped_and_resumed_equals_never_stopped(number, to_the_group, tiny_overrides, digits, tmp_path):
+def test_stopped_and_resumed_equals_never_stopped(number, to_the_group, command, whole, tmp_path):
     """Real processes and real signals, by the commands that a user types; a terminal's reach the workers, too."""
-    command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
-    command += ["--data", str(digits), "--output"]
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True, timeout=300, env=environment)
-
+    stopped = tmp_path / "stopped"
     process = subprocess.Popen(
         [*command, str(stopped)],
         stdout=subprocess.DEVNULL,

@@ -196,7 +196,7 @@ def test_wishes_that_cannot_be_met_list_what_can(tmp_path):
 def test_needs_no_screen_and_leaves_pyplot_alone(tmp_path):
     folder = write(tmp_path / "run", steps(3))
     code = (
-        "import sys; from sslhsic_transfer.pretrain.monitors.plot import plot_runs; assert 'matplotlib' not in sys.modules; "
+        "import sys; from sslhsic_transfer.pretrain import plot_runs; assert 'matplotlib' not in sys.modules; "
         f"plot_runs([{str(folder)!r}], {str(tmp_path / 'c.png')!r}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | {"MPLBACKEND": "tkagg"}
