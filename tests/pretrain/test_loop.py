@@ -234,6 +234,13 @@ def test_a_run_that_is_there_is_kept(run, tiny, digits):
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
+def test_other_data_cannot_be_taken_up(run, tiny, digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "data")
+    next((tmp_path / "data" / "train").rglob("*.jpg")).unlink()
+    with pytest.raises(CheckpointError, match="begun on 72 pictures; data now holds 71"):
+        pretrain(tiny, tmp_path / "data", run, resume=True, progress=False)
+
+
 def test_resuming_a_finished_run_changes_nothing(run, tiny, digits):
     before = (run / "model" / "model.safetensors").read_bytes(), figures(run)
     pretrain(tiny, digits, run, resume=True, progress=False)

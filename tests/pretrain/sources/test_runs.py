@@ -1,11 +1,14 @@
 """Whole runs on each kind of source, by the engine as it is."""
 
 import json
+import shutil
 
 import pytest
 
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.errors import CheckpointError
 from sslhsic_transfer.pretrain import pretrain
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 
@@ -59,3 +62,22 @@ def test_a_stream_trains_and_a_validation_split_watches_it(tiny, parquet, tmp_pa
     records = RunFolder(tmp_path / "run").read_metrics()
     assert [record["step"] for record in records if "loss" in record] == list(range(1, 10))
     assert [record["step"] for record in records if "knn" in record] == [5, 9]
+
+
+def test_a_stream_resumes_to_the_last_bit(tiny, parquet, tmp_path):
+    """Where the readers were is in the checkpoint, here within the second epoch."""
+    data = f"hf://parquet?data_files={parquet}/*.parquet&streaming=true&length=72"
+    recipe = tiny.model_copy(update={"trackers": [], "checkpoints_kept": 9})
+    pretrain(recipe, data, tmp_path / "whole", progress=False)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    shutil.rmtree(tmp_path / "stopped" / "model")
+    _, *later = list_checkpoints(tmp_path / "stopped" / "checkpoints")
+    assert later
+    for checkpoint in later:
+        shutil.rmtree(checkpoint)
+    other = recipe.model_copy(update={"workers": 2})
+    with pytest.raises(CheckpointError, match="1 readers each, now 1 with 2"):
+        pretrain(other, data, tmp_path / "stopped", resume=True, progress=False)
+    pretrain(recipe, data, tmp_path / "stopped", resume=True, progress=False)
+    weights = "model/model.safetensors"
+    assert (tmp_path / "stopped" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
