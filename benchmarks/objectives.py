@@ -21,7 +21,7 @@ from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 
-RECIPE = "imagenette-r18"
+RECIPE = "imagenette-r18"  # with one epoch of warm-up, for short runs
 
 # What the trials have shown to serve each objective, beyond the recipe.
 TUNED: dict[ObjectiveName, tuple[str, ...]] = dict.fromkeys(OBJECTIVES, ())
@@ -45,7 +45,7 @@ def run(
     data: Path, output: Path, objective: ObjectiveName, epochs: int, seed: int, settings: Sequence[str]
 ) -> RunFolder:
     """Pretrain, or take up or reuse what is in ``output``."""
-    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", f"monitor.evaluate_every={epochs}")
+    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", "optimizer.warmup_epochs=1")
     folder = RunFolder(output)
     if not folder.model.exists():
         pretrain(load_recipe(RECIPE, [*base, *settings]), data, output, resume=True)
@@ -53,15 +53,16 @@ def run(
 
 
 def tune(data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: int) -> list[dict[str, object]]:
-    """Online k-NN among the training pictures after each trial."""
+    """Online figures among the training pictures after each trial."""
     trials = []
     for objective in objectives:
         for settings in TRIALS[objective]:
             name = "-".join([objective, *(setting.replace("=", "-") for setting in settings)])
             folder = run(data / "train", output / "trials" / name, objective, epochs, 0, settings)
-            knn = [record["knn"] for record in folder.read_metrics() if "knn" in record][-1]
-            trials.append({"objective": objective, "settings": settings, "epochs": epochs, "knn": knn})
-            print(f"{objective} {' '.join(settings) or 'as the recipe'}: {knn:.1%}", flush=True)
+            last = [record for record in folder.read_metrics() if "knn" in record][-1]
+            figures = {name: last[name] for name in ("knn", "linear", "rankme")}
+            trials.append({"objective": objective, "settings": settings, "epochs": epochs} | figures)
+            print(f"{objective} {' '.join(settings) or 'as the recipe'}: {figures}", flush=True)
     return trials
 
 
