@@ -31,13 +31,24 @@ _COMMON = (
     (),
     ("optimizer.learning_rate=1e-3",),
     ("optimizer.learning_rate=4e-3",),
+    ("optimizer.warmup_epochs=2",),
     ("optimizer.weight_decay=0.1",),
     ("augmentation.crop_area=[0.08,1]",),
 )
 TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(OBJECTIVES, ((),)),
-    "ssl-hsic": (*_COMMON, ("loss.gamma=1.5",), ("target_decay=0.9",)),
-    "simclr": (*_COMMON, ("rivals.temperature=0.2",), ("rivals.temperature=0.1",)),
+    "ssl-hsic": (
+        *_COMMON,
+        ("loss.gamma=1.5",),
+        ("loss.gamma=0.75", "loss.regularizer=biased"),  # the paper's estimate, gamma scaled by sqrt(256 / 4096)
+        ("target_decay=0.9",),
+    ),
+    "simclr": (
+        *_COMMON,
+        ("rivals.temperature=0.2",),
+        ("rivals.temperature=0.1",),
+        ("head.embedding_dim=128",),
+    ),
 }
 
 

@@ -32,6 +32,7 @@ from sslhsic_transfer.pretrain.loading.loader import StepLoader
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import find_data
 
 _WARM_UP = 3
@@ -115,7 +116,7 @@ def whole_engine(recipe: Recipe, data: Path, count: int) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         pretrain(short, data, folder, progress=False)
-        lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+        lines = RunFolder(folder).read_metrics()
     return statistics.median([line["images_per_second"] for line in lines if line["step"] > every][:-1])
 
 

@@ -14,13 +14,14 @@ from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
 
 
-def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> None:
+def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evaluation: OnlineEvaluation | None) -> None:
     """Write ``model/``: config.json, model.safetensors, recipe.yaml, metrics.jsonl, curves.png, results.json.
 
     Args:
         folder: the run.
         trainer: at the end of it.
         data: what it was trained on.
+        evaluation: what watched it, if anything did.
     """
     recipe = trainer.recipe
     encoder = trainer.evaluated_encoder().to(memory_format=torch.contiguous_format)
@@ -39,8 +40,8 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData) -> No
     shutil.copyfile(folder.metrics, folder.model / folder.metrics.name)
     plot_runs([folder.root], folder.model / "curves.png")
     figures = [record for record in folder.read_metrics() if "rankme" in record]
-    if figures:
-        records = OnlineEvaluation(data, recipe.monitor).records(
+    if evaluation is not None and figures:
+        records = evaluation.records(
             figures[-1],
             model=folder.root.resolve().name,
             dataset=data.name,

@@ -92,7 +92,7 @@ class _Run:
             with self.progress, Interruption() as interruption:
                 self._train(interruption)
             if self.accelerator.is_main_process:
-                export_run(self.folder, self.trainer, self.data)
+                export_run(self.folder, self.trainer, self.data, self.evaluation)
             self.accelerator.wait_for_everyone()
         finally:
             self.accelerator.end_training()

@@ -1,6 +1,7 @@
 """What a run changes, step by step: networks, optimisers, kernel scale, averages; and the step that changes them."""
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,7 +49,6 @@ class Trainer:
         self.step = 0
         self.total_steps = recipe.epochs * pictures // recipe.batch_size
         self._colour = ColourOperations(recipe.augmentation)
-        self._watched = False
         self._build(fresh)
 
     @property
@@ -98,7 +98,6 @@ class Trainer:
         Returns:
             The global batch's loss, and named scalars.
         """
-        self._watched = watched
         settings = self.recipe.optimizer
         rate = learning_rate(
             self.step,
@@ -107,7 +106,7 @@ class Trainer:
             total_steps=self.total_steps,
         )
         set_learning_rate(self._optimizers[0], rate)
-        loss, values = self._backward(micro_batches)
+        loss, values = self._backward(micro_batches, watched)
         scalars: Scalars = dict(values)
         if watched:
             scalars["gradient_norm"] = gradient_norm(self.learner.trained_parameters().values(), self._loss_scale())
@@ -121,18 +120,18 @@ class Trainer:
         self.step += 1
         return loss, scalars | {"learning_rate": rate, "target_decay": decay}
 
-    def _backward(self, micro_batches: list[tuple[View, View]]) -> tuple[Tensor, dict[str, Tensor]]:
-        accelerator = self.accelerator
+    def _backward(self, micro_batches: list[tuple[View, View]], watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        accelerator, compare = self.accelerator, partial(self._compare, watched=watched)
         if len(micro_batches) > 1:
             return two_pass_backward(
                 self._embed,
-                self._compare,
+                compare,
                 micro_batches,
                 accelerator.backward,
                 networks=self.learner,
                 unsynchronised=lambda: accelerator.no_sync(self._model),
             )
-        loss, scalars = self._compare(self._embed(*micro_batches[0]))
+        loss, scalars = compare(self._embed(*micro_batches[0]))
         accelerator.backward(loss)
         return loss.detach(), scalars
 
@@ -143,9 +142,9 @@ class Trainer:
             embeddings: list[Tensor] = self._forward(*views)
         return embeddings
 
-    def _compare(self, embeddings: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _compare(self, embeddings: list[Tensor], *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         loss, scalars = self.criterion(embeddings)
-        return loss, scalars | ({"embedding_std": embedding_std(embeddings[0])} if self._watched else {})
+        return loss, scalars | ({"embedding_std": embedding_std(embeddings[0])} if watched else {})
 
     def _loss_scale(self) -> float:
         scaler = self.accelerator.scaler

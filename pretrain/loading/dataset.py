@@ -35,6 +35,12 @@ class Sample(NamedTuple):
     damage: str
 
 
+def damage_in(sample: Sample) -> Iterator[tuple[str, str]]:
+    """Name and reason of each picture that could not be read, of a collated sample."""
+    for entries in sample.damage:
+        yield from json.loads(entries)
+
+
 class TwoViewDataset(Dataset[Sample]):
     """Two views of picture ``index``, random by ``seed``.
 

@@ -1,18 +1,13 @@
 """What hands out the steps of a run: batches of views, read by worker processes."""
 
-import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, Protocol
-
-import torch
-from torch.utils.data import DataLoader
 
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, damage_in
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
-from sslhsic_transfer.pretrain.loading.workers import begin_worker
+from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.sources import Stream
 from sslhsic_transfer.pretrain.views import View
@@ -34,24 +29,8 @@ class Loader(Protocol):
         """
 
 
-def build_loader(
-    pictures: Pictures | Stream,
-    recipe: Recipe,
-    *,
-    start: int,
-    total_steps: int,
-    damage: DamageRecord,
-    rank: int = 0,
-    processes: int = 1,
-) -> Loader:
+def build_loader(pictures: Pictures | Stream, recipe: Recipe, **options: Any) -> Loader:
     """The loader for a kind of source; arguments as for `StepLoader`."""
-    options: dict[str, Any] = {
-        "start": start,
-        "total_steps": total_steps,
-        "damage": damage,
-        "rank": rank,
-        "processes": processes,
-    }
     if isinstance(pictures, Stream):
         return StreamLoader(pictures, recipe, **options)
     return StepLoader(pictures, recipe, **options)
@@ -91,20 +70,15 @@ class StepLoader:
             processes=processes,
             micro_batch_size=recipe.micro_batch_size,
         )
-        self._loader = DataLoader(
-            TwoViewDataset(pictures, recipe.augmentation),
-            batch_sampler=self._sampler,
-            num_workers=recipe.workers,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
-        )
+        dataset = TwoViewDataset(pictures, recipe.augmentation)
+        self._loader = reading_ahead(dataset, recipe.workers, batch_sampler=self._sampler)
         self._damage = damage
 
     def __iter__(self) -> Iterator[list[tuple[View, View]]]:
         samples = iter(self._loader)
         for _ in self._sampler.steps:
             step = [next(samples) for _ in self._sampler.chunks]
-            self._damage.note(entry for sample in step for damage in sample.damage for entry in json.loads(damage))
+            self._damage.note(entry for sample in step for entry in damage_in(sample))
             yield [(sample.first, sample.second) for sample in step]
 
     def state_dict(self) -> dict[str, Any]:

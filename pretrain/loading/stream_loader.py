@@ -7,18 +7,16 @@ before: its place, which a checkpoint keeps, and to which it comes back by passi
 import json
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
-import torch
-from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes
-from sslhsic_transfer.pretrain.loading.workers import begin_worker
+from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes, damage_in
+from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
 from sslhsic_transfer.pretrain.views import View, two_views
@@ -186,19 +184,12 @@ class StreamLoader:
             processes=self._processes,
             places=list(self._places),
         )
-        loader = DataLoader(
-            batches,
-            batch_size=None,
-            num_workers=recipe.workers,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
-        )
-        handed = iter(loader)
+        handed = iter(reading_ahead(batches, recipe.workers, batch_size=None))
         for _ in self._steps:
             step = []
             for _ in chunks:
                 sample, reader, place = next(handed)
-                self._damage.note(entry for damage in sample.damage for entry in json.loads(damage))
+                self._damage.note(damage_in(sample))
                 self._places[reader] = Place(*place)  # of what is handed out, not of what is read ahead
                 step.append((sample.first, sample.second))
             yield step

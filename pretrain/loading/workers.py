@@ -1,7 +1,23 @@
-"""What a process that reads pictures does first."""
+"""Processes that read ahead of the training process."""
 
 import os
 import signal
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+def reading_ahead(dataset: Dataset[Any], workers: int, **batching: Any) -> DataLoader[Any]:
+    """A loader whose workers know their place; ``batching`` tells `DataLoader` how examples become batches."""
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
+        **batching,
+    )
 
 
 def begin_worker(_: int, *, yielding: bool) -> None:

@@ -61,8 +61,8 @@ class CollapseGuard:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the last step that was logged looked collapsed: such a state is not worth keeping."""
-        return self._below > 0
+        """Whether a watched run's last logged step looked collapsed: such a state is not worth keeping."""
+        return self._patience > 0 and self._below > 0
 
     def observe(self, std: float) -> bool:
         """Take in a logged step's `embedding_std`; True: the run has collapsed."""

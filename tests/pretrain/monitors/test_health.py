@@ -63,6 +63,7 @@ def test_what_looks_collapsed_is_suspicious_at_once(guard):
 def test_patience_zero_never_stops():
     guard = CollapseGuard(MonitorSettings(collapse_patience=0))
     assert not any(guard.observe(0.0) for _ in range(50))
+    assert not guard.suspicious  # every checkpoint is kept: nobody asked to watch
 
 
 def test_the_diagnosis_tells_what_was_seen(guard):
