@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslhsic_transfer.evaluate.probe import evaluate
-from sslhsic_transfer.evaluate.results import Result, load_results, save_results
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.results import Result, load_results, save_results
 
 RECIPE = "imagenette-r18"  # with one epoch of warm-up, for short runs
 

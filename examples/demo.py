@@ -12,9 +12,9 @@ from demo_figure import draw_figure
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.embed import embed_folder
 from sslhsic_transfer.evaluate.probe import evaluate
-from sslhsic_transfer.evaluate.results import save_results
 from sslhsic_transfer.evaluate.table import print_results
 from sslhsic_transfer.pretrain import load_recipe, pretrain
+from sslhsic_transfer.results import save_results
 from sslhsic_transfer.sample import sign_digits
 
 

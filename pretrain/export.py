@@ -5,13 +5,13 @@ import shutil
 import torch
 
 import sslhsic_transfer
-from sslhsic_transfer.evaluate.results import save_results
-from sslhsic_transfer.hub.folder import read_config
+from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
+from sslhsic_transfer.results import save_results
 
 
 def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evaluation: OnlineEvaluation | None) -> None:

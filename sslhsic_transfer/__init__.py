@@ -14,6 +14,7 @@ from sslhsic_transfer._lazy import lazy_names
 if TYPE_CHECKING:
     from sslhsic_transfer.hsic.loss import SSLHSICLoss as SSLHSICLoss
     from sslhsic_transfer.hub.loading import from_pretrained as from_pretrained
+    from sslhsic_transfer.hub.zoo import list_models as list_models
     from sslhsic_transfer.models.config import EncoderConfig as EncoderConfig
     from sslhsic_transfer.models.encoder import Encoder as Encoder
     from sslhsic_transfer.models.encoder import create_encoder as create_encoder
@@ -30,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
         "SSLHSICLoss": "sslhsic_transfer.hsic.loss",
         "create_encoder": "sslhsic_transfer.models.encoder",
         "from_pretrained": "sslhsic_transfer.hub.loading",
+        "list_models": "sslhsic_transfer.hub.zoo",
     }
     | {
         part: f"{__name__}.{part}"

@@ -191,8 +191,8 @@ def _evaluate(
     seed: int = 0,
 ) -> None:
     from sslhsic_transfer.evaluate.probe import evaluate
-    from sslhsic_transfer.evaluate.results import save_results
     from sslhsic_transfer.evaluate.table import print_results
+    from sslhsic_transfer.results import save_results
 
     results = evaluate(
         model,

@@ -37,6 +37,14 @@ class FingerprintError(WeightsError):
     """Weights or features differ from those that were recorded when the model was saved."""
 
 
+class HubError(SSLHSICError, OSError):
+    """The Hugging Face Hub refused or failed, or cannot be reached; the message tells the next step."""
+
+
+class PublishError(SSLHSICError, ValueError):
+    """A model folder is not fit to be published; everything that is missing or wrong is listed."""
+
+
 class DataError(SSLHSICError, ValueError):
     """A data folder holds no usable pictures, or not in the layout that was asked for."""
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sslhsic_transfer import __version__
-from sslhsic_transfer.evaluate.results import load_results
+from sslhsic_transfer.results import load_results
 
 HEAVY = ("torch", "torchvision", "numpy", "pydantic", "accelerate", "pyarrow", "sslhsic_transfer.pretrain.loop")
 

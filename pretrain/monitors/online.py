@@ -11,12 +11,12 @@ from torch import Tensor
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.evaluate.rank import rankme
-from sslhsic_transfer.evaluate.results import Result, new_result
 from sslhsic_transfer.evaluate.ridge import ridge_accuracy
 from sslhsic_transfer.images import Pictures, to_rgb
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
 from sslhsic_transfer.pretrain.sources import PretrainingData, Stream
+from sslhsic_transfer.results import Result, new_result
 
 
 class OnlineEvaluation:

@@ -14,8 +14,7 @@ import sslhsic_transfer
 from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
-from sslhsic_transfer.hub.folder import read_config
-from sslhsic_transfer.hub.loading import from_pretrained, resolve
+from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.images import ImageFolder
 
 
@@ -78,8 +77,7 @@ def embed_folder(
     if output.exists() and not overwrite:
         raise OutputExistsError(f"{output} already exists; choose another name, or pass --overwrite.")
     folder = ImageFolder.scan(images)
-    model_folder = resolve(model)
-    encoder = from_pretrained(model_folder, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
     names = [path.relative_to(folder.root).as_posix() for path in folder.paths]
     schema = pa.schema(
         [("path", pa.string()), ("embedding", pa.list_(pa.float32(), encoder.feature_dim))],
@@ -87,7 +85,7 @@ def embed_folder(
             "sslhsic_transfer": json.dumps(
                 {
                     "model": str(model),
-                    "weights_sha256": read_config(model_folder).fingerprint.sha256,
+                    "weights_sha256": encoder.weights_sha256,
                     "preprocessing": encoder.preprocessing.model_dump(mode="json"),
                     "library_version": sslhsic_transfer.__version__,
                 }

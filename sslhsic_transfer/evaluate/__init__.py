@@ -7,12 +7,12 @@ from sslhsic_transfer._lazy import lazy_names
 if TYPE_CHECKING:
     from sslhsic_transfer.evaluate.knn import knn_accuracy as knn_accuracy
     from sslhsic_transfer.evaluate.linear import linear_probe as linear_probe
-    from sslhsic_transfer.evaluate.results import Result as Result
+    from sslhsic_transfer.results import Result as Result
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Result": "sslhsic_transfer.evaluate.results",
+        "Result": "sslhsic_transfer.results",
         "knn_accuracy": "sslhsic_transfer.evaluate.knn",
         "linear_probe": "sslhsic_transfer.evaluate.linear",
     },

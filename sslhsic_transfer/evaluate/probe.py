@@ -17,11 +17,10 @@ from sslhsic_transfer.evaluate.features import (
 )
 from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear_probe
-from sslhsic_transfer.evaluate.results import Result, new_result
-from sslhsic_transfer.hub.folder import read_config
-from sslhsic_transfer.hub.loading import from_pretrained, resolve
+from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.results import Result, new_result
 
 Task = Literal["knn", "linear"]
 
@@ -85,8 +84,7 @@ def evaluate(
         ImageError: a picture cannot be read.
     """
     splits = scan_splits(train, test, validation)
-    folder = resolve(model)
-    encoder = from_pretrained(folder, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
     subjects = []
     if floors:
         subjects.append(_pixels(splits))
@@ -100,8 +98,7 @@ def evaluate(
                 progress,
             )
         )
-    sha256 = read_config(folder).fingerprint.sha256  # loading has verified it
-    subjects.append(_embed(str(model), encoder, splits, batch_size, workers, progress, sha256))
+    subjects.append(_embed(str(model), encoder, splits, batch_size, workers, progress))
     return [_measure(subject, task, k, seed) for subject in subjects for task in tasks]
 
 
@@ -161,7 +158,6 @@ def _embed(
     batch_size: int,
     workers: int,
     progress: bool,
-    sha256: str | None = None,
 ) -> Subject:
     train, test, validation = (
         None
@@ -178,4 +174,4 @@ def _embed(
     assert train is not None
     assert test is not None
     size = encoder.preprocessing.crop
-    return Subject(name, f"embeddings at {size} px", train, test, validation, sha256)
+    return Subject(name, f"embeddings at {size} px", train, test, validation, encoder.weights_sha256)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from sslhsic_transfer.evaluate.results import Result
+from sslhsic_transfer.results import Result
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:

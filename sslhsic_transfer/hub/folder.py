@@ -1,46 +1,38 @@
 """A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
 
-import json
-import struct
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-import sslhsic_transfer
-from sslhsic_transfer._config import validated
-from sslhsic_transfer._files import atomic_path, sha256_of_file, write_json
-from sslhsic_transfer.errors import (
-    ConfigError,
-    FingerprintError,
-    ModelNotFoundError,
-    OutputExistsError,
-    WeightsError,
-)
+from sslhsic_transfer._files import atomic_path, sha256_of_file
+from sslhsic_transfer.errors import FingerprintError, OutputExistsError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.hub.fingerprint import Fingerprint, check_features, probe_features
-from sslhsic_transfer.hub.timm_config import timm_config
-from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
+from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, read_weights, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.preprocessing import Preprocessing
-
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
-LARGEST_CONFIG = 1 << 20
 
 
-class FolderConfig(BaseModel):
-    """Our part of config.json; keys of other libraries beside it are left alone."""
+@dataclass(frozen=True)
+class ModelFiles:
+    """The two files that make a model, on this machine.
 
-    model_config = ConfigDict(extra="ignore")
+    Attributes:
+        config: config.json.
+        weights: model.safetensors, or a lone file of another name beside its config.
+    """
 
-    format_version: Literal[1] = Field(description="Version of this layout.")
-    encoder: EncoderConfig = Field(description="Which network.")
-    preprocessing: Preprocessing = Field(description="How pictures become its input.")
-    fingerprint: Fingerprint = Field(description="Identity of the weights.")
-    metadata: dict[str, Any] = Field(default_factory=dict, description="Facts about the weights.")
+    config: Path
+    weights: Path
+
+    @classmethod
+    def at(cls, path: str | Path) -> "ModelFiles":
+        """The files of a folder, or a weights file and the config.json beside it."""
+        path = Path(path)
+        folder, name = (path.parent, path.name) if path.suffix == ".safetensors" else (path, WEIGHTS_NAME)
+        return cls(folder / CONFIG_NAME, folder / name)
 
 
 def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = False) -> Path:
@@ -58,14 +50,13 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
         WeightsError: the weights hold NaN or infinite values.
     """
-    directory = Path(directory)
-    weights = directory / WEIGHTS_NAME
-    if weights.exists() and not overwrite:
-        raise OutputExistsError(f"{weights} already exists; choose another folder, or pass overwrite=True.")
+    files = ModelFiles.at(directory := Path(directory))
+    if files.weights.exists() and not overwrite:
+        raise OutputExistsError(f"{files.weights} already exists; choose another folder, or pass overwrite=True.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    _refuse_non_finite(state, "the encoder")
+    refuse_non_finite(state, "the encoder")
     features = probe_features(encoder)
-    with atomic_path(weights) as temporary:
+    with atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         sha256 = sha256_of_file(temporary)
     config = FolderConfig(
@@ -75,14 +66,19 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
         fingerprint=Fingerprint(sha256=sha256, features=features),
         metadata=encoder.metadata,
     )
-    library = {"library_name": "sslhsic-transfer", "library_version": sslhsic_transfer.__version__}
-    others = timm_config(encoder.config, encoder.preprocessing)
-    write_json(directory / CONFIG_NAME, library | config.model_dump(mode="json") | others)
+    write_config(files.config, config)
     return directory
 
 
-def load_folder(directory: str | Path) -> Encoder:
+def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -> Encoder:
     """Read a model folder: strictly, on the CPU, in the dtype it was stored in, in eval mode.
+
+    Hash, finiteness and features are checked at the first load of a file, and again whenever it, its config.json, this
+    library or torch has changed (`sslhsic_transfer.hub.verified`).
+
+    Args:
+        source: a model folder, a .safetensors file with its config.json beside it, or the two files.
+        sha256: the hash that the weights must have, where it is known from elsewhere.
 
     Raises:
         ModelNotFoundError: the folder, its config.json or its weights are not there.
@@ -90,88 +86,33 @@ def load_folder(directory: str | Path) -> Encoder:
         WeightsError: the weights are damaged, incomplete, of another shape, or not finite.
         FingerprintError: the weights are whole but not the ones that config.json describes.
     """
-    directory = Path(directory)
-    config = read_config(directory)
-    weights = directory / WEIGHTS_NAME
-    state = _read_weights(weights)
+    files = source if isinstance(source, ModelFiles) else ModelFiles.at(source)
+    config = read_config(files.config)
+    if sha256 is not None and config.fingerprint.sha256 != sha256:
+        raise FingerprintError(
+            f"{files.config} describes weights with SHA-256 {config.fingerprint.sha256}; expected {sha256}. These are "
+            "not the weights that the name stands for: fetch them again, or name the folder itself."
+        )
     with torch.device("meta"):
         encoder = Encoder(config.encoder, config.preprocessing, metadata=config.metadata)
-    _check_fit(encoder, state, weights)
-    if (found := sha256_of_file(weights)) != config.fingerprint.sha256:
-        raise FingerprintError(
-            f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {config.fingerprint.sha256}. The file was changed or "
-            "exchanged after it was saved: fetch or save the folder again."
-        )
-    _refuse_non_finite(state, str(weights))
+    state = read_weights(files.weights, encoder)
+    mark = mark_for(files.weights, config.model_dump_json(include={"encoder", "preprocessing", "fingerprint"}))
+    verified = is_verified(mark)
+    if not verified:
+        _check_hash(files.weights, config.fingerprint.sha256)
+        refuse_non_finite(state, str(files.weights))
     encoder.load_state_dict(state, strict=True, assign=True)
     encoder.requires_grad_(True).eval()
-    check_features(encoder, config.fingerprint, source=str(directory))
+    encoder.weights_sha256 = config.fingerprint.sha256
+    if not verified:
+        check_features(encoder, config.fingerprint, source=str(files.weights))
+        remember(mark, files.weights)
     return encoder
 
 
-def read_config(directory: Path) -> FolderConfig:
-    """Read and validate a model folder's config.json.
-
-    Raises:
-        ModelNotFoundError: no folder, or no config.json in it.
-        ConfigError: it does not parse or does not validate.
-    """
-    path = directory / CONFIG_NAME
-    if not path.is_file():
-        there = (
-            ", ".join(sorted(entry.name for entry in directory.iterdir())[:8]) if directory.is_dir() else "no folder"
+def _check_hash(weights: Path, expected: str) -> None:
+    if (found := sha256_of_file(weights)) != expected:
+        raise FingerprintError(
+            f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {expected}. The file was changed or exchanged after "
+            "it was saved: fetch or save the folder again."
         )
-        raise ModelNotFoundError(
-            f"No {CONFIG_NAME} in {directory} (found: {there or 'nothing'}). A model folder is what "
-            "encoder.save_pretrained(directory) and `sslhsic pretrain` write."
-        )
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a config.json has at most {LARGEST_CONFIG}.")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
-    if not isinstance(values, dict) or "format_version" not in values:
-        raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")
-    return validated(FolderConfig, values, source=str(path))
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {WEIGHTS_NAME} in {path.parent}. Fetch or save the folder again.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, struct.error, ValueError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}. Fetch or save it again."
-        ) from error
-
-
-def _check_fit(encoder: Encoder, state: dict[str, torch.Tensor], path: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    problems = [
-        *_some("missing", sorted(expected.keys() - found.keys())),
-        *_some("not of this network", sorted(found.keys() - expected.keys())),
-        *_some(
-            "of another shape",
-            [f"{n} {found[n]} instead of {expected[n]}" for n in expected if n in found and found[n] != expected[n]],
-        ),
-    ]
-    if problems:
-        raise WeightsError(
-            f"{path} does not fit {encoder.config.architecture} (stem {encoder.config.stem!r}, width "
-            f"{encoder.config.width}):\n" + "\n".join(problems) + f"\nCheck 'encoder' in {CONFIG_NAME}."
-        )
-
-
-def _some(what: str, names: list[str], most: int = 5) -> list[str]:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []
-
-
-def _refuse_non_finite(state: dict[str, torch.Tensor], source: str) -> None:
-    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *_some("tensors", bad)]))

@@ -1,12 +1,19 @@
 """`from_pretrained`: from what a user calls a model to an encoder that is ready to use."""
 
+import logging
 from pathlib import Path
 
 import torch
 
-from sslhsic_transfer.errors import ModelNotFoundError
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME
+from sslhsic_transfer.hub.download import download_model
+from sslhsic_transfer.hub.folder import ModelFiles, load_folder
+from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
+from sslhsic_transfer.hub.zoo import ZooModel, find_model, pinned, unknown_name
 from sslhsic_transfer.models.encoder import Encoder
+
+logger = logging.getLogger(__name__)
 
 
 def from_pretrained(
@@ -21,12 +28,19 @@ def from_pretrained(
 ) -> Encoder:
     """Load an encoder with its weights, in eval mode.
 
+    What a name means follows from its form alone (`sslhsic_transfer.hub.names.parse_name`):
+
+    - a path: a model folder, or a .safetensors file with its config.json beside it;
+    - ``org/repo``: a repository on the Hugging Face Hub, never a folder that happens to have that name;
+    - a word: a short name, pinned to one set of weights: the copy that came with the package if it is these very
+      weights, else the cache, else the Hub. A word that is no short name may be a folder here.
+
     Args:
-        name_or_path: a model folder. Names on the Hugging Face Hub are not resolved yet.
-        revision: branch, tag or commit of a Hub repository.
-        cache_dir: where downloads are kept.
+        name_or_path: the model.
+        revision: branch, tag or commit of a Hub repository; also ``org/repo@revision``.
+        cache_dir: where downloads are kept; by default huggingface_hub's cache, HF_HOME and all.
         local_files_only: never go to the network.
-        token: for private repositories.
+        token: for private repositories; by default the one that huggingface_hub has stored.
         device: where to put the weights; the CPU by default.
         dtype: what to cast them to; by default they stay as stored, float16 apart, which becomes float32.
 
@@ -34,34 +48,87 @@ def from_pretrained(
         The encoder; its weights and its features have been checked against the fingerprint in config.json.
 
     Raises:
-        ModelNotFoundError: the name does not lead to a model folder.
-        ConfigError, WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
+        ModelNotFoundError: the name does not lead to a model.
+        HubError: the Hub refuses, fails or cannot be reached.
+        ConfigError: the name or config.json cannot be used.
+        WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
     """
-    folder = resolve(
-        name_or_path, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-    )
-    encoder = load_folder(folder)
+    options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
+    name = parse_name(name_or_path, revision)
+    if isinstance(name, ShortName):
+        encoder = _load_short_name(name, options)
+    elif isinstance(name, HubName):
+        encoder = _load_from_hub(name, options)
+    else:
+        encoder = _load_local(name)
     stored = encoder.conv1.weight.dtype
     return encoder.to(device=device, dtype=dtype or (torch.float32 if stored == torch.float16 else None))
 
 
-def resolve(
-    name_or_path: str | Path,
-    *,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Path:
-    """Find the folder that a name stands for.
+def _load_local(path: Path) -> Encoder:
+    if not path.exists():
+        raise ModelNotFoundError(
+            f"There is no model at {path}. Expected a model folder, such as RUN/model/ after `sslhsic pretrain … "
+            "--output RUN`, or a .safetensors file with its config.json beside it."
+        )
+    logger.info("Loading the folder %s", path)
+    return load_folder(path)
 
-    Raises:
-        ModelNotFoundError: there is none.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        return path
-    raise ModelNotFoundError(
-        f"There is no model folder at {str(name_or_path)!r}. This version loads local folders only, such as RUN/model "
-        "after `sslhsic pretrain … --output RUN`; names on the Hugging Face Hub are not resolved yet."
-    )
+
+def _load_short_name(name: ShortName, options: dict[str, object]) -> Encoder:
+    model, folder = find_model(name.name), Path(name.name)
+    if model is None:
+        if folder.is_dir() and name.revision is None:
+            return _load_local(folder)
+        raise unknown_name(name.name)
+    if (folder / CONFIG_NAME).exists():
+        logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
+    if name.revision not in (None, model.revision):
+        logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
+        return _load_from_hub(HubName(model.hub_name.repo_id, name.revision), options)
+    sha256 = pinned(model)
+    return _load_shipped(model, sha256) or _load_from_hub(model.hub_name, options, sha256)
+
+
+def _load_shipped(model: ZooModel, sha256: str) -> Encoder | None:
+    """The copy that came with the package, if there is one and it is what the name stands for."""
+    if not (model.shipped / CONFIG_NAME).exists():
+        return None
+    try:
+        encoder = load_folder(model.shipped, sha256=sha256)
+    except SSLHSICError as error:
+        logger.warning("The copy of %s in the package is not used: %s", model.name, error)
+        return None
+    logger.info("Loaded %s from the package", model.name)
+    return encoder
+
+
+def _load_from_hub(name: HubName, options: dict[str, object], sha256: str | None = None) -> Encoder:
+    """Fetch and load; what is damaged in the cache is fetched once more."""
+    if Path(name.repo_id).is_dir():
+        logger.warning(
+            "%s is read as a repository on the Hub, not as the folder of that name here: write ./%s to mean that.",
+            name,
+            name.repo_id,
+        )
+    files = _download(name, options)
+    try:
+        return load_folder(files, sha256=sha256)
+    except WeightsError as error:
+        if options["local_files_only"]:
+            raise
+        logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", name, error)
+        try:
+            files = download_model(name, **options, force=True)
+        except SSLHSICError as hub:
+            raise type(error)(f"{error}\nIt could not be fetched anew: {hub}") from error
+    return load_folder(files, sha256=sha256)
+
+
+def _download(name: HubName, options: dict[str, object]) -> ModelFiles:
+    try:
+        return download_model(name, **options)
+    except ModelNotFoundError as error:
+        if Path(name.repo_id).is_dir():
+            raise ModelNotFoundError(f"{error} To load the folder here, write './{name.repo_id}'.") from error
+        raise

@@ -33,6 +33,9 @@ class Encoder(ResNet):
         preprocessing: how pictures become its input.
         zero_init_residual: start the last normalisation of each block at zero instead of one.
         metadata: facts about the weights (training data, epochs, …) that are saved with them.
+
+    Attributes:
+        weights_sha256: hash of the file that the weights were loaded from; None where they were not.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Encoder(ResNet):
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.weights_sha256: str | None = None
 
     @property
     def feature_dim(self) -> int:

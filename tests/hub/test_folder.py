@@ -168,7 +168,7 @@ def test_an_incomplete_folder_is_named(own_model, missing):
 
 
 def test_a_name_that_is_no_folder_says_what_loads(tmp_path):
-    with pytest.raises(ModelNotFoundError, match="local folders only"):
+    with pytest.raises(ModelNotFoundError, match="There is no model at"):
         from_pretrained(tmp_path / "nothing")
     with pytest.raises(SSLHSICError):
         from_pretrained("sslhsic-r50")

@@ -13,10 +13,10 @@ import torch
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import CheckpointError, DataError, OutputExistsError, TrainingError
-from sslhsic_transfer.evaluate.results import load_results
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.results import load_results
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def new_result(**facts: Any) -> Result:
     stamp = {
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hardware": _hardware(),
+        "hardware": hardware(),
     }
     return validated(Result, stamp | facts, source="Result")
 
@@ -90,7 +90,8 @@ def _commit() -> str | None:
         return None
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """What this process computes on, in a few words."""
     import torch
 
     if torch.cuda.is_available():

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.evaluate.results import load_results, new_result, save_results
+from sslhsic_transfer.results import load_results, new_result, save_results
 
 
 def record(**changes):

@@ -1,0 +1,67 @@
+"""config.json: which network, its preprocessing, the identity of its weights and facts about them."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import sslhsic_transfer
+from sslhsic_transfer._config import validated
+from sslhsic_transfer._files import write_json
+from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
+from sslhsic_transfer.hub.fingerprint import Fingerprint
+from sslhsic_transfer.hub.timm_config import timm_config
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+CONFIG_NAME = "config.json"
+LARGEST_CONFIG = 1 << 20  # bytes
+
+
+class FolderConfig(BaseModel):
+    """Our part of config.json; keys of other libraries beside it are left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format_version: Literal[1] = Field(description="Version of this layout.")
+    encoder: EncoderConfig = Field(description="Which network.")
+    preprocessing: Preprocessing = Field(description="How pictures become its input.")
+    fingerprint: Fingerprint = Field(description="Identity of the weights.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Facts about the weights.")
+
+
+def write_config(path: Path, config: FolderConfig) -> None:
+    """Write a config.json, with what timm reads beside our own keys."""
+    library = {"library_name": "sslhsic-transfer", "library_version": sslhsic_transfer.__version__}
+    others = timm_config(config.encoder, config.preprocessing)
+    write_json(path, library | config.model_dump(mode="json") | others)
+
+
+def read_config(path: Path) -> FolderConfig:
+    """Read and validate a config.json.
+
+    Args:
+        path: the file, or the folder that holds it.
+
+    Raises:
+        ModelNotFoundError: no folder, or no config.json in it.
+        ConfigError: it is too large, does not parse or does not validate.
+    """
+    path = path / CONFIG_NAME if path.is_dir() else path
+    if not path.is_file():
+        folder = path.parent
+        there = sorted(entry.name for entry in folder.iterdir())[:8] if folder.is_dir() else ["no folder"]
+        raise ModelNotFoundError(
+            f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). A model folder is what "
+            "encoder.save_pretrained(directory) and `sslhsic pretrain` write."
+        )
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a config.json has at most {LARGEST_CONFIG}.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
+    if not isinstance(values, dict) or "format_version" not in values:
+        raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")
+    return validated(FolderConfig, values, source=str(path))

@@ -1,0 +1,83 @@
+"""From a repository on the Hub to files in huggingface_hub's cache."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from sslhsic_transfer.errors import HubError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, read_config
+from sslhsic_transfer.hub.folder import ModelFiles
+from sslhsic_transfer.hub.hub_errors import hub_errors
+from sslhsic_transfer.hub.names import HubName
+from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, largest_weights
+from sslhsic_transfer.models.encoder import Encoder
+
+logger = logging.getLogger(__name__)
+
+
+def download_model(
+    name: HubName,
+    *,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    force: bool = False,
+) -> ModelFiles:
+    """Fetch a model's two files, both of one commit, or find them in the cache.
+
+    Nothing but config.json and model.safetensors is fetched, and neither if its announced size is more than it can be.
+    HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT act as in huggingface_hub.
+
+    Args:
+        name: repository and revision.
+        cache_dir: the cache; by default huggingface_hub's.
+        local_files_only: look into the cache alone.
+        token: for private repositories; None: the one that is stored, if any; False: none.
+        force: fetch again what is in the cache.
+
+    Raises:
+        ModelNotFoundError: no such repository, revision or file, or not in the cache when that is all there is.
+        HubError: the Hub refuses or fails, the connection breaks, or the disk is full.
+        ConfigError: config.json cannot be used, or its size is out of all proportion.
+    """
+    options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
+    config, commit = _fetch(name, CONFIG_NAME, name.revision, LARGEST_CONFIG, options, force)
+    settings = read_config(config)
+    with torch.device("meta"):
+        most = largest_weights(Encoder(settings.encoder))
+    weights, _ = _fetch(name, WEIGHTS_NAME, commit, most, options, force)
+    return ModelFiles(config, weights)
+
+
+def _fetch(
+    name: HubName, filename: str, revision: str | None, most: int, options: dict[str, object], force: bool
+) -> tuple[Path, str]:
+    """One file's path in the cache, and the commit that it is of."""
+    from huggingface_hub import hf_hub_download
+
+    asked = {"repo_id": name.repo_id, "filename": filename} | options
+    with hub_errors(str(name), filename):
+        plan = hf_hub_download(**asked, revision=revision, dry_run=True)
+        if not force and not plan.will_download:
+            path = Path(plan.local_path)
+        else:
+            if plan.file_size > most:
+                raise HubError(
+                    f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; this network's has at most "
+                    f"{most}. It was not fetched."
+                )
+            logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
+            path = Path(hf_hub_download(**asked, revision=plan.commit_hash, force_download=force))
+    _refuse_what_leaves_the_cache(path, name)
+    return path, plan.commit_hash
+
+
+def _refuse_what_leaves_the_cache(path: Path, name: HubName) -> None:
+    """A cached file is a link to a blob of the same repository; one that leads elsewhere was put there."""
+    repository = next((p for p in path.parents if p.name == f"models--{name.repo_id.replace('/', '--')}"), None)
+    if repository is None or not path.resolve().is_relative_to(repository.resolve()):
+        raise HubError(
+            f"{path} leads to {path.resolve()}, outside of the cache's folder of {name}. It was not read; "
+            "delete the link, and load the model again."
+        )

@@ -1,0 +1,102 @@
+"""What a user calls a model, read without looking at the disk or the network."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslhsic_transfer.errors import ConfigError
+
+_HUB_PREFIXES = ("hf-hub:", "hf_hub:")
+_LOCAL_PREFIX = "local-dir:"
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"
+_REPOSITORY = re.compile(f"{_PART}/{_PART}")
+_SHORT_NAME = re.compile(_PART)
+# As git allows in a name, less what would leave the folder that the cache keeps a name's commit in.
+_REVISION = re.compile(r"(?!.*(?:\.\.|//|@\{))[A-Za-z0-9][A-Za-z0-9._/+-]{0,254}(?<![/.])")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A model repository on the Hub: ``org/repo``, at a branch, tag or commit (None: its main branch)."""
+
+    repo_id: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+
+@dataclass(frozen=True)
+class ShortName:
+    """A name that may stand in the table of short names, with the revision that was asked for, if any."""
+
+    name: str
+    revision: str | None = None
+
+
+def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName | ShortName:
+    """Tell what kind of name a name is, by its form alone.
+
+    ========================================================= =======================
+    a `Path`; ``local-dir:…``; text that is absolute, starts  a place on this machine
+    with ``.`` or ``~``, ends with ``/`` or ``.safetensors``,
+    or has two or more slashes
+    ``org/repo``, ``hf-hub:org/repo``, with or without        a repository on the Hub
+    ``@revision``
+    a word, with or without ``@revision``                     a short name
+    ========================================================= =======================
+
+    What lies on the disk plays no part, so that no folder ever stands in for a repository of the same name.
+
+    Args:
+        text: the name.
+        revision: the same as ``@revision`` at its end.
+
+    Raises:
+        ConfigError: neither form fits, or two different revisions are asked for.
+    """
+    if isinstance(text, Path):
+        return _local(text, revision)
+    for prefix in _HUB_PREFIXES:
+        if text.startswith(prefix):
+            return _on_the_hub(text.removeprefix(prefix), revision)
+    if text.startswith(_LOCAL_PREFIX):
+        return _local(Path(text.removeprefix(_LOCAL_PREFIX)), revision)
+    name, _, _ = text.partition("@")
+    if text.startswith((".", "~", "/")) or text.endswith(("/", ".safetensors")) or "\\" in text or name.count("/") > 1:
+        return _local(Path(text), revision)
+    if "/" in name:
+        return _on_the_hub(text, revision)
+    name, revision = _split(text, revision)
+    if not _SHORT_NAME.fullmatch(name):
+        raise ConfigError(f"{text!r} is not a model's name. {EXPECTED}")
+    return ShortName(name, revision)
+
+
+EXPECTED = (
+    "Expected a model folder (./folder, or any path with two slashes), a repository on the Hub (org/repo or "
+    "org/repo@revision), or a short name, as `sslhsic models` lists them."
+)
+
+
+def _local(path: Path, revision: str | None) -> Path:
+    if revision is not None:
+        raise ConfigError(f"Got revision={revision!r} for the local path {path}: only repositories have revisions.")
+    return path.expanduser()
+
+
+def _on_the_hub(text: str, revision: str | None) -> HubName:
+    name, revision = _split(text, revision)
+    if not _REPOSITORY.fullmatch(name) or name.endswith(".git"):
+        raise ConfigError(f"{name!r} is not a repository's name, such as org/repo. {EXPECTED}")
+    return HubName(name, revision)
+
+
+def _split(text: str, revision: str | None) -> tuple[str, str | None]:
+    name, at, named = text.partition("@")
+    if at and revision not in (None, named):
+        raise ConfigError(f"{text!r} names the revision {named!r}, and revision={revision!r} another one: give one.")
+    revision = named if at else revision
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise ConfigError(f"{revision!r} is not a revision: expected a branch, a tag or a commit.")
+    return name, revision

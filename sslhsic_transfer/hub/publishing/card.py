@@ -1,0 +1,174 @@
+"""The card of a model, README.md: made from config.json and results.json, and from nothing else."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer.errors import PublishError
+from sslhsic_transfer.hub.config_file import FolderConfig
+from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
+from sslhsic_transfer.results import Result
+
+CARD_NAME = "README.md"
+_TEMPLATE = Path(__file__).with_name("card_template.md")
+_OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
+_DENSE = ("segmentation", "detection", "depth")
+_TASKS = {"knn": "k-NN"}
+_METRICS = {"top-1": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table of results: what was measured, and the figure of each subject."""
+
+    data: str
+    task: str
+    cells: dict[str, str]
+    n: int
+    seeds: int
+
+
+def usage_snippet(repo_id: str, feature_dim: int) -> str:
+    """The five lines that a card shows first; publishing runs them."""
+    return "\n".join(
+        [
+            "from sslhsic_transfer import from_pretrained",
+            "",
+            f'encoder = from_pretrained("{repo_id}")',
+            f'embeddings = encoder.embed(["cat.jpg", "dog.jpg"])  # (2, {feature_dim})',
+            'batch = encoder.preprocessing.transform()("cat.jpg")[None]  # (1, 3, H, W)',
+            'maps = encoder.feature_maps(batch, stages=("c4", "c5"))  # {stage: (1, C, H/stride, W/stride)}',
+        ]
+    )
+
+
+def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *, has_recipe: bool = False) -> str:
+    """A model card in Markdown, with the Hub's metadata in front.
+
+    Args:
+        repo_id: where it will be published; the examples name it.
+        config: the model's config.json.
+        results: its results.json; records with the weights' hash are the model's, the others floors beside it.
+        has_recipe: whether recipe.yaml lies beside.
+
+    Raises:
+        PublishError: facts are missing, or no result was measured with these weights.
+    """
+    from huggingface_hub import ModelCard
+
+    facts = read_facts(config.metadata)
+    own = [result for result in results if result.weights_sha256 == config.fingerprint.sha256]
+    if not own:
+        raise PublishError(
+            "results.json has no figure that was measured with these weights: run `sslhsic evaluate knn MODEL …` with "
+            "--output MODEL/results.json."
+        )
+    name = repo_id.rpartition("/")[2]
+    tables, subjects = _tables(results, config.fingerprint.sha256, name)
+    strides = [spec.stride for spec in config.encoder.specs.values()]
+    card = ModelCard.from_template(
+        _metadata(name, facts, config, own),
+        template_path=str(_TEMPLATE),
+        name=name,
+        repo_id=repo_id,
+        architecture=_architecture(config),
+        objective=_OBJECTIVES.get(facts.objective, facts.objective),
+        facts=facts,
+        hours=_duration(facts.hours),
+        feature_dim=config.encoder.feature_dim,
+        strides=", ".join(str(stride) for stride in strides[:-1]) + f" and {strides[-1]}",
+        snippet=usage_snippet(repo_id, config.encoder.feature_dim),
+        in_timm=(config.encoder.stem, config.encoder.padding, config.encoder.width) == ("imagenet", "torch", 1),
+        encoder=config.encoder,
+        preprocessing=config.preprocessing,
+        tables=tables,
+        subjects=subjects,
+        protocols=list(dict.fromkeys(f"{_TASKS.get(r.task, r.task)}: {r.protocol}." for r in own)),
+        sha256=config.fingerprint.sha256,
+        has_recipe=has_recipe,
+    )
+    return re.sub(r"\n{3,}", "\n\n", str(card.content)).rstrip() + "\n"
+
+
+def _metadata(name: str, facts: ModelFacts, config: FolderConfig, own: Sequence[Result]) -> Any:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    return ModelCardData(
+        license=facts.licence,
+        library_name="sslhsic-transfer",
+        pipeline_tag="image-feature-extraction",
+        tags=["self-supervised-learning", facts.objective, config.encoder.architecture, "timm"],
+        datasets=[re.sub(r"[^a-z0-9]+", "-", facts.data.lower()).strip("-")],
+        metrics=sorted({_METRICS.get(result.metric, result.metric) for result in own}),
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type="image-classification" if result.task not in _DENSE else _hub_task(result.task),
+                task_name=_TASKS.get(result.task, result.task),
+                dataset_type=result.dataset,
+                dataset_name=result.dataset,
+                dataset_split=result.split,
+                metric_type=_METRICS.get(result.metric, result.metric),
+                metric_value=round(result.value, 4),
+                metric_name=f"{result.metric} ({_TASKS.get(result.task, result.task)})",
+            )
+            for result in own
+        ],
+    )
+
+
+def _hub_task(task: str) -> str:
+    return {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}[task]
+
+
+def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
+    """Rows and subjects of the two tables, global and dense; a table without rows is left out."""
+    tables: dict[str, list[Row]] = {}
+    subjects: dict[str, list[str]] = {}
+    for group, chosen in (
+        ("Global", [result for result in results if result.task not in _DENSE]),
+        ("Dense", [result for result in results if result.task in _DENSE]),
+    ):
+        if not chosen:
+            continue
+        named = [(name if result.weights_sha256 == sha256 else result.model, result) for result in chosen]
+        subjects[group] = sorted({subject for subject, _ in named}, key=lambda subject: (subject != name, subject))
+        tables[group] = _rows(named, subjects[group])
+    return tables, subjects
+
+
+def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[Row]:
+    lines: dict[tuple[str, str, str], dict[str, Result]] = {}
+    for subject, result in named:
+        method = result.protocol.partition(";")[0]  # what follows is each subject's own input
+        task = f"{_TASKS.get(result.task, result.task)}, {result.metric}"
+        lines.setdefault((f"{result.dataset}, {result.split}", task, method), {})[subject] = result
+    return [
+        Row(
+            data=data,
+            task=task,
+            cells={subject: _figure(of[subject]) if subject in of else "–" for subject in subjects},
+            n=next(iter(of.values())).n,
+            seeds=max(len(result.seeds) for result in of.values()),
+        )
+        for (data, task, _), of in lines.items()
+    ]
+
+
+def _figure(result: Result) -> str:
+    """In percent where the metric is a share, with the deviation over seeds where there are several."""
+    share = result.metric in ("top-1", "mIoU", "AP", "AP50", "AP75")
+    scale, digits = (100, 1) if share else (1, 3)
+    spread = "" if result.std is None else f" ± {scale * result.std:.{digits}f}"
+    return f"{scale * result.value:.{digits}f}{spread}" + (" %" if share else "")
+
+
+def _architecture(config: FolderConfig) -> str:
+    wide = f" ×{config.encoder.width}" if config.encoder.width > 1 else ""
+    return f"ResNet-{config.encoder.architecture.removeprefix('resnet')}{wide}"
+
+
+def _duration(hours: float) -> str:
+    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"

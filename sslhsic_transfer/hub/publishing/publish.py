@@ -1,0 +1,206 @@
+"""Publishing: a model folder becomes a repository on the Hub, in one commit, and is read back."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer._files import write_text
+from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
+from sslhsic_transfer.hub.download import download_model
+from sslhsic_transfer.hub.folder import load_folder, save_folder
+from sslhsic_transfer.hub.names import HubName, parse_name
+from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card
+from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
+from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
+from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.results import Result, load_results, save_results
+
+RESULTS_NAME = "results.json"
+# What is uploaded, where it is there; nothing else in the folder is.
+PUBLISHED = (
+    CARD_NAME,
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    RESULTS_NAME,
+    "recipe.yaml",
+    "metrics.jsonl",
+    "curves.png",
+    "LICENSE",
+)
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What publishing did, or would do.
+
+    Attributes:
+        repo_id: the repository.
+        files: file -> (bytes, "new", "changed" or "unchanged").
+        left_out: what lies in the folder and is not uploaded.
+        commit: the commit that now holds the model; None after a dry run.
+        url: its address, or that of the pull request; None where nothing was uploaded.
+        tag: the tag that names it, if one was asked for.
+        note: what the reader should know beyond, if anything.
+    """
+
+    repo_id: str
+    files: dict[str, tuple[int, str]]
+    left_out: tuple[str, ...]
+    commit: str | None = None
+    url: str | None = None
+    tag: str | None = None
+    note: str | None = None
+
+
+def publish(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    dry_run: bool = False,
+    token: str | bool | None = None,
+    **facts: Any,
+) -> PublishReport:
+    """Check a model folder, upload it in one commit, tag it, read it back and verify it.
+
+    Publishing the same thing again uploads nothing. Whatever fails before the commit leaves the Hub as it was.
+
+    Args:
+        folder: config.json, model.safetensors and results.json; its README.md is written anew.
+        repo_id: ``org/name``; made if it is not there yet.
+        private: whether a repository that is made now is private.
+        tag: name for this version, such as ``v1``; it must not name another one yet.
+        revision: the branch; by default main. It is made if need be.
+        create_pr: propose the change as a pull request instead of making it.
+        dry_run: check everything and tell what would be uploaded; nothing is written, here or on the Hub.
+        token: with write access; by default the one that huggingface_hub has stored.
+        facts: of `ModelFacts`, such as ``licence="apache-2.0", trained_by="…"``; they are kept in config.json.
+
+    Returns:
+        What was done.
+
+    Raises:
+        PublishError: the folder is not fit to be published, or the tag names something else; all problems are listed.
+        ModelNotFoundError: the folder holds no model.
+        HubError: the Hub refuses, fails or cannot be reached.
+        FingerprintError: what came back is not what was sent.
+    """
+    folder, name = Path(folder), _target(repo_id, revision, tag, create_pr)
+    config = _with_facts(read_config(folder), facts)
+    contents, card = _contents(folder, repo_id, config)
+    validate_folder(folder, card, repo_id)
+    remote = Remote(name, token)
+    state, note = _ask(remote, dry_run)
+    if tag and state.tags.get(tag, state.commit) != state.commit:
+        raise PublishError(f"{repo_id} has a tag {tag} already, at commit {state.tags[tag]}: choose another one.")
+    files = {file: (_size(content), _compared(state, file, content)) for file, content in contents.items()}
+    changed = {file: contents[file] for file, (_, how) in files.items() if how != "unchanged"}
+    if tag in state.tags and changed:
+        raise PublishError(f"{repo_id} has a tag {tag} already, for other content: choose another one.")
+    left_out = tuple(sorted(entry.name for entry in folder.iterdir() if entry.name not in PUBLISHED))
+    if dry_run:
+        return PublishReport(repo_id, files, left_out, tag=tag, note=note)
+
+    write_config(folder / CONFIG_NAME, config)
+    write_text(folder / CARD_NAME, card)
+    remote.check_card(card)
+    commit, url = state.commit, None
+    if changed or commit is None:
+        remote.create(private)
+        message = f"{config.encoder.architecture}, weights {config.fingerprint.sha256[:12]}"
+        parent = remote.state().commit
+        commit, url = remote.commit(changed, message, parent=parent, create_pr=create_pr)
+    if tag and tag not in state.tags:
+        remote.tag(tag, commit)
+    _read_back(remote, commit, contents, config.fingerprint.sha256)
+    return PublishReport(repo_id, files, left_out, commit, url, tag)
+
+
+def push_to_hub(encoder: Encoder, repo_id: str, results: Sequence[Result], **options: Any) -> PublishReport:
+    """Publish an encoder that is in memory.
+
+    Args:
+        encoder: its ``metadata`` go into config.json.
+        repo_id: ``org/name``.
+        results: what was measured with it; a record without ``weights_sha256`` counts as the encoder's own.
+        options: as for `publish`.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = save_folder(encoder, Path(place) / "model")
+        sha256 = read_config(folder).fingerprint.sha256
+        own = [result.model_copy(update={"weights_sha256": result.weights_sha256 or sha256}) for result in results]
+        save_results(folder / RESULTS_NAME, own)
+        return publish(folder, repo_id, **options)
+
+
+def _target(repo_id: str, revision: str | None, tag: str | None, create_pr: bool) -> HubName:
+    name = parse_name(repo_id, revision)
+    if not isinstance(name, HubName) or (name.revision is not None and revision is None):
+        raise ConfigError(f"Got the repository {repo_id!r}; expected org/name, with the branch as revision.")
+    if tag is not None:
+        parse_name(repo_id, tag)  # refuses what cannot be a tag
+    if tag is not None and create_pr:
+        raise ConfigError("A pull request cannot be tagged: tag the version once it is merged.")
+    return name
+
+
+def _with_facts(config: FolderConfig, facts: dict[str, Any]) -> FolderConfig:
+    given = {name: value for name, value in facts.items() if value is not None}
+    return config.model_copy(update={"metadata": config.metadata | given})
+
+
+def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[str, Content], str]:
+    """What will be uploaded, and the card."""
+    if not (folder / RESULTS_NAME).is_file():
+        raise not_fit(
+            folder,
+            [f"no {RESULTS_NAME}: measure it, such as `sslhsic evaluate knn … --output {folder / RESULTS_NAME}`"],
+        )
+    there = {file: folder / file for file in PUBLISHED if (folder / file).is_file()}
+    try:
+        card = render_card(repo_id, config, load_results(folder / RESULTS_NAME), has_recipe="recipe.yaml" in there)
+    except PublishError as error:
+        raise not_fit(folder, str(error).splitlines()) from error
+    with tempfile.TemporaryDirectory() as place:
+        write_config(Path(place) / CONFIG_NAME, config)
+        written = (Path(place) / CONFIG_NAME).read_bytes()
+    return {**there, CARD_NAME: card.encode(), CONFIG_NAME: written}, card
+
+
+def _ask(remote: Remote, dry_run: bool) -> tuple[RemoteState, str | None]:
+    try:
+        return remote.state(), None
+    except HubError as error:
+        if not dry_run:
+            raise
+        return RemoteState(), f"What the Hub holds is not known, so everything counts as new: {error}"
+
+
+def _compared(state: RemoteState, file: str, content: Content) -> str:
+    if file not in state.hashes:
+        return "new"
+    return "unchanged" if state.holds(file, content) else "changed"
+
+
+def _size(content: Content) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
+def _read_back(remote: Remote, commit: str, contents: dict[str, Content], sha256: str) -> None:
+    """Load what is on the Hub now as anybody would, and compare every file's hash."""
+    state = remote.state(commit)
+    wrong = [file for file, content in contents.items() if not state.holds(file, content)]
+    if wrong:
+        raise FingerprintError(
+            f"{remote.name.repo_id} at {commit} does not hold what was sent: {', '.join(wrong)}. Publish it again."
+        )
+    with tempfile.TemporaryDirectory() as cache:
+        name = HubName(remote.name.repo_id, commit)
+        load_folder(download_model(name, cache_dir=cache, token=remote.token), sha256=sha256)

@@ -1,0 +1,94 @@
+"""Whether a model folder is fit to be published: everything that a stranger will rely on is tried first."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sslhsic_transfer.errors import PublishError, SSLHSICError
+from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.sample import sign_digits
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{%|\bTODO\b|\bTBD\b|\bFIXME\b|\[More Information Needed\]|\?\?\?")
+_SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_NEEDED = ("license", "library_name", "pipeline_tag", "tags", "model-index")
+_SNIPPET_SECONDS = 300
+
+
+def validate_folder(folder: Path, card: str, repo_id: str) -> None:
+    """Load the weights, read the card and its metadata, and run its first example.
+
+    Args:
+        folder: with the config.json and weights that will be published.
+        card: the text of its README.md.
+        repo_id: what the examples call the model; they are run with the folder in its place.
+
+    Raises:
+        PublishError: something is wrong; all of it is listed.
+    """
+    problems: list[str] = []
+    checks: dict[str, Callable[[], None]] = {
+        "weights": lambda: _load(folder),
+        "card": lambda: _check_card(card),
+        "example": lambda: _run_snippet(card, repo_id, folder),
+    }
+    for name, check in checks.items():
+        if name == "example" and problems:
+            continue  # it would fail for the reasons that are listed already
+        try:
+            check()
+        except SSLHSICError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise not_fit(folder, problems)
+
+
+def not_fit(folder: Path, problems: list[str]) -> PublishError:
+    """One error for everything that keeps a folder from being published."""
+    return PublishError(f"{folder} cannot be published:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+def _load(folder: Path) -> None:
+    load_folder(folder)
+
+
+def _check_card(card: str) -> None:
+    from huggingface_hub import ModelCard
+
+    try:
+        metadata = ModelCard(card).data.to_dict()
+    except (ValueError, TypeError) as error:
+        raise PublishError(f"its YAML cannot be read: {error}") from error
+    missing = [name for name in _NEEDED if not metadata.get(name)]
+    if missing:
+        raise PublishError(f"its YAML lacks {', '.join(missing)}")
+    if left := _PLACEHOLDER.search(card):
+        line = card[: left.start()].count("\n") + 1
+        raise PublishError(f"a placeholder is left in line {line}: {left.group()!r}")
+
+
+def _run_snippet(card: str, repo_id: str, folder: Path) -> None:
+    found = _SNIPPET.search(card)
+    if not found or repo_id not in found.group(1):
+        raise PublishError(f"its first Python example does not load {repo_id}")
+    code = found.group(1).replace(repo_id, folder.resolve().as_posix())
+    with tempfile.TemporaryDirectory() as place:
+        pictures = sorted((sign_digits().root / "test").rglob("*.jpg"))
+        for name, picture in zip(("cat.jpg", "dog.jpg"), pictures, strict=False):
+            shutil.copy(picture, Path(place) / name)
+        try:
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=place,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_SNIPPET_SECONDS,
+            )
+        except subprocess.CalledProcessError as error:
+            raise PublishError(f"its first Python example fails:\n{error.stderr.strip()[-2000:]}") from error
+        except subprocess.TimeoutExpired as error:
+            raise PublishError(f"its first Python example takes more than {_SNIPPET_SECONDS} seconds") from error

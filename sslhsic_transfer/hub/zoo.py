@@ -1,0 +1,107 @@
+"""The table of short names: which weights a name stands for, pinned by their hash."""
+
+import difflib
+import fnmatch
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from sslhsic_transfer.errors import ModelNotFoundError
+from sslhsic_transfer.hub.names import HubName
+from sslhsic_transfer.models.config import EncoderConfig
+
+NAMESPACE_VARIABLE = "SSLHSIC_HUB_NAMESPACE"
+_NAMESPACE = "sslhsic"
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """One row of the table.
+
+    Attributes:
+        name: the short name, and the name of the repository within the namespace.
+        encoder: which network.
+        licence: SPDX identifier of the weights' licence.
+        data: what the weights were trained on, or are to be.
+        recipe: the recipe that trains them.
+        sha256: hash of model.safetensors; None while there are no weights.
+        revision: tag of the repository that holds these weights; None while there are none.
+    """
+
+    name: str
+    encoder: EncoderConfig
+    licence: str
+    data: str
+    recipe: str
+    sha256: str | None = None
+    revision: str | None = None
+
+    @property
+    def hub_name(self) -> HubName:
+        """The repository and revision, in the namespace that SSLHSIC_HUB_NAMESPACE may set."""
+        return HubName(f"{os.environ.get(NAMESPACE_VARIABLE) or _NAMESPACE}/{self.name}", self.revision)
+
+    @property
+    def shipped(self) -> Path:
+        """Where a copy would be that came with the package."""
+        return Path(str(files("sslhsic_transfer.model_cards"))) / self.name
+
+
+ZOO: dict[str, ZooModel] = {
+    model.name: model
+    for model in (
+        ZooModel(
+            name="sslhsic-r18",
+            encoder=EncoderConfig(architecture="resnet18"),
+            licence="apache-2.0",
+            data="Imagenette and a part of Tiny ImageNet",
+            recipe="imagenette-r18",
+        ),
+        ZooModel(
+            name="sslhsic-r50",
+            encoder=EncoderConfig(architecture="resnet50"),
+            licence="apache-2.0",
+            data="Imagenette and a part of Tiny ImageNet",
+            recipe="imagenette-r50",
+        ),
+    )
+}
+
+
+def find_model(name: str) -> ZooModel | None:
+    """The row of a short name; None where there is none."""
+    return ZOO.get(name)
+
+
+def list_models(pattern: str = "*") -> list[ZooModel]:
+    """The rows whose names match a pattern, such as ``"*r50*"``, in the table's order.
+
+    Args:
+        pattern: with ``*``, ``?`` and ``[…]`` as in a shell.
+    """
+    return [model for model in ZOO.values() if fnmatch.fnmatchcase(model.name, pattern)]
+
+
+def pinned(model: ZooModel) -> str:
+    """The hash that a name's weights must have.
+
+    Raises:
+        ModelNotFoundError: there are no weights behind the name yet; the message tells how to train them.
+    """
+    if model.sha256 is None:
+        raise ModelNotFoundError(
+            f"{model.name} has no published weights yet. Train them: sslhsic pretrain {model.recipe} --data PICTURES "
+            f"--output RUN, then from_pretrained('RUN/model/'); or name other weights: from_pretrained('org/repo')."
+        )
+    return model.sha256
+
+
+def unknown_name(name: str) -> ModelNotFoundError:
+    """The error for a name that is in no table, with what comes closest."""
+    near = difflib.get_close_matches(name, ZOO, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    return ModelNotFoundError(
+        f"No model is called {name!r}, and there is no folder of that name here. {hint}Known names: {', '.join(ZOO)}. "
+        "A repository on the Hub is org/repo, a folder ./folder."
+    )
