@@ -11,7 +11,7 @@ from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
-from sslhsic_transfer.results import save_results
+from sslhsic_transfer.results import hardware, save_results
 
 
 def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evaluation: OnlineEvaluation | None) -> None:
@@ -32,6 +32,8 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "epochs": recipe.epochs,
         "steps": trainer.total_steps,
         "processes": trainer.accelerator.num_processes,
+        "hardware": hardware(),
+        "hours": round(_hours(folder, recipe.batch_size), 4),
         "recipe": recipe.model_dump(mode="json"),
         "library_version": sslhsic_transfer.__version__,
     }
@@ -49,3 +51,10 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
             weights_sha256=read_config(folder.model).fingerprint.sha256,
         )
         save_results(folder.model / "results.json", records)
+
+
+def _hours(folder: RunFolder, batch_size: int) -> float:
+    """Hours that all steps took, by the speed that was logged; waiting to be resumed does not count."""
+    speeds = [(record["step"], record["images_per_second"]) for record in folder.read_metrics() if "loss" in record]
+    before = [0, *(step for step, _ in speeds)]
+    return sum((step - last) * batch_size / speed / 3600 for (step, speed), last in zip(speeds, before, strict=False))

@@ -15,6 +15,12 @@ from sslhsic_transfer.sample import sign_digits
 torch.set_num_threads(2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """What the library keeps for later goes into a folder of the tests', in their child processes, too."""
+    os.environ["SSLHSIC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Real data sets of several gigapixels, which do not travel with the repository."""

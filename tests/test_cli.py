@@ -43,26 +43,26 @@ def test_from_pictures_to_results_by_commands_alone(sslhsic, digits, tmp_path):
     small = ["epochs=1", "batch_size=16", "augmentation.size=32", "head.hidden_dim=32", "workers=1"]
     small += ["optimizer.warmup_epochs=0"]
     done = sslhsic("pretrain", "demo", *small, "--data", digits, "--output", "run")
-    assert "Model: run/model" in done.stdout
+    assert "Model: run/model/\n" in done.stdout
     assert "pretrain: 100%" in done.stderr
     for figure in ("loss=", "HSIC(Z,Y)=", "√HSIC(Z,Z)=", "lr=", "img/s=", "k-NN="):
         assert figure in done.stderr
 
-    done = sslhsic("embed", "run/model", digits / "test", "--output", "out.parquet")
+    done = sslhsic("embed", "run/model/", digits / "test", "--output", "out.parquet")
     assert "out.parquet: 24 pictures, 512 numbers each." in done.stdout
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 24
 
     folders = ["--train", digits / "train", "--test", digits / "test"]
-    done = sslhsic("evaluate", "knn", "run/model", *folders, "--floors", "--k", "5")
+    done = sslhsic("evaluate", "knn", "run/model/", *folders, "--floors", "--k", "5")
     for text in ("raw pixels", "untrained resnet18", "run/model", "k-NN", "n = 24"):
         assert text in done.stdout
-    sslhsic("evaluate", "linear", "run/model", *folders, "--val", digits / "test", "--output", "results.json")
+    sslhsic("evaluate", "linear", "run/model/", *folders, "--val", digits / "test", "--output", "results.json")
     results = load_results(tmp_path / "results.json")
     assert [(result.model, result.task) for result in results] == [
         ("raw pixels", "knn"),
         ("untrained resnet18", "knn"),
-        ("run/model", "knn"),
-        ("run/model", "linear"),
+        ("run/model/", "knn"),
+        ("run/model/", "linear"),
     ]
     model = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert results[-1].weights_sha256 == model["fingerprint"]["sha256"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, S
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet import ResNet
+
+if TYPE_CHECKING:
+    from sslhsic_transfer.hub.publishing.publish import PublishReport
+    from sslhsic_transfer.results import Result
 
 
 class Encoder(ResNet):
@@ -144,6 +148,12 @@ class Encoder(ResNet):
         from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
 
         return save_folder(self, directory, overwrite=overwrite)
+
+    def push_to_hub(self, repo_id: str, results: "Sequence[Result]", **options: Any) -> "PublishReport":
+        """Publish on the Hub; the same as `sslhsic_transfer.hub.publishing.push_to_hub`, which lists the options."""
+        from sslhsic_transfer.hub.publishing.publish import push_to_hub  # the seam, as above
+
+        return push_to_hub(self, repo_id, results, **options)
 
 
 def create_encoder(

@@ -19,6 +19,14 @@ _TASKS = {"knn": "k-NN"}
 _METRICS = {"top-1": "accuracy"}
 
 
+_MARK = "<!-- Written by sslhsic-transfer"
+
+
+def written_by_hand(path: Path) -> bool:
+    """Whether there is a card that this library did not write."""
+    return path.is_file() and _MARK not in path.read_text(encoding="utf-8", errors="replace")
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of a table of results: what was measured, and the figure of each subject."""

@@ -12,7 +12,8 @@ from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_con
 from sslhsic_transfer.hub.download import download_model
 from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
-from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card
+from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
+from sslhsic_transfer.hub.publishing.facts import ModelFacts
 from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
 from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
@@ -115,7 +116,7 @@ def publish(
     if changed or commit is None:
         remote.create(private)
         message = f"{config.encoder.architecture}, weights {config.fingerprint.sha256[:12]}"
-        parent = remote.state().commit
+        parent = state.commit or remote.state().commit
         commit, url = remote.commit(changed, message, parent=parent, create_pr=create_pr)
     if tag and tag not in state.tags:
         remote.tag(tag, commit)
@@ -152,6 +153,8 @@ def _target(repo_id: str, revision: str | None, tag: str | None, create_pr: bool
 
 
 def _with_facts(config: FolderConfig, facts: dict[str, Any]) -> FolderConfig:
+    if unknown := sorted(facts.keys() - ModelFacts.model_fields.keys()):
+        raise ConfigError(f"Unknown facts: {', '.join(unknown)}; known are {', '.join(ModelFacts.model_fields)}.")
     given = {name: value for name, value in facts.items() if value is not None}
     return config.model_copy(update={"metadata": config.metadata | given})
 
@@ -162,6 +165,14 @@ def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[st
         raise not_fit(
             folder,
             [f"no {RESULTS_NAME}: measure it, such as `sslhsic evaluate knn … --output {folder / RESULTS_NAME}`"],
+        )
+    if written_by_hand(folder / CARD_NAME):
+        raise not_fit(
+            folder,
+            [
+                f"its {CARD_NAME} was written by hand and would be lost: move it away; what it says beyond the generated "
+                "card can be passed as intended_use and limits"
+            ],
         )
     there = {file: folder / file for file in PUBLISHED if (folder / file).is_file()}
     try:

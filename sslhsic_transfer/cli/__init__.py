@@ -1,0 +1,66 @@
+"""The command `sslhsic`: a table of commands, each of which imports its work only when it is called.
+
+Only typer is imported here, so that ``sslhsic --help`` answers at once.
+"""
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from sslhsic_transfer import __version__
+from sslhsic_transfer.cli import measuring, sharing, training
+from sslhsic_transfer.cli.options import speaks
+from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
+
+app = typer.Typer(
+    help="Pretrain image encoders with SSL-HSIC and use the same weights everywhere.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+evaluate_app = typer.Typer(help="Measure what a model's embeddings are worth.", no_args_is_help=True)
+
+for command in (
+    sharing.models,
+    training.pretrain,
+    training.plot,
+    measuring.embed,
+    sharing.publish,
+):
+    app.command()(command)
+for command in (measuring.knn, measuring.linear):
+    evaluate_app.command()(command)
+app.add_typer(evaluate_app, name="evaluate")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line; an error of ours is one message and exit status 1, without a traceback.
+
+    A run that a signal stopped ends with the status that shells give to it, 128 + its number.
+    """
+    try:
+        app()
+    except TrainingInterruptedError as stop:
+        if speaks():
+            print(stop, file=sys.stderr)
+        sys.exit(128 + stop.signal)
+    except SSLHSICError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)

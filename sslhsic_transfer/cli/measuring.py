@@ -1,0 +1,131 @@
+"""Commands that use an encoder: `embed`, and `evaluate` with its probes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sslhsic_transfer.cli.options import BatchSize, Device, Floors, Model, Results, Test, Train, Workers
+
+if TYPE_CHECKING:
+    from sslhsic_transfer.evaluate.probe import Task
+
+
+def embed(
+    model: Model,
+    images: Annotated[Path, typer.Argument(help="A folder of pictures, searched recursively.")],
+    *,
+    output: Annotated[Path, typer.Option(help="File to write, ending in .parquet.")],
+    batch_size: BatchSize = 64,
+    workers: Workers = 2,
+    device: Device = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Embed every picture of a folder: a Parquet file with a row a picture."""
+    from sslhsic_transfer.embed.files import embed_folder
+
+    report = embed_folder(
+        model, images, output, batch_size=batch_size, workers=workers, device=device, overwrite=overwrite
+    )
+    typer.echo(f"{report.output}: {report.rows} pictures, {report.dim} numbers each.")
+    if report.skipped:
+        typer.echo(
+            f"{len(report.skipped)} could not be read; they are listed in {report.output}.skipped.csv",
+            err=True,
+        )
+
+
+def knn(
+    model: Model,
+    *,
+    train: Train,
+    test: Test,
+    output: Results = Path("results.json"),
+    floors: Floors = False,
+    k: Annotated[int, typer.Option(min=1, help="Neighbours that vote.")] = 20,
+    batch_size: BatchSize = 64,
+    workers: Workers = 2,
+    device: Device = None,
+) -> None:
+    """Classify test pictures by a vote of their nearest training pictures."""
+    _evaluate(
+        model,
+        "knn",
+        train,
+        test,
+        None,
+        output,
+        floors=floors,
+        k=k,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+    )
+
+
+def linear(
+    model: Model,
+    *,
+    train: Train,
+    test: Test,
+    val: Annotated[
+        Path | None, typer.Option(help="Pictures to choose the penalty on; by default a fifth of TRAIN.")
+    ] = None,
+    output: Results = Path("results.json"),
+    floors: Floors = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the validation split.")] = 0,
+    batch_size: BatchSize = 64,
+    workers: Workers = 2,
+    device: Device = None,
+) -> None:
+    """Train a logistic regression on frozen embeddings and test it once."""
+    _evaluate(
+        model,
+        "linear",
+        train,
+        test,
+        val,
+        output,
+        floors=floors,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+    )
+
+
+def _evaluate(
+    model: str,
+    task: "Task",
+    train: Path,
+    test: Path,
+    val: Path | None,
+    output: Path,
+    *,
+    floors: bool,
+    batch_size: int,
+    workers: int,
+    device: str | None,
+    k: int = 20,
+    seed: int = 0,
+) -> None:
+    from sslhsic_transfer.evaluate.probe import evaluate
+    from sslhsic_transfer.evaluate.table import print_results
+    from sslhsic_transfer.results import save_results
+
+    results = evaluate(
+        model,
+        [task],
+        train=train,
+        test=test,
+        validation=val,
+        floors=floors,
+        k=k,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+    )
+    save_results(output, results)
+    print_results(results)
+    typer.echo(f"Written to {output}")

@@ -1,0 +1,24 @@
+"""Arguments that several commands share."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model: a folder such as RUN/model/, org/repo on the Hub, or a short name."),
+]
+Train = Annotated[Path, typer.Option(help="Training pictures, one sub-folder a class.")]
+Test = Annotated[Path, typer.Option(help="Test pictures, with the same sub-folders.")]
+Results = Annotated[Path, typer.Option(help="File that the records are added to.")]
+Floors = Annotated[bool, typer.Option("--floors", help="Measure raw pixels and the untrained network, too.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that go through the network at once.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that read pictures.")]
+Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default CUDA where there is one.")]
+
+
+def speaks() -> bool:
+    """Whether this is the one of several training processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"

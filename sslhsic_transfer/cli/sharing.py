@@ -1,0 +1,46 @@
+"""Commands around the Hub: `models` for the short names, `publish`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as in a shell.")] = "*",
+) -> None:
+    """Show the short names: what is behind each, and how it measures."""
+    from sslhsic_transfer.hub.zoo import list_models
+    from sslhsic_transfer.hub.zoo_table import print_models
+
+    print_models(list_models(pattern))
+
+
+def publish(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model folder with its results.json.")],
+    *,
+    repo: Annotated[str, typer.Option(help="Where to: ORG/NAME; made if it is not there.")],
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, such as apache-2.0.")] = None,
+    trained_by: Annotated[str | None, typer.Option(help="Who trained them.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="A repository that is made now is private.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch to write to; by default main.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what would be uploaded.")] = False,
+) -> None:
+    """Check a model folder, upload it to the Hugging Face Hub, and read it back."""
+    from sslhsic_transfer.hub.publishing.publish import publish as run
+    from sslhsic_transfer.hub.publishing.report import print_report
+
+    report = run(
+        model,
+        repo,
+        private=private,
+        tag=tag,
+        revision=revision,
+        create_pr=create_pr,
+        dry_run=dry_run,
+        licence=licence,
+        trained_by=trained_by,
+    )
+    print_report(report)

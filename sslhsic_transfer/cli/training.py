@@ -1,0 +1,45 @@
+"""Commands that train: `pretrain`, and `plot` for what was logged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sslhsic_transfer.cli.options import speaks
+
+
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships, such as demo.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change: epochs=20 loss.gamma=1"),
+    ] = None,
+    *,
+    data: Annotated[
+        str, typer.Option(help="Pictures: a folder, tar shards, torchvision://CLASS?root=DIR or hf://ORG/NAME.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the run; the model will be in OUTPUT/model.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")] = False,
+) -> None:
+    """Pretrain an encoder on pictures."""
+    from sslhsic_transfer.pretrain.loop import pretrain as run
+    from sslhsic_transfer.pretrain.recipe_file import load_recipe
+
+    model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
+    if speaks():
+        typer.echo(f"Model: {model}/")  # the slash tells it from a repository on the Hub
+
+
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, finished or going on.")],
+    *,
+    output: Annotated[Path, typer.Option(help="Picture to write: .png, .pdf or .svg.")] = Path("curves.png"),
+    metrics: Annotated[
+        str | None, typer.Option(help="Figures to draw, such as loss,knn; by default all that were logged.")
+    ] = None,
+) -> None:
+    """Draw the training curves of runs side by side."""
+    from sslhsic_transfer.pretrain.monitors.plot import plot_runs
+
+    chosen = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    typer.echo(f"Written to {plot_runs(runs, output, chosen)}")
