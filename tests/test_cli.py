@@ -14,7 +14,7 @@ HEAVY = ("torch", "torchvision", "numpy", "pydantic", "accelerate", "pyarrow", "
 
 def test_help_lists_the_commands_and_imports_none_of_their_work(sslhsic):
     shown = sslhsic("--help").stdout
-    for command in ("pretrain", "plot", "embed", "evaluate"):
+    for command in ("pretrain", "plot", "embed", "evaluate", "models", "publish"):
         assert command in shown
     code = "import sys; import sslhsic_transfer.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -74,7 +74,7 @@ def test_from_pictures_to_results_by_commands_alone(sslhsic, digits, tmp_path):
         (("pretrain", "imagenet", "--data", ".", "--output", "run"), "There is no recipe 'imagenet'"),
         (("pretrain", "demo", "epoch=3", "--data", ".", "--output", "run"), "epoch: no such setting"),
         (("pretrain", "demo", "--data", "nowhere", "--output", "run"), "nowhere is not a folder"),
-        (("embed", "sslhsic-r50", ".", "--output", "out.parquet"), "There is no model folder"),
+        (("embed", "sslhsic-r50", ".", "--output", "out.parquet"), "sslhsic-r50 has no published weights yet"),
         (("evaluate", "knn", "nowhere", "--train", ".", "--test", "."), "has no classes"),
     ],
 )

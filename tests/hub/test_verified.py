@@ -16,7 +16,7 @@ def own_cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def settled(own_model):
-    """A model folder whose files look as old as those of a real one: times of change cannot be set, so ours is moved."""
+    """A model folder whose weights were modified long ago; when they were last changed at all cannot be set."""
     weights = own_model / "model.safetensors"
     os.utime(weights, (1e9, 1e9))
     return own_model

@@ -170,8 +170,8 @@ def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[st
         raise not_fit(
             folder,
             [
-                f"its {CARD_NAME} was written by hand and would be lost: move it away; what it says beyond the generated "
-                "card can be passed as intended_use and limits"
+                f"its {CARD_NAME} was written by hand and would be lost: move it away; what it says beyond the "
+                "generated card can be passed as intended_use and limits"
             ],
         )
     there = {file: folder / file for file in PUBLISHED if (folder / file).is_file()}
