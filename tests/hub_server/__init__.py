@@ -1,8 +1,11 @@
 """A Hugging Face Hub on the loopback interface, in memory, for tests of what we publish and download.
 
-Nothing in the client is replaced: real `huggingface_hub` calls go over real sockets. `HubServer` is all that a test
-needs; the fixture `hub` (`fixture.py`) also points this process's client at it. `python -m tests.hub_server` serves one
-for a person.
+    with HubServer() as server:
+        server.add("me/model", {"config.json": b"{}"})
+        with server.fault("config.json", cut_after=1, times=1): ...
+
+Nothing in the client is replaced: real `huggingface_hub` calls go over real sockets. The fixture `hub` (`fixture.py`)
+also points this process's client at the server. `python -m tests.hub_server` serves one for a person.
 """
 
 from tests.hub_server.server import HubServer

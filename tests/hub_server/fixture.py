@@ -33,7 +33,9 @@ def point_client_at(server: HubServer, home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("no_proxy", os.environ["NO_PROXY"])
 
     fresh = runpy.run_path(constants.__file__)
-    changed = {name: fresh[name] for name, value in vars(constants).items() if name.isupper() and fresh[name] != value}
+    plain = {name for name, value in fresh.items() if isinstance(value, str | bool | int | frozenset | None)}
+    plain = {name for name in plain & vars(constants).keys() if not name.startswith("__")}
+    changed = {name: fresh[name] for name in plain if fresh[name] != getattr(constants, name)}
     for module in [module for name, module in sys.modules.items() if name.split(".")[0] == "huggingface_hub"]:
         for name in changed.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, changed[name])

@@ -66,13 +66,19 @@ class HubServer:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
+        self.stop()
+        if kind is None and self.mistakes:
+            raise self.mistakes[0]
+
+    def stop(self) -> None:
+        """Close everything: from now on connections are refused, as if there were no Hub."""
+        if self.closing.is_set():
+            return
         self.closing.set()
         self._listener.shutdown()
         self._thread.join()
         self._listener.hang_up()
         self._listener.server_close()
-        if kind is None and self.mistakes:
-            raise self.mistakes[0]
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a process needs to talk to this Hub and to touch nothing of the user's: all it keeps is under `home`."""
