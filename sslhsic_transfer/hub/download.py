@@ -1,6 +1,7 @@
 """From a repository on the Hub to files in huggingface_hub's cache."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -68,9 +69,25 @@ def _fetch(
                     f"{most}. It was not fetched."
                 )
             logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
-            path = Path(hf_hub_download(**asked, revision=plan.commit_hash, force_download=force))
+            path = Path(_insisting(lambda: hf_hub_download(**asked, revision=revision, force_download=force)))
     _refuse_what_leaves_the_cache(path, name)
-    return path, plan.commit_hash
+    return path, path.parent.name  # a cached file lies in a folder named after its commit
+
+
+def _insisting(download: Callable[[], str], tries: int = 3) -> str:
+    """Call again when the connection breaks midway, which huggingface_hub takes up only if it ends in good order."""
+    from huggingface_hub import errors
+
+    for left in reversed(range(tries)):
+        try:
+            return download()
+        except errors.HfHubHTTPError:
+            raise
+        except errors.HTTPError as error:
+            if not left:
+                raise
+            logger.warning("The connection broke (%s); %d more tries", type(error).__name__, left)
+    raise AssertionError("unreachable")
 
 
 def _refuse_what_leaves_the_cache(path: Path, name: HubName) -> None:

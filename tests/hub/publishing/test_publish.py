@@ -1,0 +1,226 @@
+"""Publishing to a Hub on the loopback interface, by the real client."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sslhsic_transfer import Encoder, from_pretrained
+from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
+from sslhsic_transfer.hub.publishing import publish, validation
+from sslhsic_transfer.results import load_results
+from tests.hub.conftest import FACTS
+
+REPO = "tester/tiny-r18"
+FILES = ["README.md", "config.json", "model.safetensors", "results.json"]
+
+
+@pytest.fixture(autouse=True)
+def quick_example(monkeypatch, request):
+    """The card's example runs in a process of its own, for seconds: only where a test is about it."""
+    if "real_example" not in request.keywords and "real_example" not in request.fixturenames:
+        monkeypatch.setattr(validation, "_run_snippet", lambda card, repo_id, folder: None)
+
+
+@pytest.fixture
+def real_example():
+    """Let the card's example run."""
+
+
+def writes(hub):
+    return [r for r in hub.requests if r.method in ("POST", "PUT", "DELETE") and "validate-yaml" not in r.path]
+
+
+class TestPublishing:
+    def test_what_is_published_is_what_loads(self, hub, publishable, real_example):
+        (publishable / "notes.txt").write_text("not for others")
+        report = publish(publishable, REPO, tag="v1")
+        assert sorted(hub.files(REPO)) == FILES
+        assert hub.tags(REPO) == {"v1": report.commit}
+        assert report.left_out == ("notes.txt",)
+        assert {state for _, state in report.files.values()} == {"new"}
+        assert len(hub.commits(REPO)) == 2, "the Hub's own and one more"
+        loaded = from_pretrained(f"{REPO}@v1")
+        images = torch.randn(2, 3, 64, 64)
+        with torch.no_grad():
+            assert torch.equal(loaded(images), from_pretrained(publishable)(images))
+        assert loaded.metadata == FACTS
+        for name in FILES:
+            assert hub.files(REPO)[name] == (publishable / name).read_bytes()
+
+    def test_again_is_nothing(self, hub, publishable):
+        first = publish(publishable, REPO, tag="v1")
+        hub.requests.clear()
+        second = publish(publishable, REPO, tag="v1")
+        assert not writes(hub)
+        assert (second.commit, second.url) == (first.commit, None)
+        assert {state for _, state in second.files.values()} == {"unchanged"}
+
+    def test_a_tag_for_what_is_there_already(self, hub, publishable):
+        first = publish(publishable, REPO)
+        assert publish(publishable, REPO, tag="v1").url is None
+        assert hub.tags(REPO) == {"v1": first.commit}
+
+    def test_only_what_changed_is_sent(self, hub, publishable):
+        publish(publishable, REPO, tag="v1")
+        report = publish(publishable, REPO, trained_by="somebody else", tag="v2")
+        assert {name for name, (_, state) in report.files.items() if state == "changed"} == {"README.md", "config.json"}
+        assert len(hub.tags(REPO)) == 2
+        assert b"somebody else" in hub.files(REPO)["README.md"]
+        assert b"somebody else" in (publishable / "config.json").read_bytes()
+
+    def test_a_tag_never_moves(self, hub, publishable):
+        publish(publishable, REPO, tag="v1")
+        with pytest.raises(PublishError, match="has a tag v1 already"):
+            publish(publishable, REPO, trained_by="somebody else", tag="v1")
+        assert b"somebody else" not in hub.files(REPO)["README.md"]
+
+    def test_private_branch_and_pull_request(self, hub, publishable):
+        publish(publishable, REPO, private=True, revision="next")
+        assert hub.store.repositories[REPO].private
+        assert hub.files(REPO) == {}
+        assert sorted(hub.files(REPO, "next")) == FILES
+        report = publish(publishable, REPO, create_pr=True)
+        assert "/discussions/" in report.url
+        assert hub.files(REPO) == {}
+        assert from_pretrained(f"{REPO}@{report.commit}").feature_dim == 512
+
+    def test_from_memory(self, hub, model_folder, publishable):
+        encoder = Encoder.from_pretrained(model_folder)
+        encoder.metadata = dict(FACTS)
+        (own,) = [r for r in load_results(publishable / "results.json") if r.weights_sha256]
+        report = encoder.push_to_hub(
+            REPO, [own.model_copy(update={"weights_sha256": None})], tag="v1", licence="bsd-3-clause"
+        )
+        assert report.commit == hub.tags(REPO)["v1"]
+        assert from_pretrained(REPO).metadata["licence"] == "bsd-3-clause"
+
+    def test_a_dry_run_writes_nothing_anywhere(self, hub, publishable):
+        before = {path.name: path.read_bytes() for path in publishable.iterdir()}
+        report = publish(publishable, REPO, dry_run=True, licence="apache-2.0")
+        assert (report.commit, report.url) == (None, None)
+        assert sorted(report.files) == FILES
+        assert {path.name: path.read_bytes() for path in publishable.iterdir()} == before
+        assert not writes(hub)
+        publish(publishable, REPO)
+        again = publish(publishable, REPO, dry_run=True, licence="apache-2.0")
+        assert again.files["README.md"][1] == "changed"
+        assert again.files["model.safetensors"][1] == "unchanged"
+
+    def test_a_dry_run_without_a_hub(self, hub, publishable, waits):
+        hub.stop()
+        report = publish(publishable, REPO, dry_run=True)
+        assert "What the Hub holds is not known" in report.note
+
+
+class TestRefusals:
+    def refused(self, hub, publishable, match, **options):
+        with pytest.raises((PublishError, ConfigError, ModelNotFoundError), match=match):
+            publish(publishable, REPO, **options)
+        assert not writes(hub), "what is not fit leaves no trace"
+
+    def test_missing_facts_are_listed(self, hub, publishable):
+        path = publishable / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
+        self.refused(hub, publishable, r"(?s)licence.*trained_by.*hours")
+
+    def test_unknown_facts(self, hub, publishable):
+        self.refused(hub, publishable, "Unknown facts: license; known are licence", license="mit")
+
+    def test_no_results(self, hub, publishable):
+        (publishable / "results.json").unlink()
+        self.refused(hub, publishable, "no results.json: measure it")
+
+    def test_damaged_weights(self, hub, publishable):
+        data = (publishable / "model.safetensors").read_bytes()
+        (publishable / "model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        self.refused(hub, publishable, "weights: .*SHA-256")
+
+    def test_no_model(self, hub, tmp_path):
+        (tmp_path / "empty").mkdir()
+        self.refused(hub, tmp_path / "empty", "No config.json")
+
+    def test_a_card_by_hand_is_not_overwritten(self, hub, publishable):
+        (publishable / "README.md").write_text("# Mine")
+        self.refused(hub, publishable, "written by hand")
+        assert (publishable / "README.md").read_text() == "# Mine"
+
+    def test_placeholders(self, hub, publishable):
+        self.refused(hub, publishable, r"placeholder is left in line \d+: 'TODO'", limits="TODO: describe")
+
+    def test_an_example_that_fails(self, hub, publishable, monkeypatch, real_example):
+        monkeypatch.setattr(
+            "sslhsic_transfer.hub.publishing.card.usage_snippet", lambda repo_id, dim: f"open('{repo_id}/nothing')"
+        )
+        self.refused(hub, publishable, r"(?s)example: .*No such file")
+
+    @pytest.mark.parametrize("repo", ["tiny", "./tiny", "a/b/c", "org/name@v1"])
+    def test_a_name_that_is_no_repository(self, hub, publishable, repo):
+        with pytest.raises(ConfigError):
+            publish(publishable, repo)
+
+    def test_a_tag_on_a_pull_request(self, hub, publishable):
+        self.refused(hub, publishable, "cannot be tagged", create_pr=True, tag="v1")
+
+
+class TestBadTimes:
+    def test_a_token_that_may_only_read(self, hub, publishable):
+        with pytest.raises(HubError, match="write access"):
+            publish(publishable, REPO, token=hub.read_token)
+
+    def test_a_token_that_is_not_valid(self, hub, publishable):
+        with pytest.raises((HubError, ModelNotFoundError), match="token"):
+            publish(publishable, REPO, token="hf_wrong")
+
+    @pytest.mark.parametrize("path", ["/commit/", "preupload", "lfs/objects/batch", "repos/create"])
+    def test_a_hub_that_fails_leaves_all_as_it_was(self, hub, publishable, waits, path):
+        with hub.fault(path=path, status=500), pytest.raises(HubError, match="Try again later"):
+            publish(publishable, REPO, tag="v1")
+        assert REPO not in hub.store.repositories or hub.files(REPO) == {}
+        publish(publishable, REPO, tag="v1")
+        assert sorted(hub.files(REPO)) == FILES
+
+    def test_somebody_else_was_faster(self, hub, publishable, monkeypatch):
+        publish(publishable, REPO)
+        from sslhsic_transfer.hub.publishing.remote import Remote
+
+        real = Remote.create
+
+        def slow(self, private):
+            hub.add(REPO, {"other.txt": b"1"})
+            real(self, private)
+
+        monkeypatch.setattr(Remote, "create", slow)
+        with pytest.raises(HubError, match="changed the repository in the meantime"):
+            publish(publishable, REPO, trained_by="somebody else")
+
+    def test_what_comes_back_is_compared(self, hub, publishable):
+        with (
+            hub.fault(path="model.safetensors", method="GET", wrong_bytes=True),
+            pytest.raises((FingerprintError, HubError)),
+        ):
+            publish(publishable, REPO)
+
+
+def test_the_command_publishes_and_tells(sslhsic, hub, publishable):
+    shown = sslhsic("publish", publishable, "--repo", REPO, "--dry-run").stdout
+    assert "fit to be published" in shown
+    shown = sslhsic("publish", publishable, "--repo", REPO, "--tag", "v1").stdout
+    for text in ("model.safetensors", "44.8 MB", "new", "read back and verified", f'from_pretrained("{REPO}@v1")'):
+        assert text in shown
+    assert hub.tags(REPO)
+    code = f"from sslhsic_transfer import from_pretrained; print(from_pretrained('{REPO}@v1').feature_dim)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout.strip() == "512"
+
+
+def test_the_command_lists_what_is_missing(sslhsic, hub, publishable):
+    path = publishable / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
+    done = sslhsic("publish", publishable, "--repo", REPO, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "- licence" in done.stderr
