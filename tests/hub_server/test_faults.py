@@ -127,7 +127,11 @@ def test_wrong_bytes_go_unnoticed_into_the_cache(hub):
         wrong = download()
     assert (len(wrong), wrong[:-1], wrong != WEIGHTS) == (len(WEIGHTS), WEIGHTS[:-1], True)
     assert download() == wrong
+    assert [mismatch["path"] for mismatch in HfApi().verify_repo_checksums("me/model").mismatches] == [
+        "model.safetensors"
+    ]
     assert download(force_download=True) == WEIGHTS
+    assert not HfApi().verify_repo_checksums("me/model").mismatches
 
 
 def test_a_wrong_etag_goes_unnoticed(hub):

@@ -18,6 +18,11 @@ from tests.hub_server.fixture import point_client_at
 ROOT = Path(__file__).parents[2]
 
 
+def get(url: str) -> httpx2.Response:
+    """Past a proxy that the machine may have."""
+    return httpx2.get(url, trust_env=False)
+
+
 def values_held() -> dict[str, str]:
     """Every text that a module of the client holds."""
     modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "huggingface_hub"}
@@ -56,20 +61,20 @@ def test_everything_is_put_back(tmp_path):
 
 def test_closing_leaves_no_thread_and_no_connection():
     before = set(threading.enumerate())
-    with HubServer() as server, httpx2.Client() as client:
+    with HubServer() as server, httpx2.Client(trust_env=False) as client:
         assert client.get(f"{server.endpoint}/api/models").json() == []
         assert len(server._listener.connections) == 1  # kept for the next request
     assert not server._listener.connections
     assert set(threading.enumerate()) <= before
     with pytest.raises(httpx2.ConnectError):
-        httpx2.get(f"{server.endpoint}/api/models")
+        get(f"{server.endpoint}/api/models")
 
 
 def test_a_mistake_in_the_server_fails_the_test():
     def serve() -> int:
         with HubServer() as server:
             server.store.repositories["me/model"] = None
-            return httpx2.get(f"{server.endpoint}/api/models").status_code
+            return get(f"{server.endpoint}/api/models").status_code
 
     with pytest.raises(AttributeError):
         serve()
@@ -78,8 +83,8 @@ def test_a_mistake_in_the_server_fails_the_test():
 def test_two_servers_know_nothing_of_one_another():
     with HubServer() as one, HubServer() as other:
         one.add("me/model", {"a.txt": b"a"})
-        assert len(httpx2.get(f"{one.endpoint}/api/models").json()) == 1
-        assert httpx2.get(f"{other.endpoint}/api/models").json() == []
+        assert len(get(f"{one.endpoint}/api/models").json()) == 1
+        assert get(f"{other.endpoint}/api/models").json() == []
 
 
 def test_another_process_uses_it_by_environment(hub, tmp_path):
@@ -106,13 +111,16 @@ def test_a_person_can_start_it(tmp_path):
     (tmp_path / "model" / "a.txt").write_bytes(b"a")
     command = [sys.executable, "-m", "tests.hub_server", "--add", f"me/model={tmp_path / 'model'}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        exports = {}
-        while (line := process.stdout.readline()).startswith("export "):
-            name, _, value = line.removeprefix("export ").strip().partition("=")
-            exports[name] = value
-        answer = httpx2.get(f"{exports['HF_ENDPOINT']}/me/model/resolve/main/a.txt")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        try:
+            exports = {}
+            while (line := process.stdout.readline()).startswith("export "):
+                name, _, value = line.removeprefix("export ").strip().partition("=")
+                exports[name] = value
+            answer = get(f"{exports['HF_ENDPOINT']}/me/model/resolve/main/a.txt")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
         assert "/me/model/resolve/main/a.txt" in process.stderr.read()
     assert answer.content == b"a"
     assert not Path(exports["HF_HOME"]).exists()
