@@ -29,8 +29,8 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what would be uploaded.")] = False,
 ) -> None:
     """Check a model folder, upload it to the Hugging Face Hub, and read it back."""
-    from sslhsic_transfer.hub.publishing.publish import publish as run
     from sslhsic_transfer.hub.publishing.report import print_report
+    from sslhsic_transfer.hub.publishing.upload import publish as run
 
     report = run(
         model,

@@ -1,8 +1,8 @@
 """From a repository on the Hub to files in huggingface_hub's cache."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,11 +55,9 @@ def _fetch(
     name: HubName, filename: str, revision: str | None, most: int, options: dict[str, object], force: bool
 ) -> tuple[Path, str]:
     """One file's path in the cache, and the commit that it is of."""
-    from huggingface_hub import hf_hub_download
-
     asked = {"repo_id": name.repo_id, "filename": filename} | options
     with hub_errors(str(name), filename):
-        plan = hf_hub_download(**asked, revision=revision, dry_run=True)
+        plan = _plan(asked | {"revision": revision})
         if not force and not plan.will_download:
             path = Path(plan.local_path)
         else:
@@ -69,18 +67,33 @@ def _fetch(
                     f"{most}. It was not fetched."
                 )
             logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
-            path = Path(_insisting(lambda: hf_hub_download(**asked, revision=revision, force_download=force)))
+            path = Path(_insisting(asked | {"revision": revision, "force_download": force}))
     _refuse_what_leaves_the_cache(path, name)
     return path, path.parent.name  # a cached file lies in a folder named after its commit
 
 
-def _insisting(download: Callable[[], str], tries: int = 3) -> str:
-    """Call again when the connection breaks midway, which huggingface_hub takes up only if it ends in good order."""
-    from huggingface_hub import errors
+def _plan(asked: dict[str, object]) -> Any:
+    """What would be fetched; from the cache alone where the connection breaks before the Hub has answered."""
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return _insisting(asked | {"dry_run": True})
+    except errors.HfHubHTTPError:
+        raise
+    except errors.HTTPError as error:
+        try:
+            return hf_hub_download(**asked | {"dry_run": True, "local_files_only": True})
+        except errors.LocalEntryNotFoundError:
+            raise error from None
+
+
+def _insisting(asked: dict[str, object], tries: int = 3) -> Any:
+    """Ask again when the connection breaks, which huggingface_hub does only if it ends in good order."""
+    from huggingface_hub import errors, hf_hub_download
 
     for left in reversed(range(tries)):
         try:
-            return download()
+            return hf_hub_download(**asked)
         except errors.HfHubHTTPError:
             raise
         except errors.HTTPError as error:

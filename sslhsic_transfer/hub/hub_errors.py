@@ -58,7 +58,7 @@ def hub_errors(subject: str, filename: str | None = None) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise HubError(f"The Hub refused {where}: {_status(error)}") from error
     except errors.HTTPError as error:
-        raise HubError(f"{_broken(where, error)} What has arrived is kept: try again to go on.") from error
+        raise HubError(f"{_broken(where, error)} Nothing broken was kept. Try again.") from error
     except OSError as error:
         raise _local(where, error) from error
     except ValueError as error:  # what is to be fetched anew while the Hub does not answer

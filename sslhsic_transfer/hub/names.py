@@ -82,7 +82,10 @@ EXPECTED = (
 def _local(path: Path, revision: str | None) -> Path:
     if revision is not None:
         raise ConfigError(f"Got revision={revision!r} for the local path {path}: only repositories have revisions.")
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{str(path)!r} begins with the home folder of a user who is not known here.") from error
 
 
 def _on_the_hub(text: str, revision: str | None) -> HubName:

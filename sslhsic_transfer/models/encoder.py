@@ -17,7 +17,7 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet import ResNet
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.hub.publishing.publish import PublishReport
+    from sslhsic_transfer.hub.publishing.upload import PublishReport
     from sslhsic_transfer.results import Result
 
 
@@ -151,7 +151,7 @@ class Encoder(ResNet):
 
     def push_to_hub(self, repo_id: str, results: "Sequence[Result]", **options: Any) -> "PublishReport":
         """Publish on the Hub; the same as `sslhsic_transfer.hub.publishing.push_to_hub`, which lists the options."""
-        from sslhsic_transfer.hub.publishing.publish import push_to_hub  # the seam, as above
+        from sslhsic_transfer.hub.publishing.upload import push_to_hub  # the seam, as above
 
         return push_to_hub(self, repo_id, results, **options)
 

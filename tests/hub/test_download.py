@@ -158,6 +158,14 @@ class TestBadTimes:
         with hub.fault(path="model.safetensors", cut_after=1_000_000, reset=reset, times=1):
             assert same(from_pretrained(REPO), model_folder)
 
+    def test_a_hub_that_hangs_up_before_it_answers(self, hub, repo, model_folder):
+        with hub.fault(drop=True, times=2):
+            assert same(from_pretrained(REPO), model_folder)
+        with hub.fault(drop=True):
+            assert same(from_pretrained(REPO), model_folder), "the cache serves"
+            with pytest.raises(HubError, match="connection to the Hub failed"):
+                from_pretrained("tester/other")
+
     def test_a_connection_that_breaks_for_good(self, hub, repo, waits, model_folder):
         with (
             hub.fault(path="model.safetensors", cut_after=1_000_000),

@@ -38,6 +38,11 @@ def test_a_home_folder_is_expanded(monkeypatch):
     assert parse_name("~/model") == Path("/home/somebody/model")
 
 
+def test_a_home_folder_of_nobody():
+    with pytest.raises(ConfigError, match="not known here"):
+        parse_name("~nobody-of-that-name/model")
+
+
 def test_the_revision_may_stand_apart():
     assert parse_name("org/repo", "v1") == parse_name("org/repo@v1") == parse_name("org/repo@v1", "v1")
     assert parse_name("sslhsic-r50", "v1") == ShortName("sslhsic-r50", "v1")

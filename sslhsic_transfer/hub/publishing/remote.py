@@ -12,6 +12,7 @@ from sslhsic_transfer.hub.hub_errors import hub_errors
 from sslhsic_transfer.hub.names import HubName
 
 Content = Path | bytes
+_SECONDS = 30.0  # for an answer
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class RemoteState:
         commit: its id; None where there is no repository, or nothing at that revision yet.
         hashes: file -> SHA-256 of a large file, git's blob id of another.
         tags: tag -> commit.
+        private: whether it is; None where there is none.
     """
 
     commit: str | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    private: bool | None = None
 
     def holds(self, name: str, content: Content) -> bool:
         """Whether a file is there with this very content."""
@@ -55,13 +58,14 @@ class Remote:
         repo, revision = self.name.repo_id, commit or self._branch
         try:
             with hub_errors(str(self.name)):
-                head = self._api.model_info(repo, revision=revision).sha
+                info = self._api.model_info(repo, revision=revision, timeout=_SECONDS)
+                head = info.sha
                 files = self._api.list_repo_tree(repo, revision=head, recursive=True)
                 hashes = {entry.path: _remote_hash(entry) for entry in files if hasattr(entry, "blob_id")}
                 tags = {tag.name: tag.target_commit for tag in self._api.list_repo_refs(repo).tags}
         except ModelNotFoundError:
             return RemoteState()
-        return RemoteState(head, hashes, tags)
+        return RemoteState(head, hashes, tags, info.private)
 
     def create(self, private: bool) -> None:
         """Make the repository and the branch, where they are not there yet."""

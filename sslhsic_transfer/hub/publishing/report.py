@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from sslhsic_transfer.hub.publishing.publish import PublishReport
+from sslhsic_transfer.hub.publishing.upload import PublishReport
 
 
 def print_report(report: PublishReport, console: Console | None = None) -> None:

@@ -58,7 +58,7 @@ def test_says_all_in_the_promised_order(config, results):
     places = [card.index(text) for text in body]
     assert places == sorted(places)
     assert "### Dense" not in card
-    assert not re.search(r"\n\n\n|\{\{|None", card)
+    assert not re.search(r"\n\n\n|\{\{", card), card
 
 
 def test_the_metadata_are_what_the_hub_reads(config, results):

@@ -78,6 +78,12 @@ class TestPublishing:
             publish(publishable, REPO, trained_by="somebody else", tag="v1")
         assert b"somebody else" not in hub.files(REPO)["README.md"]
 
+    def test_what_is_public_does_not_become_private_unnoticed(self, hub, publishable):
+        hub.add(REPO, {"a.txt": b"1"})
+        with pytest.raises(PublishError, match="is public already"):
+            publish(publishable, REPO, private=True)
+        assert not writes(hub)
+
     def test_private_branch_and_pull_request(self, hub, publishable):
         publish(publishable, REPO, private=True, revision="next")
         assert hub.store.repositories[REPO].private
@@ -182,6 +188,12 @@ class TestBadTimes:
         assert REPO not in hub.store.repositories or hub.files(REPO) == {}
         publish(publishable, REPO, tag="v1")
         assert sorted(hub.files(REPO)) == FILES
+
+    def test_an_answer_that_is_lost_is_no_second_commit(self, hub, publishable):
+        with hub.fault(path="/commit/", cut_after=0, times=1), pytest.raises(HubError, match="Try again"):
+            publish(publishable, REPO)
+        assert publish(publishable, REPO, tag="v1").url is None
+        assert len(hub.commits(REPO)) == 2
 
     def test_somebody_else_was_faster(self, hub, publishable, monkeypatch):
         publish(publishable, REPO)

@@ -76,7 +76,7 @@ def publish(
     Args:
         folder: config.json, model.safetensors and results.json; its README.md is written anew.
         repo_id: ``org/name``; made if it is not there yet.
-        private: whether a repository that is made now is private.
+        private: make the repository a private one; one that is there and public is left alone, with an error.
         tag: name for this version, such as ``v1``; it must not name another one yet.
         revision: the branch; by default main. It is made if need be.
         create_pr: propose the change as a pull request instead of making it.
@@ -99,6 +99,8 @@ def publish(
     validate_folder(folder, card, repo_id)
     remote = Remote(name, token)
     state, note = _ask(remote, dry_run)
+    if private and state.private is False:
+        raise PublishError(f"{repo_id} is public already: make it private on its page, or choose another name.")
     if tag and state.tags.get(tag, state.commit) != state.commit:
         raise PublishError(f"{repo_id} has a tag {tag} already, at commit {state.tags[tag]}: choose another one.")
     files = {file: (_size(content), _compared(state, file, content)) for file, content in contents.items()}
