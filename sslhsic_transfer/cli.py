@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from sslhsic_transfer import __version__
+from sslhsic_transfer.cli_convert import convert_app
 from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure what a model's embeddings are worth.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(convert_app, name="convert")
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, such as RUN/model.")]
 Train = Annotated[Path, typer.Option(help="Training pictures, one sub-folder a class.")]

@@ -1,13 +1,11 @@
 """A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
 
 import json
-import struct
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sslhsic_transfer
@@ -18,9 +16,9 @@ from sslhsic_transfer.errors import (
     FingerprintError,
     ModelNotFoundError,
     OutputExistsError,
-    WeightsError,
 )
 from sslhsic_transfer.hub.fingerprint import Fingerprint, check_features, probe_features
+from sslhsic_transfer.hub.state import check_fit, read_safetensors, refuse_non_finite
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
@@ -63,7 +61,7 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
     if weights.exists() and not overwrite:
         raise OutputExistsError(f"{weights} already exists; choose another folder, or pass overwrite=True.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    _refuse_non_finite(state, "the encoder")
+    refuse_non_finite(state, "the encoder")
     features = probe_features(encoder)
     with atomic_path(weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
@@ -93,16 +91,18 @@ def load_folder(directory: str | Path) -> Encoder:
     directory = Path(directory)
     config = read_config(directory)
     weights = directory / WEIGHTS_NAME
-    state = _read_weights(weights)
+    if not weights.is_file():
+        raise ModelNotFoundError(f"No {WEIGHTS_NAME} in {directory}. Fetch or save the folder again.")
+    state = read_safetensors(weights)
     with torch.device("meta"):
         encoder = Encoder(config.encoder, config.preprocessing, metadata=config.metadata)
-    _check_fit(encoder, state, weights)
+    check_fit(encoder, state, str(weights), advice=f"Check 'encoder' in {CONFIG_NAME}.")
     if (found := sha256_of_file(weights)) != config.fingerprint.sha256:
         raise FingerprintError(
             f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {config.fingerprint.sha256}. The file was changed or "
             "exchanged after it was saved: fetch or save the folder again."
         )
-    _refuse_non_finite(state, str(weights))
+    refuse_non_finite(state, str(weights))
     encoder.load_state_dict(state, strict=True, assign=True)
     encoder.requires_grad_(True).eval()
     check_features(encoder, config.fingerprint, source=str(directory))
@@ -134,44 +134,3 @@ def read_config(directory: Path) -> FolderConfig:
     if not isinstance(values, dict) or "format_version" not in values:
         raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")
     return validated(FolderConfig, values, source=str(path))
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {WEIGHTS_NAME} in {path.parent}. Fetch or save the folder again.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, struct.error, ValueError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}. Fetch or save it again."
-        ) from error
-
-
-def _check_fit(encoder: Encoder, state: dict[str, torch.Tensor], path: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    problems = [
-        *_some("missing", sorted(expected.keys() - found.keys())),
-        *_some("not of this network", sorted(found.keys() - expected.keys())),
-        *_some(
-            "of another shape",
-            [f"{n} {found[n]} instead of {expected[n]}" for n in expected if n in found and found[n] != expected[n]],
-        ),
-    ]
-    if problems:
-        raise WeightsError(
-            f"{path} does not fit {encoder.config.architecture} (stem {encoder.config.stem!r}, width "
-            f"{encoder.config.width}):\n" + "\n".join(problems) + f"\nCheck 'encoder' in {CONFIG_NAME}."
-        )
-
-
-def _some(what: str, names: list[str], most: int = 5) -> list[str]:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []
-
-
-def _refuse_non_finite(state: dict[str, torch.Tensor], source: str) -> None:
-    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *_some("tensors", bad)]))
