@@ -32,7 +32,7 @@ def convert_haiku(path: str | Path) -> Conversion:
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: the file is not such a checkpoint, asks for code, or its arrays are not just those of a ResNet v1.5.
+        WeightsError: the file is not such a checkpoint, asks for code, or holds another network than a ResNet v1.5.
         UnknownArchitectureError: a ResNet of unknown depth or width.
     """
     path = Path(path)

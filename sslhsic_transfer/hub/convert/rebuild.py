@@ -142,7 +142,8 @@ def _scalar(dtype: Any, content: Any) -> Any:
     return _from_content(content, dtype, ())
 
 
-def _jax_array(_: object, __: object, state: Any, *___: object) -> Any:
+def _array_at_once(_: object, __: object, state: Any, *___: object) -> Any:
+    """How JAX and dill write an array: NumPy's function, its arguments and the state, then facts of their own."""
     return _array().finish(state)
 
 
@@ -176,7 +177,7 @@ def _never(*_: object) -> Any:
     raise TypeError("stands as an argument only")
 
 
-_NUMPY = {
+_NUMPY: dict[str, dict[str, Callable[..., Any]]] = {
     "multiarray": {"_reconstruct": _array, "scalar": _scalar},
     "numeric": {"_frombuffer": _from_content},
 }
@@ -189,8 +190,11 @@ _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     },
     ("numpy", "ndarray"): _never,  # the first argument of _reconstruct
     ("numpy", "dtype"): _dtype,
-    ("jax._src.array", "_reconstruct_array"): _jax_array,
-    ("jax._src.device_array", "reconstruct_device_array"): _jax_array,  # until JAX 0.4; before 0.3, NumPy's own form
+    ("jax._src.array", "_reconstruct_array"): _array_at_once,
+    (
+        "jax._src.device_array",
+        "reconstruct_device_array",
+    ): _array_at_once,  # until JAX 0.4; before 0.3, NumPy's own form
     ("collections", "OrderedDict"): _mapping,
     ("haiku._src.data_structures", "FlatMapping"): _mapping,
     ("haiku._src.data_structures", "FlatMap"): _mapping,
@@ -200,6 +204,8 @@ _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("__builtin__", "bytes"): _empty_bytes,
     ("dill._dill", "_create_namedtuple"): _record_type,
     ("dill.dill", "_create_namedtuple"): _record_type,
+    ("dill._dill", "_create_array"): _array_at_once,
+    ("dill.dill", "_create_array"): _array_at_once,
 }
 _RECORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("byol.byol_experiment", "_ByolExperimentState"): (

@@ -7,10 +7,11 @@ with the table in `rebuild.py`, attributes are never set, and what is made can h
 
 import math
 import mmap
+import pickle
 import pickletools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -21,11 +22,10 @@ LARGEST_FILE = 16 << 30
 MOST_INSTRUCTIONS = 20_000_000
 _NPY_MAGIC = b"\x93NUMPY"
 _OTHERS = {b"PK\x03\x04": "a zip archive: a PyTorch checkpoint (use `sslhsic convert torch`) or an .npz file"}
-_LITERALS = frozenset(
-    ["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"]
-    + ["UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"]
-    + ["BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"]
-)
+_NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+_LITERALS = _NUMBERS | _TEXTS | _BYTES
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -93,7 +93,7 @@ class _Reader:
         self.most_instructions = most_instructions
 
     def read(self, content: mmap.mmap) -> Any:
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], content))):
             if number >= self.most_instructions:
                 raise WeightsError(f"has more than {self.most_instructions} instructions; no checkpoint needs so many.")
             if opcode.name == "STOP":
@@ -138,6 +138,8 @@ class _Reader:
             stack.pop()
         elif name == "POP_MARK":
             self._since_mark()
+        elif name == "PROTO" and argument > pickle.HIGHEST_PROTOCOL:
+            raise WeightsError(f"is of pickle protocol {argument}; known are those up to {pickle.HIGHEST_PROTOCOL}.")
         elif name not in ("PROTO", "FRAME"):
             raise WeightsError(f"uses the pickle instruction {name}, which no checkpoint of this kind needs; refused.")
 
