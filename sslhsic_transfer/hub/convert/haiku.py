@@ -5,7 +5,7 @@ debiased averages; `SAME` padding is the network's, not the weights', and comes 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,24 @@ from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
 from sslhsic_transfer.hub.convert.report import ConversionReport
 from sslhsic_transfer.hub.state import some
 
-_STATISTICS = {"mean_ema": "running_mean", "var_ema": "running_var"}
-_HEADS = re.compile(r"(projector|predictor|classifier)(/.*)?|.*/~/logits")
+_LAYER = re.compile(
+    r"(?:initial_(?P<first>conv|batchnorm)"
+    r"|block_group_(?P<group>[0-3])/~/block_(?P<block>\d+)/~/"
+    r"(?:(?P<kind>conv|batchnorm)_(?P<number>[0-2])|shortcut_(?P<shortcut>conv|batchnorm)))/(?P<array>.+)"
+)
+_CONVOLUTION = {"w": "weight"}
+_NORMALISATION = {
+    "scale": "weight",
+    "offset": "bias",
+    "~/mean_ema/average": "running_mean",
+    "~/var_ema/average": "running_var",
+    "~/mean_ema/counter": COUNTER,
+}
+# Name, after the network's, of what is known and not needed, and the reason.
+_DROPPED = {
+    r"(projector|predictor|classifier)/.*|.*/~/logits/[wb]": "projector, predictor or classifier",
+    r".*_ema/hidden|.*/var_ema/counter": "averages before debiasing, and their second counters",
+}
 
 
 def read_haiku(
@@ -43,74 +59,54 @@ def read_haiku(
     root = _find_root(parameters, source)
     tensors: dict[str, Tensor] = {}
     used: list[str] = []
-    heads: list[str] = []
-    undebiased: list[str] = []
     unknown: list[str] = []
-    for module, arrays in _modules(parameters, source):
-        layer = torchvision_layer(module, root)
-        for name, array in arrays.items():
-            key = f"{module}/{name}"
-            if layer is None:
-                (heads if _HEADS.fullmatch(module) else unknown).append(key)
-            elif name in ("w", "scale", "offset"):
-                convolution = name == "w"
-                tensors[f"{layer}.{'bias' if name == 'offset' else 'weight'}"] = (
-                    _convolution(array, key, source) if convolution else _channels(array, key, source)
-                )
-                used.append(key)
-            else:
-                unknown.append(key)
-    for module, arrays in _modules(state, source):
-        norm, _, statistic = module.rpartition("/~/")
-        layer = torchvision_layer(norm, root)
-        for name, array in arrays.items():
-            key = f"{module}/{name}"
-            if layer is None or statistic not in _STATISTICS:
-                (heads if _HEADS.fullmatch(norm) else unknown).append(key)
-            elif name == "average":
-                tensors[f"{layer}.{_STATISTICS[statistic]}"] = _channels(array, key, source)
-                used.append(key)
-            elif name == "counter":
-                tensors[f"{layer}.{COUNTER}"] = torch.tensor(int(_array(array, key, source).reshape(-1)[0]))
-                used.append(key)
-            elif name == "hidden":
-                undebiased.append(key)
-            else:
-                unknown.append(key)
+    dropped: dict[str, list[str]] = {}
+    for key, value in (*_arrays(parameters, source), *_arrays(state, source)):
+        name = torchvision_name(key, root)
+        reason = next((reason for pattern, reason in _DROPPED.items() if re.fullmatch(pattern, key)), None)
+        if name is not None:
+            tensors[name] = _tensor(value, name, f"{source}: {key}")
+            used.append(key)
+        elif reason is not None:
+            dropped.setdefault(reason, []).append(key)
+        else:
+            unknown.append(key)
     if unknown:
         raise WeightsError(
             f"{source}: not everything is accounted for:\n"
             + "\n".join(some("arrays of unknown use", unknown))
             + f"\n{SUPPORTED}"
         )
-    dropped = {"projector, predictor or classifier": tuple(heads), "averages before debiasing": tuple(undebiased)}
     report = ConversionReport(
         source=source,
         layout=layout,
         config=infer_config({name: tuple(t.shape) for name, t in tensors.items()}, source, padding="same"),
         used=tuple(used),
-        dropped={reason: names for reason, names in dropped.items() if names},
+        dropped={reason: tuple(names) for reason, names in dropped.items()},
     )
     return tensors, report
 
 
-def torchvision_layer(module: str, root: str) -> str | None:
-    """Torchvision's name of a layer, such as ``"layer1.0.bn2"``; None for what is no layer of the encoder."""
-    inner = module.removeprefix(f"{root}/~/")
-    if inner == module:
-        return None
-    if inner in ("initial_conv", "initial_batchnorm"):
-        return "conv1" if inner == "initial_conv" else "bn1"
-    match = re.fullmatch(
-        r"block_group_([0-3])/~/block_(\d+)/~/(?:(conv|batchnorm)_([0-2])|shortcut_(conv|batchnorm))", inner
-    )
+def torchvision_name(key: str, root: str) -> str | None:
+    """Torchvision's name of an array of the encoder; None for any other.
+
+    >>> torchvision_name("res_net50/~/block_group_0/~/block_1/~/batchnorm_2/scale", "res_net50")
+    'layer1.1.bn3.weight'
+    """
+    start = f"{root}/~/"
+    match = _LAYER.fullmatch(key.removeprefix(start)) if key.startswith(start) else None
     if match is None:
         return None
-    group, block, kind, number, shortcut = match.groups()
-    place = f"layer{int(group) + 1}.{int(block)}"
-    if shortcut:
-        return f"{place}.downsample.{0 if shortcut == 'conv' else 1}"
-    return f"{place}.{'conv' if kind == 'conv' else 'bn'}{int(number) + 1}"
+    convolution = "conv" in (match["first"], match["kind"], match["shortcut"])
+    array = (_CONVOLUTION if convolution else _NORMALISATION).get(match["array"])
+    if array is None:
+        return None
+    if match["first"]:
+        return f"{'conv1' if convolution else 'bn1'}.{array}"
+    place = f"layer{int(match['group']) + 1}.{int(match['block'])}"
+    if match["shortcut"]:
+        return f"{place}.downsample.{0 if convolution else 1}.{array}"
+    return f"{place}.{'conv' if convolution else 'bn'}{int(match['number']) + 1}.{array}"
 
 
 def _find_root(parameters: Mapping[str, Any], source: str) -> str:
@@ -126,32 +122,24 @@ def _find_root(parameters: Mapping[str, Any], source: str) -> str:
     return roots[0]
 
 
-def _modules(nested: Mapping[str, Any], source: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _arrays(nested: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
     for module, arrays in nested.items():
         if not isinstance(module, str) or not isinstance(arrays, Mapping):
             raise WeightsError(f"{source}: expected module → name → array; {str(module)[:60]!r} holds none.")
-    return list(nested.items())
+        for name, value in arrays.items():
+            yield f"{module}/{name}", value
 
 
-def _array(value: Any, key: str, source: str) -> np.ndarray[Any, Any]:
+def _tensor(value: Any, name: str, source: str) -> Tensor:
     if not isinstance(value, np.ndarray) or not value.size:
-        raise WeightsError(f"{source}: {key} is a {type(value).__name__}; expected an array of numbers.")
-    return value
-
-
-def _convolution(value: Any, key: str, source: str) -> Tensor:
-    array = _array(value, key, source)
-    if array.ndim != 4:
-        raise WeightsError(f"{source}: {key} has shape {array.shape}; expected a convolution, (k, k, in, out).")
-    return _tensor(array).permute(3, 2, 0, 1)
-
-
-def _channels(value: Any, key: str, source: str) -> Tensor:
-    array = _array(value, key, source)
-    if array.size != array.shape[-1]:
-        raise WeightsError(f"{source}: {key} has shape {array.shape}; expected one number a channel, (1, 1, 1, C).")
-    return _tensor(array).reshape(-1)
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    return torch.from_numpy(array.astype(np.float32))  # a copy, in the machine's byte order
+        raise WeightsError(f"{source} is a {type(value).__name__}; expected an array of numbers.")
+    if name.endswith(COUNTER):
+        return torch.tensor(int(value.reshape(-1)[0]))
+    tensor = torch.from_numpy(value.astype(np.float32))  # a copy, in the machine's byte order
+    if re.search(r"(conv\d|downsample\.0)\.weight$", name):
+        if value.ndim != 4:
+            raise WeightsError(f"{source} has shape {value.shape}; expected a convolution, (k, k, in, out).")
+        return tensor.permute(3, 2, 0, 1)
+    if value.ndim == 0 or value.size != value.shape[-1]:
+        raise WeightsError(f"{source} has shape {value.shape}; expected one number a channel, (1, 1, 1, C).")
+    return tensor.reshape(-1)

@@ -70,7 +70,8 @@ def _convert(
     parameters, state = _section(checkpoint, weights, path), _section(checkpoint, statistics, path)
     taken = [".".join(weights), ".".join(statistics)]
     tensors, report = read_haiku(parameters, state, str(path), f"haiku, {method}: {' and '.join(taken)}")
-    others = tuple(name for name in _entries(checkpoint) if name not in taken)
+    kept = [*taken, "ema_state.kernel_params"] if "kernel_params" in metadata else taken
+    others = tuple(name for name in _entries(checkpoint) if name not in kept)
     dropped = dict(report.dropped) | ({"other entries of the file": others} if others else {})
     report = replace(report, source=path.name, dropped=dropped)
     return build(tensors, report, PREPROCESSING, {**metadata, "source_sha256": sha256_of_file(path)})

@@ -76,12 +76,14 @@ def test_the_reference_sees_a_wrong_padding(haiku_network, tmp_path):
 
 def test_what_is_reported_and_kept(resnet50, tmp_path):
     _, _, (encoder, report) = resnet50
-    assert len(report.used) == 53 * (1 + 2 + 2 * 2)  # w; scale, offset; the average and counter of mean and variance
+    assert len(report.used) == 53 * (1 + 2 + 2 + 1)  # w; scale and offset; mean and variance; counter
     assert report.filled == ()
     assert "ema_state.online_params" in report.layout
     heads = report.dropped["projector, predictor or classifier"]
     assert {name.split("/")[0] for name in heads} == {"projector", "predictor", "classifier"}
     assert "experiment_state.target_params" in report.dropped["other entries of the file"]
+    assert "experiment_state.kernel_params" in report.dropped["other entries of the file"]
+    assert "ema_state.kernel_params" not in report.dropped["other entries of the file"]
     assert "ema_state.online_params" not in report.dropped["other entries of the file"]
     encoder.save_pretrained(tmp_path / "model")
     loaded = from_pretrained(tmp_path / "model")
@@ -163,6 +165,7 @@ def edited(haiku_network, tmp_path):
 FIRST = "res_net18/~/block_group_0/~/block_0/~"
 MISTAKES = {
     "a missing convolution": (lambda p, s: p.pop(f"{FIRST}/conv_1"), r"1 missing: layer1\.0\.conv2\.weight"),
+    "a bias": (lambda p, s: p[f"{FIRST}/conv_0"].update(scale=np.zeros(64)), r"unknown use: .*conv_0/scale"),
     "a missing average": (
         lambda p, s: s[f"{FIRST}/batchnorm_0/~/var_ema"].pop("average"),
         r"layer1\.0\.bn1\.running_var",
