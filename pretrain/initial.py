@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.convert.from_torchvision import torchvision_state, torchvision_weights
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.pretrain.checkpoint import is_checkpoint, load_checkpoint
@@ -57,26 +58,12 @@ def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]
 
 
 def _from_torchvision(name: str, config: EncoderConfig) -> dict[str, torch.Tensor]:
-    from torchvision.models import get_model_weights
-
     if config != EncoderConfig(architecture=config.architecture):
         raise ConfigError(
             f"torchvision has weights for plain {config.architecture} only; the recipe's encoder is "
             f"{_described(config)}."
         )
-    known = get_model_weights(config.architecture)
-    if name not in known.__members__:
-        raise ModelNotFoundError(
-            f"torchvision has no weights {name!r} for {config.architecture}; expected one of: "
-            f"{', '.join(known.__members__)}."
-        )
-    try:
-        state = known[name].get_state_dict(progress=True, check_hash=True)
-    except OSError as error:
-        raise ModelNotFoundError(
-            f"torchvision's {name} for {config.architecture} is not in its cache and cannot be downloaded from "
-            f"{known[name].url}: {error}."
-        ) from error
+    state = torchvision_state(config.architecture, torchvision_weights(config.architecture, name))
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 

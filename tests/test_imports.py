@@ -42,6 +42,8 @@ FRAMEWORKS = (
     "onnxruntime",
     "timm",
     "sklearn",
+    "jax",
+    "haiku",
 )
 
 
@@ -131,6 +133,25 @@ def test_importing_the_package_loads_next_to_nothing_and_opens_no_socket():
     loaded = python(NO_SOCKETS + "import sslhsic_transfer; print(*sys.modules)").split()
     heavy = {"torch", "torchvision", "numpy", "PIL", "pydantic", "huggingface_hub", *FRAMEWORKS}
     assert not heavy & set(loaded)
+
+
+def test_methods_that_hand_over_to_the_hub_are_those_that_are_documented():
+    tree = ast.parse((ROOT / "sslhsic_transfer/models/encoder.py").read_text(encoding="utf-8"))
+    crossing = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(
+            isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("sslhsic_transfer.hub")
+            for inner in ast.walk(node)
+        )
+    }
+    assert crossing == {"from_pretrained", "from_torchvision", "from_timm", "save_pretrained"}
+
+
+def test_converting_loads_no_optional_framework():
+    loaded = python(NO_SOCKETS + "import sslhsic_transfer.hub.convert; print(*sys.modules)").split()
+    assert not set(FRAMEWORKS) & set(loaded)
 
 
 @pytest.mark.parametrize("public", ["from_pretrained", "create_encoder", "Encoder", "Preprocessing", "SSLHSICLoss"])

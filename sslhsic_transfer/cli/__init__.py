@@ -10,6 +10,7 @@ import typer
 
 from sslhsic_transfer import __version__
 from sslhsic_transfer.cli import measuring, sharing, training
+from sslhsic_transfer.cli.converting import convert_app
 from sslhsic_transfer.cli.options import speaks
 from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
 
@@ -32,6 +33,7 @@ for command in (
 for command in (measuring.knn, measuring.linear):
     evaluate_app.command()(command)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(convert_app, name="convert")
 
 
 def _version(wanted: bool) -> None:

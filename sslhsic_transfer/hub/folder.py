@@ -10,8 +10,9 @@ from sslhsic_transfer._files import atomic_path, sha256_of_file
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.hub.fingerprint import Fingerprint, check_features, probe_features
+from sslhsic_transfer.hub.state import refuse_non_finite
 from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
-from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, read_weights, refuse_non_finite
+from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, read_weights
 from sslhsic_transfer.models.encoder import Encoder
 
 

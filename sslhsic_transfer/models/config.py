@@ -33,6 +33,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet50": Architecture("Bottleneck", (3, 4, 6, 3), 4),
     "resnet101": Architecture("Bottleneck", (3, 4, 23, 3), 4),
     "resnet152": Architecture("Bottleneck", (3, 8, 36, 3), 4),
+    "resnet200": Architecture("Bottleneck", (3, 24, 36, 3), 4),
 }
 
 

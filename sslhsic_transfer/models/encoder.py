@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import InputError
@@ -143,6 +143,26 @@ class Encoder(ResNet):
 
         return from_pretrained(name_or_path, **options)
 
+    @classmethod
+    def from_torchvision(cls, model: str | nn.Module, *, weights: Any = "DEFAULT") -> "Encoder":
+        """Take a ResNet of torchvision; the same as `sslhsic_transfer.hub.convert.convert_torchvision`.
+
+        >>> encoder = Encoder.from_torchvision("resnet50", weights="IMAGENET1K_V2")
+        """
+        from sslhsic_transfer.hub.convert import convert_torchvision  # the one seam upwards: see ARCHITECTURE.md
+
+        return convert_torchvision(model, weights).encoder
+
+    @classmethod
+    def from_timm(cls, model: str | nn.Module, *, pretrained: bool = True) -> "Encoder":
+        """Take a ResNet of timm; the same as `sslhsic_transfer.hub.convert.convert_timm`.
+
+        >>> encoder = Encoder.from_timm("resnet50.a1_in1k")
+        """
+        from sslhsic_transfer.hub.convert import convert_timm  # the one seam upwards: see ARCHITECTURE.md
+
+        return convert_timm(model, pretrained=pretrained).encoder
+
     def save_pretrained(self, directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write a model folder; the same as `sslhsic_transfer.hub.folder.save_folder`."""
         from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
@@ -168,7 +188,7 @@ def create_encoder(
     """Make an untrained encoder, initialised from torch's global random state.
 
     Args:
-        architecture: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` or ``"resnet152"``.
+        architecture: ``"resnet18"``, or likewise 34, 50, 101, 152 or 200.
         stem: ``"imagenet"``, or ``"small"`` for pictures of up to 64 pixels.
         padding: ``"torch"``, or ``"same"`` for the convention of JAX checkpoints.
         width: multiplier of all channels: 2 and 4 give the wide ResNets of BYOL and SSL-HSIC.

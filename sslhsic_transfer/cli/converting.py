@@ -1,0 +1,125 @@
+"""The commands `sslhsic convert …`: other people's weights as model folders. Only typer is imported before one runs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sslhsic_transfer.hub.convert import Conversion
+    from sslhsic_transfer.models.preprocessing import Preprocessing
+
+convert_app = typer.Typer(help="Turn other people's weights into a model folder.", no_args_is_help=True)
+
+Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
+Output = Annotated[Path, typer.Option(help="Model folder to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
+
+
+class Padding(StrEnum):
+    """Conventions of padding: see `sslhsic_transfer.models.config.EncoderConfig`."""
+
+    torch = "torch"
+    same = "same"
+
+
+class Interpolation(StrEnum):
+    """How pictures are resized: see `sslhsic_transfer.models.preprocessing.Preprocessing`."""
+
+    nearest = "nearest"
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+
+
+@convert_app.command()
+def haiku(checkpoint: Checkpoint, *, output: Output, overwrite: Overwrite = False) -> None:
+    """A checkpoint.npy of the released SSL-HSIC code (JAX)."""
+    from sslhsic_transfer.hub.convert import convert_haiku
+
+    _save(convert_haiku(checkpoint), output, overwrite)
+
+
+@convert_app.command()
+def byol(checkpoint: Checkpoint, *, output: Output, overwrite: Overwrite = False) -> None:
+    """A .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl."""
+    from sslhsic_transfer.hub.convert import convert_byol
+
+    _save(convert_byol(checkpoint), output, overwrite)
+
+
+@convert_app.command()
+def torch(
+    checkpoint: Checkpoint,
+    *,
+    output: Output,
+    overwrite: Overwrite = False,
+    entry: Annotated[str | None, typer.Option(help="Key of the weights in the file, such as student.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Of the encoder's tensors, such as encoder_k.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="BEGINNING", help="Names that may be left out; can be given again.")
+    ] = None,
+    padding: Annotated[
+        Padding, typer.Option(help="'same' for weights that come from JAX or TensorFlow.")
+    ] = Padding.torch,
+    resize: Annotated[int, typer.Option(help="Short side of pictures, in pixels.")] = 256,
+    crop: Annotated[int, typer.Option(help="Centre square that is kept, in pixels.")] = 224,
+    interpolation: Annotated[Interpolation, typer.Option(help="How they are resized.")] = Interpolation.bicubic,
+) -> None:
+    """A PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …"""
+    from sslhsic_transfer._config import validated
+    from sslhsic_transfer.hub.convert import convert_torch
+    from sslhsic_transfer.models.preprocessing import Preprocessing
+
+    settings = {"resize": resize, "crop": crop, "interpolation": interpolation.value}
+    preprocessing = validated(Preprocessing, settings, source="The options --resize, --crop, --interpolation")
+    conversion = convert_torch(
+        checkpoint,
+        entry=entry,
+        prefix=prefix,
+        drop=drop or (),
+        padding=padding.value,  # type: ignore[arg-type]
+        preprocessing=preprocessing,
+    )
+    _save(conversion, output, overwrite)
+
+
+@convert_app.command()
+def torchvision(
+    model: Annotated[str, typer.Argument(help="A ResNet of torchvision, such as resnet50.")],
+    *,
+    output: Output,
+    weights: Annotated[str, typer.Option(help="Such as IMAGENET1K_V1.")] = "DEFAULT",
+    overwrite: Overwrite = False,
+) -> None:
+    """A ResNet of torchvision, downloaded if its cache has none."""
+    from sslhsic_transfer.hub.convert import convert_torchvision
+
+    _save(convert_torchvision(model, weights), output, overwrite)
+
+
+@convert_app.command()
+def timm(
+    model: Annotated[str, typer.Argument(help="A ResNet of timm, such as resnet50.a1_in1k.")],
+    *,
+    output: Output,
+    overwrite: Overwrite = False,
+) -> None:
+    """A ResNet of timm, downloaded if its cache has none."""
+    from sslhsic_transfer.hub.convert import convert_timm
+
+    _save(convert_timm(model), output, overwrite)
+
+
+def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
+    from sslhsic_transfer.hub.folder import load_folder
+
+    conversion.encoder.save_pretrained(output, overwrite=overwrite)
+    load_folder(output)  # its fingerprint is compared
+    typer.echo(conversion.report)
+    typer.echo(f"Pictures: {_described(conversion.encoder.preprocessing)}")
+    typer.echo(f"Written to {output}")
+
+
+def _described(preprocessing: "Preprocessing") -> str:
+    return f"short side {preprocessing.resize}, centre {preprocessing.crop}, {preprocessing.interpolation}"

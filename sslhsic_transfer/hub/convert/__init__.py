@@ -1,0 +1,17 @@
+"""Weights of other projects as encoders: torchvision, timm, PyTorch checkpoints, SSL-HSIC's and BYOL's of JAX."""
+
+from sslhsic_transfer.hub.convert.from_timm import convert_timm
+from sslhsic_transfer.hub.convert.from_torchvision import convert_torchvision
+from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_byol, convert_haiku
+from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.torch_checkpoint import convert_torch
+
+__all__ = [
+    "Conversion",
+    "ConversionReport",
+    "convert_byol",
+    "convert_haiku",
+    "convert_timm",
+    "convert_torch",
+    "convert_torchvision",
+]

@@ -1,0 +1,127 @@
+"""Torchvision's ResNets, with its weights, as encoders."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError
+from sslhsic_transfer.hub.convert.build import build, check_same_features
+from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
+from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.models.config import find_architecture
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+
+def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Conversion:
+    """Convert a ResNet of torchvision.
+
+    Args:
+        model: the name of one, such as ``"resnet50"``, or one that is there already, such as a fine-tuned one.
+        weights: for a name: the name of weights that torchvision has, ``"IMAGENET1K_V1"`` or ``"DEFAULT"``, or the
+            member of its enumeration; None for random ones. Torchvision downloads them when its cache has none. For a
+            network: None, or the weights that it was made of, for their preprocessing.
+
+    Returns:
+        The encoder, whose preprocessing is that of the weights, and the report.
+
+    Raises:
+        UnknownArchitectureError: not a ResNet v1.5.
+        ModelNotFoundError: there are no such weights, or they cannot be downloaded.
+        WeightsError: a network that differs from torchvision's in names, shapes or features.
+    """
+    if isinstance(model, str):
+        source = f"torchvision/{model}"
+        chosen = None if weights is None else torchvision_weights(model, weights)
+        state = _random(model) if chosen is None else torchvision_state(model, chosen)
+    else:
+        source = f"torchvision/{type(model).__name__}"
+        chosen = None if isinstance(weights, str) else weights
+        state = dict(model.state_dict())
+    tensors, report = read_state(state, source)
+    if chosen is not None:
+        report = replace(report, source=f"{source}/{chosen.name}")
+    metadata = {} if chosen is None else {"url": chosen.url, "recipe": chosen.meta.get("recipe")}
+    conversion = build(tensors, report, None if chosen is None else _preprocessing(chosen), metadata)
+    if isinstance(model, nn.Module):
+        check_same_features(conversion.encoder, model, lambda images: _stages(model, images), source)
+    return conversion
+
+
+def torchvision_weights(architecture: str, weights: Any) -> Any:
+    """Find the member of torchvision's enumeration of an architecture's weights.
+
+    Raises:
+        UnknownArchitectureError: not a ResNet v1.5, or not one of torchvision's.
+        ModelNotFoundError: torchvision has no such weights.
+    """
+    from torchvision.models import get_model_weights
+
+    _check_known(architecture)
+    known = get_model_weights(architecture)
+    if isinstance(weights, known):
+        return weights
+    name = str(weights).rpartition(".")[2]
+    if name not in known.__members__:
+        raise ModelNotFoundError(
+            f"torchvision has no weights {name!r} for {architecture}; expected one of: {', '.join(known.__members__)}."
+        )
+    return known[name]
+
+
+def torchvision_state(architecture: str, weights: Any) -> dict[str, Tensor]:
+    """Torchvision's weights from its cache (TORCH_HOME), or downloaded there: its state dict, classifier included.
+
+    Args:
+        architecture: for the message.
+        weights: a member of torchvision's enumeration.
+
+    Raises:
+        ModelNotFoundError: they are not in the cache and cannot be downloaded.
+    """
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:
+        raise ModelNotFoundError(
+            f"torchvision's {weights.name} for {architecture} is not in its cache and cannot be downloaded from "
+            f"{weights.url}: {error}."
+        ) from error
+    return state
+
+
+def _check_known(architecture: str) -> None:
+    from torchvision.models import list_models
+
+    if architecture in ("wide_resnet50_2", "wide_resnet101_2") or architecture.startswith("resnext"):
+        raise UnknownArchitectureError(f"torchvision's {architecture} is no plain ResNet. {SUPPORTED}")
+    find_architecture(architecture)
+    if architecture not in list_models():
+        raise UnknownArchitectureError(f"torchvision has no {architecture}; timm may: from_timm({architecture!r}).")
+
+
+def _random(architecture: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model
+
+    _check_known(architecture)
+    return dict(get_model(architecture, weights=None).state_dict())
+
+
+def _preprocessing(weights: Any) -> Preprocessing:
+    transform = weights.transforms()
+    return Preprocessing(
+        resize=transform.resize_size[0],
+        crop=transform.crop_size[0],
+        interpolation=transform.interpolation.value,
+        antialias=transform.antialias is not False,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )
+
+
+def _stages(model: Any, images: Tensor) -> Tensor:
+    x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    for layer in (model.layer1, model.layer2, model.layer3, model.layer4):
+        x = layer(x)
+    return torch.as_tensor(x)

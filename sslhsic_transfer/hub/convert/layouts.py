@@ -1,0 +1,153 @@
+"""How other people's checkpoints name a ResNet: where it stands, what its layers are called, what stands beside it.
+
+A layout is a prefix ("encoder_q.") and a naming of layers ("torchvision"). What is neither the network nor in the table
+of known companions is never dropped: the conversion stops and lists it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Keys under which files keep the weights, in the order in which they are tried, level by level.
+ENTRIES = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "teacher",  # DINO evaluates its teacher
+    "student",
+    "classy_state_dict",  # VISSL: classy_state_dict → base_model → model → trunk
+    "base_model",
+    "trunk",
+    "network",
+    "net",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a method keeps the encoder that it is evaluated by.
+
+    Attributes:
+        name: of the method or the library.
+        prefix: of the encoder's tensors, without ``module.``.
+        beside: what only this layout has beside the encoder, as regular expressions of the first part of a name.
+    """
+
+    name: str
+    prefix: str
+    beside: tuple[str, ...] = ()
+
+
+# In order of preference: where a file holds two of them, the first is the encoder.
+LAYOUTS = (
+    Layout("plain", ""),
+    Layout("MoCo", "encoder_q.", beside=("encoder_k", r"queue\w*")),
+    Layout("MoCo v3", "base_encoder."),
+    Layout("byol-pytorch", "online_encoder.net.", beside=("net",)),  # net: the same tensors again
+    Layout("Lightning Bolts BYOL", "online_network.encoder."),
+    Layout("lightly DINO", "teacher_backbone.", beside=(r"student_\w+", r"teacher_\w+")),
+    Layout("Detectron2", "backbone.bottom_up.", beside=(r"fpn_\w+", "proposal_generator", "roi_heads", r"pixel_\w+")),
+    Layout("backbone", "backbone.", beside=("bn", "neck", r"\w+_head")),  # lightly, solo-learn, DINO, VICReg, mmseg
+    Layout("encoder", "encoder."),  # SimCLR, SimSiam, SupCon
+    Layout("Lightning, backbone", "model.backbone."),
+    Layout("Lightning, encoder", "model.encoder."),
+    Layout("model", "model."),
+    Layout("VISSL", "_feature_blocks."),
+    Layout("trunk", "trunk."),
+    Layout("net", "net."),
+    Layout("resnet", "resnet."),
+)
+
+# What stands in or beside any encoder and is not part of it: reason -> regular expressions of the first part of a name.
+DROPPED: dict[str, tuple[str, ...]] = {
+    "classifier or projection head": (
+        "fc",
+        "classifier",
+        "heads?",
+        "linear",
+        "logits",
+        "last_layer",
+        r"online_(classifier|linear|predictor)",
+        r"proj(ector|ection)?(_head|_mlp)?",
+        r"predict(or|ion)(_head)?",
+        "prototypes",
+        "mlp",
+    ),
+    "another copy of the network": (r"momentum_\w+", r"target_\w+", r"\w+_(ema|momentum)"),
+    "queue of negatives": (r"queue\w*",),
+}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a library calls the layers of a ResNet.
+
+    Attributes:
+        name: of the library.
+        stem: the first convolution's weight.
+        block: the weight of the first convolution of the first block; with ``stem`` it gives the naming away.
+        rules: regular expressions and torchvision's names for them; a name that none matches is not of the network.
+    """
+
+    name: str
+    stem: str
+    block: str
+    rules: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+
+    def translate(self, name: str) -> str | None:
+        """Torchvision's name; None for what is not part of the network."""
+        for pattern, replacement in self.rules:
+            if match := re.fullmatch(pattern, name):
+                return replacement(match) if callable(replacement) else match.expand(replacement)
+        return None
+
+
+NAMINGS = (
+    Naming(
+        "torchvision",
+        "conv1.weight",
+        "layer1.0.conv1.weight",
+        ((r"((?:conv1|bn1|layer[1-4])\..*)", r"\1"),),
+    ),
+    Naming(  # nn.Sequential(*list(resnet.children())[:-1])
+        "numbered",
+        "0.weight",
+        "4.0.conv1.weight",
+        (
+            (r"0\.(.*)", r"conv1.\1"),
+            (r"1\.(.*)", r"bn1.\1"),
+            (r"([4-7])\.(.*)", lambda match: f"layer{int(match[1]) - 3}.{match[2]}"),
+        ),
+    ),
+    Naming(
+        "Detectron2",
+        "stem.conv1.weight",
+        "res2.0.conv1.weight",
+        (
+            (r"stem\.conv1\.norm\.(.*)", r"bn1.\1"),
+            (r"stem\.conv1\.(.*)", r"conv1.\1"),
+            (r"res([2-5])\.(\d+)\.shortcut\.norm\.(.*)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.1.{m[3]}"),
+            (r"res([2-5])\.(\d+)\.shortcut\.(.*)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.0.{m[3]}"),
+            (r"res([2-5])\.(\d+)\.conv(\d)\.norm\.(.*)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.bn{m[3]}.{m[4]}"),
+            (r"res([2-5])\.(\d+)\.(.*)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.{m[3]}"),
+        ),
+    ),
+)
+
+
+def reason_to_drop(name: str, layout: Layout) -> str | None:
+    """Why a tensor that is not of the encoder may be left out; None if nothing is known of it.
+
+    Args:
+        name: as in the file, without ``module.``.
+        layout: of the file.
+    """
+    inside = bool(layout.prefix) and name.startswith(layout.prefix)
+    parent = layout.prefix[:-1].rpartition(".")[0]
+    first = name.removeprefix(layout.prefix if inside else f"{parent}.").split(".")[0]
+    for reason, patterns in DROPPED.items():
+        if any(re.fullmatch(pattern, first) for pattern in patterns):
+            return reason
+    if any(re.fullmatch(pattern, first) for pattern in layout.beside) and not inside:
+        return f"stands beside the encoder ({layout.name})"
+    return None

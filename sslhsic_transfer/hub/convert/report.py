@@ -1,0 +1,71 @@
+"""What a conversion did: the layout it read, the tensors it used, and by name and reason those it left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.encoder import Encoder
+
+_NAMES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """Where an encoder's weights come from, tensor by tensor.
+
+    Attributes:
+        source: the file, or the name of the model.
+        layout: how its tensors are named: "haiku (SSL-HSIC)", "moco (encoder_q.), torchvision's names".
+        config: the network, inferred from the shapes.
+        used: names, in the source, of the tensors that the encoder has now.
+        dropped: reason -> names, in the source, of the tensors that it has not.
+        filled: names, in the encoder, of counters that the source does not have and that are zero.
+        notes: what a user should know and no tensor tells.
+    """
+
+    source: str
+    layout: str
+    config: EncoderConfig
+    used: tuple[str, ...]
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """What is kept in the metadata of the saved encoder; plain data."""
+        dropped = {
+            reason: {"tensors": len(names), "names": list(names[:_NAMES_SHOWN])}
+            for reason, names in self.dropped.items()
+        }
+        return {
+            "source": self.source,
+            "layout": self.layout,
+            "tensors_used": len(self.used),
+            "counters_filled": len(self.filled),
+            "dropped": dropped,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        config = self.config
+        network = f"{config.architecture}, stem {config.stem}, padding {config.padding}, width {config.width}"
+        lines = [
+            f"Source:   {self.source}",
+            f"Layout:   {self.layout}",
+            f"Network:  {network}",
+            f"Used:     {len(self.used)} tensors",
+        ]
+        if self.filled:
+            lines.append(f"Filled:   {len(self.filled)} counters of batches, which the source lacks, are 0")
+        for reason, names in self.dropped.items():
+            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+            lines.append(f"Dropped:  {len(names)}, {reason}: {', '.join(names[:_NAMES_SHOWN])}{more}")
+        return "\n".join([*lines, *(f"Note:     {note}" for note in self.notes)])
+
+
+class Conversion(NamedTuple):
+    """A converted encoder, and how it came about."""
+
+    encoder: Encoder
+    report: ConversionReport

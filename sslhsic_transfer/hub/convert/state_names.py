@@ -1,0 +1,105 @@
+"""From a state dict in a foreign layout to torchvision's names, with an account of every tensor."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sslhsic_transfer.errors import WeightsError
+from sslhsic_transfer.hub.convert.layouts import LAYOUTS, NAMINGS, Layout, Naming, reason_to_drop
+from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
+from sslhsic_transfer.hub.state import some
+
+_WRAPPERS = ("module", "_orig_mod")  # of DataParallel and of torch.compile
+
+
+@dataclass(frozen=True)
+class Names:
+    """The account: torchvision's name -> the file's, reason -> names in the file that are left out, and the layout."""
+
+    used: Mapping[str, str]
+    dropped: Mapping[str, tuple[str, ...]]
+    layout: str
+
+
+def translate(names: Iterable[str], source: str, *, prefix: str | None = None, drop: Sequence[str] = ()) -> Names:
+    """Find the one encoder among the names of a state dict.
+
+    Args:
+        names: of the tensors.
+        source: where they come from, for messages.
+        prefix: of the encoder, such as ``"encoder_k."``; by default the first of the known layouts that fits.
+        drop: beginnings of further names that may be left out.
+
+    Raises:
+        WeightsError: there is no ResNet, none at a known place, or there are tensors that no rule lets drop.
+    """
+    names = list(names)
+    clean = {_unwrapped(name): name for name in names}
+    if len(clean) != len(names):
+        raise WeightsError(f"{source} holds the same names with and without 'module.'; save only one of the two.")
+    layout, naming = _recognise(clean, source, prefix)
+    used: dict[str, str] = {}
+    dropped: dict[str, list[str]] = {}
+    unknown = []
+    for name, original in clean.items():
+        inner = naming.translate(name.removeprefix(layout.prefix)) if name.startswith(layout.prefix) else None
+        if inner is not None:
+            used[inner] = original
+        elif any(start and (name.startswith(start) or original.startswith(start)) for start in drop):
+            dropped.setdefault("asked for", []).append(original)
+        elif reason := reason_to_drop(name, layout):
+            dropped.setdefault(reason, []).append(original)
+        else:
+            unknown.append(original)
+    if unknown:
+        raise WeightsError(
+            f"{source}: not everything is accounted for. Beside the encoder at {layout.prefix!r} there are\n"
+            + "\n".join(some("tensors of unknown use", unknown))
+            + "\nIf they can be left out, name them: drop=['beginning'] or --drop BEGINNING. If another network was "
+            "meant, give its prefix."
+        )
+    place = f" ({layout.prefix})" if layout.prefix else ""
+    return Names(
+        used, {reason: tuple(found) for reason, found in dropped.items()}, f"{layout.name}{place}, {naming.name} names"
+    )
+
+
+def _recognise(names: Mapping[str, str], source: str, prefix: str | None) -> tuple[Layout, Naming]:
+    found = {
+        name.removesuffix(naming.stem): naming
+        for naming in NAMINGS
+        for name in names
+        if name.endswith(naming.stem) and name.removesuffix(naming.stem) + naming.block in names
+    }
+    # A name may end like another naming's: "0.weight" in "10.weight". A prefix is empty or ends at a dot.
+    found = {place: naming for place, naming in found.items() if not place or place.endswith(".")}
+    if not found:
+        deep = any(re.search(r"(^|\.)(conv1|stem)\.\d+\.weight$", name) for name in names)
+        raise WeightsError(
+            f"{source} holds no ResNet v1.5"
+            + (", but one with a deep stem (ResNet-C or ResNet-D)" if deep else "")
+            + f": it has {len(names)} tensors, such as {', '.join(list(names)[:4]) or 'none'}; expected names such as "
+            f"[PREFIX.]conv1.weight with [PREFIX.]layer1.0.conv1.weight. {SUPPORTED}"
+        )
+    if prefix is not None:
+        prefix = _unwrapped(prefix if not prefix or prefix.endswith(".") else f"{prefix}.")
+        if prefix not in found:
+            raise WeightsError(f"{source} has no ResNet at {prefix!r}; there are some at {_places(found)}.")
+        known = {layout.prefix: layout for layout in LAYOUTS}.get(prefix, Layout("as asked", prefix))
+        others = {place.split(".")[0] for place in found if place != prefix and place}
+        return Layout(known.name, prefix, (*known.beside, *map(re.escape, others))), found[prefix]
+    for layout in LAYOUTS:
+        if layout.prefix in found:
+            return layout, found[layout.prefix]
+    raise WeightsError(
+        f"{source} holds a ResNet at a place that is not known: {_places(found)}. If it is the one that you want, say "
+        "so: prefix='…' or --prefix …"
+    )
+
+
+def _places(found: Mapping[str, Naming]) -> str:
+    return ", ".join(repr(place) for place in sorted(found))
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)

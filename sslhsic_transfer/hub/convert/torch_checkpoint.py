@@ -1,0 +1,124 @@
+"""PyTorch checkpoints of supervised and self-supervised ResNets, in the layouts of `layouts.py`, as encoders."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.hub.convert.build import build
+from sslhsic_transfer.hub.convert.layouts import ENTRIES
+from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.convert.unpickle import load_pickled
+from sslhsic_transfer.hub.state import read_safetensors
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+_MOST_LEVELS = 6
+
+
+def convert_torch(
+    path: str | Path,
+    *,
+    entry: str | None = None,
+    prefix: str | None = None,
+    drop: Sequence[str] = (),
+    padding: Literal["torch", "same"] = "torch",
+    preprocessing: Preprocessing | None = None,
+) -> Conversion:
+    """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, BYOL, Barlow Twins, VICReg, SimCLR, Detectron2, ….
+
+    Args:
+        path: a file of ``torch.save``, read with ``weights_only=True``; ``.safetensors``; or Detectron2's ``.pkl``,
+            read by the reader of `unpickle.py`.
+        entry: the key under which the file keeps the weights, such as ``"student"``; by default the first known one.
+        prefix: of the encoder's tensors, such as ``"encoder_k."``; by default the first known one.
+        drop: beginnings of names that may be left out, beyond the known heads, queues and second networks.
+        padding: ``"same"`` for weights that come from JAX or TensorFlow; no tensor tells.
+        preprocessing: how pictures become input, which such files do not tell; by default the centre 224 of 256 pixels,
+            bicubic, ImageNet's mean and standard deviation.
+
+    Returns:
+        The encoder, and what was used and dropped.
+
+    Raises:
+        ModelNotFoundError: there is no such file.
+        WeightsError: the file cannot be read safely, holds no ResNet v1.5, or tensors that no rule accounts for.
+        UnknownArchitectureError: a ResNet of unknown depth, stem or width.
+    """
+    path = Path(path)
+    state, places, others = _find_state(_read(path), str(path), entry)
+    tensors, report = read_state(state, str(path), prefix=prefix, drop=drop, padding=padding)
+    report = replace(
+        report,
+        source=path.name,
+        layout=report.layout + (f" under {' → '.join(places)}" if places else ""),
+        dropped=dict(report.dropped) | ({"other entries of the file": others} if others else {}),
+    )
+    return build(tensors, report, preprocessing, metadata={"source_sha256": sha256_of_file(path)})
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"There is no file {path}. Expected a checkpoint: .pth, .pt, .tar, .ckpt, .safetensors, .pkl."
+        )
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    if path.suffix == ".pkl":
+        return load_pickled(path)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # the options of a training script: data only
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch.load raise whatever it stumbles over
+        reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line), "")
+        raise WeightsError(
+            f"{path} cannot be read as weights only, without running code ({type(error).__name__}"
+            + (f": {reason[:300]}" if reason else "")
+            + "). If you trust it, open it where it was made and save its tensors alone: torch.save(checkpoint"
+            "['state_dict'], 'weights.pth')."
+        ) from error
+
+
+def _find_state(
+    checkpoint: Any, source: str, entry: str | None
+) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
+    """The state dict in a checkpoint, the keys that lead to it, and what else lies on the way."""
+    places: list[str] = []
+    others: list[str] = []
+    for _ in range(_MOST_LEVELS):
+        if not isinstance(checkpoint, Mapping):
+            raise WeightsError(f"{source} holds a {type(checkpoint).__name__}; expected a state dict: name → tensor.")
+        inner = [key for key in ENTRIES if isinstance(checkpoint.get(key), Mapping)]
+        if entry is not None and entry not in places:
+            if not isinstance(checkpoint.get(entry), Mapping) and not inner:
+                known = ", ".join(str(key) for key, value in checkpoint.items() if isinstance(value, Mapping))
+                raise WeightsError(f"{source} has no entry {entry!r} that holds weights; it has: {known or 'none'}.")
+            inner = [entry] if isinstance(checkpoint.get(entry), Mapping) else inner
+        if not inner:
+            return _tensors(checkpoint, source), tuple(places), tuple(others)
+        others += [".".join([*places, str(key)]) for key in checkpoint if key != inner[0]]
+        places.append(inner[0])
+        checkpoint = checkpoint[inner[0]]
+    raise WeightsError(f"{source} nests its weights deeper than {_MOST_LEVELS} levels: {' → '.join(places)}.")
+
+
+def _tensors(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+        if not isinstance(value, Tensor) or not isinstance(name, str):
+            known = ", ".join(str(key)[:40] for key in list(state)[:8])
+            raise WeightsError(
+                f"{source}: {str(name)[:80]!r} is a {type(value).__name__}; expected a state dict: name → tensor. The "
+                f"keys here are {known}. If one of them holds the weights, name it: entry='…' or --entry …"
+            )
+        found[name] = value
+    return found

@@ -1,0 +1,82 @@
+"""State dicts: read from safetensors, and what they must satisfy to become an encoder: names, shapes, finite values."""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from sslhsic_transfer.errors import WeightsError
+from sslhsic_transfer.models.encoder import Encoder
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read all tensors of a safetensors file that is there.
+
+    Raises:
+        WeightsError: the file is truncated, or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, struct.error, ValueError) as error:
+        raise not_whole(path, str(error)) from error
+
+
+def not_whole(path: Path, reason: str) -> WeightsError:
+    """The error for a file that cannot be read as safetensors."""
+    return WeightsError(
+        f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {reason}. Fetch or save it again."
+    )
+
+
+def check_fit(encoder: Encoder, state: Mapping[str, torch.Tensor], source: str, advice: str) -> None:
+    """Refuse a state dict unless each tensor has its place and each place its tensor, of the same shape.
+
+    Args:
+        encoder: what the weights are for.
+        state: names and tensors.
+        source: where they come from, for the message.
+        advice: what to do about it, for the message.
+
+    Raises:
+        WeightsError: all that is missing, foreign or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    problems = [
+        *some("missing", sorted(expected.keys() - found.keys())),
+        *some("not of this network", sorted(found.keys() - expected.keys())),
+        *some(
+            "of another shape",
+            [f"{n} {found[n]} instead of {expected[n]}" for n in expected if n in found and found[n] != expected[n]],
+        ),
+    ]
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit {encoder.config.architecture} (stem {encoder.config.stem!r}, width "
+            f"{encoder.config.width}):\n" + "\n".join(problems) + f"\n{advice}"
+        )
+
+
+def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises:
+        WeightsError: some tensors hold them; the message names them.
+    """
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not _is_finite(tensor)]
+    if bad:
+        raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *some("tensors", bad)]))
+
+
+def some(what: str, names: list[str], most: int = 5) -> list[str]:
+    """A line that counts names and lists the first of them; no line for none."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """By its extremes, which NaN and infinity reach: one pass, and no copy of the tensor."""
+    return tensor.numel() == 0 or bool(torch.stack(tensor.aminmax()).isfinite().all())

@@ -1,0 +1,82 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from tests.hub.convert.conftest import randomised
+from tests.hub.convert.test_haiku_checkpoint import released
+from tests.references.haiku_resnet import random_network
+
+
+@pytest.fixture(scope="module")
+def state():
+    return randomised(timm.create_model("resnet18")).state_dict()
+
+
+@pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm"])
+def test_every_command_has_help(sslhsic, command):
+    assert "--output" in sslhsic("convert", command, "--help").stdout
+
+
+def test_a_pytorch_checkpoint_becomes_a_model_folder(sslhsic, state, digits, tmp_path):
+    moco = {f"module.encoder_q.{name}": value for name, value in state.items()}
+    torch.save({"state_dict": moco | {"module.queue": torch.zeros(2, 2)}, "epoch": 200}, tmp_path / "moco.pth")
+    command = ["convert", "torch", "moco.pth", "--output", "model", "--resize", "40", "--crop", "32"]
+    done = sslhsic(*command, "--interpolation", "bilinear")
+    for text in (
+        "MoCo (encoder_q.)",
+        "Used:     120 tensors",
+        "encoder_q.fc.weight",
+        "module.queue",
+        "epoch",
+        "bilinear",
+    ):
+        assert text in done.stdout
+    saved = load_file(tmp_path / "model/model.safetensors")
+    assert all(torch.equal(saved[name], state[name]) for name in saved)
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert config["preprocessing"]["crop"] == 32
+    assert config["metadata"]["conversion"]["source"] == "moco.pth"
+    assert "out.parquet: 24 pictures" in sslhsic("embed", "model", digits / "test", "--output", "out.parquet").stdout
+
+    done = sslhsic(*command, check=False)
+    assert done.returncode == 1
+    assert "already exists" in done.stderr
+    sslhsic(*command, "--overwrite", "--padding", "same", "--prefix", "encoder_q", "--drop", "module.queue")
+    assert json.loads((tmp_path / "model/config.json").read_text())["encoder"]["padding"] == "same"
+
+
+def test_jax_checkpoints_become_model_folders(sslhsic, tmp_path):
+    params, statistics = random_network(18, first_shortcut=False)
+    np.save(tmp_path / "checkpoint.npy", released(params, statistics))
+    assert "ema_state.online_params" in sslhsic("convert", "haiku", "checkpoint.npy", "--output", "a").stdout
+    byol = {"experiment_state": {"online_params": params, "online_state": statistics}, "step": 1}
+    (tmp_path / "byol.pkl").write_bytes(pickle.dumps(byol))
+    assert "experiment_state.online_params" in sslhsic("convert", "byol", "byol.pkl", "--output", "b").stdout
+    first, second = (load_file(tmp_path / folder / "model.safetensors") for folder in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("haiku", "nothing.npy"), "There is no file nothing.npy"),
+        (("byol", "text.pkl"), "text.pkl is not a whole pickle"),
+        (("torch", "text.pkl"), "text.pkl is not a whole pickle"),
+        (("torch", "text.pkl", "--crop", "300"), "crop (300) must not be larger than resize (256)"),
+        (("torchvision", "resnet51"), "Did you mean 'resnet50'"),
+        (("timm", "vit_nothing"), "no model 'vit_nothing'"),
+    ],
+)
+def test_mistakes_give_one_message_and_no_traceback(sslhsic, tmp_path, arguments, message):
+    (tmp_path / "text.pkl").write_text("text")
+    done = sslhsic("convert", *arguments, "--output", "model", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
