@@ -146,7 +146,7 @@ def test_methods_that_hand_over_to_the_hub_are_those_that_are_documented():
             for inner in ast.walk(node)
         )
     }
-    assert crossing == {"from_pretrained", "from_torchvision", "from_timm", "save_pretrained"}
+    assert crossing == {"from_pretrained", "from_torchvision", "from_timm", "save_pretrained", "push_to_hub"}
 
 
 def test_converting_loads_no_optional_framework():

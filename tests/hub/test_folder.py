@@ -107,6 +107,47 @@ def test_weights_of_another_shape_are_named(own_model):
         from_pretrained(own_model)
 
 
+def test_a_lone_file_beside_its_config(own_model):
+    lone = (own_model / "model.safetensors").rename(own_model / "epoch-3.safetensors")
+    assert torch.equal(from_pretrained(lone).conv1.weight, load_file(lone)["conv1.weight"])
+    (own_model / "config.json").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"No config\.json.*found: epoch-3\.safetensors"):
+        from_pretrained(str(lone))
+
+
+@pytest.mark.parametrize("header", [0, 1, 1 << 21, 1 << 40, (1 << 64) - 1])
+def test_a_header_out_of_all_proportion_is_refused(own_model, header):
+    path = own_model / "model.safetensors"
+    path.write_bytes(header.to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(WeightsError, match=f"its header would have {header} bytes"):
+        from_pretrained(own_model)
+
+
+def test_tensors_that_overlap_or_leave_the_file_are_refused(own_model):
+    path = own_model / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    for offsets in ([0, 10**12], header["bn1.weight"]["data_offsets"]):
+        changed = json.dumps(header | {"conv1.weight": header["conv1.weight"] | {"data_offsets": offsets}}).encode()
+        path.write_bytes(len(changed).to_bytes(8, "little") + changed + data[8 + length :])
+        with pytest.raises(WeightsError, match="not a whole safetensors file"):
+            from_pretrained(own_model)
+
+
+def test_a_file_that_is_too_large_for_its_network_is_not_read(own_model):
+    with (own_model / "model.safetensors").open("ab") as file:
+        file.truncate(10**9)
+    with pytest.raises(WeightsError, match="1000000000 bytes; this network's weights have at most"):
+        from_pretrained(own_model)
+
+
+def test_numbers_of_another_kind_are_refused(own_model):
+    edit_weights(own_model, lambda state: state.update({"conv1.weight": state["conv1.weight"].to(torch.int8)}))
+    with pytest.raises(WeightsError, match=r"conv1\.weight holds torch\.int8"):
+        from_pretrained(own_model)
+
+
 def test_exchanged_weights_are_found_by_their_hash(own_model):
     edit_weights(own_model, lambda state: state["conv1.weight"].mul_(1.5), adapt_hash=False)
     with pytest.raises(FingerprintError, match="SHA-256"):
@@ -146,6 +187,7 @@ def test_weights_that_are_not_finite_are_refused(own_model, tmp_path):
         ('{"format_version": 2}', "format_version"),
         ('{"format_version": 1}', "encoder: missing"),
         (" " * (1 << 21), "2097152 bytes"),
+        ("[" * 500_000, "is not JSON"),
     ],
 )
 def test_a_config_that_cannot_be_used_says_why(own_model, content, found):
