@@ -22,16 +22,10 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure what a model's embeddings are worth.", no_args_is_help=True)
 
-for command in (
-    sharing.models,
-    training.pretrain,
-    training.plot,
-    measuring.embed,
-    sharing.publish,
-):
+for command in (sharing.models, training.pretrain, training.plot, measuring.embed, sharing.publish):
     app.command()(command)
-for command in (measuring.knn, measuring.linear):
-    evaluate_app.command()(command)
+for probe in (measuring.knn, measuring.linear):
+    evaluate_app.command()(probe)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(convert_app, name="convert")
 

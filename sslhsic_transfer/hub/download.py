@@ -1,6 +1,7 @@
 """From a repository on the Hub to files in huggingface_hub's cache."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from sslhsic_transfer.errors import HubError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, read_config
 from sslhsic_transfer.hub.folder import ModelFiles
-from sslhsic_transfer.hub.hub_errors import hub_errors
+from sslhsic_transfer.hub.hub_errors import breaks_off, hub_errors
 from sslhsic_transfer.hub.names import HubName
 from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, largest_weights
 from sslhsic_transfer.models.encoder import Encoder
@@ -17,14 +18,22 @@ from sslhsic_transfer.models.encoder import Encoder
 logger = logging.getLogger(__name__)
 
 
-def download_model(
-    name: HubName,
-    *,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    force: bool = False,
-) -> ModelFiles:
+@dataclass(frozen=True)
+class HubAccess:
+    """How the Hub may be used.
+
+    Attributes:
+        cache_dir: where downloads are kept; by default huggingface_hub's cache.
+        local_files_only: look into the cache alone.
+        token: for private repositories; None: the one that is stored, if any; False: none.
+    """
+
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    token: str | bool | None = None
+
+
+def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> ModelFiles:
     """Fetch a model's two files, both of one commit, or find them in the cache.
 
     Nothing but config.json and model.safetensors is fetched, and neither if its announced size is more than it can be.
@@ -32,32 +41,36 @@ def download_model(
 
     Args:
         name: repository and revision.
-        cache_dir: the cache; by default huggingface_hub's.
-        local_files_only: look into the cache alone.
-        token: for private repositories; None: the one that is stored, if any; False: none.
+        access: how the Hub may be used.
         force: fetch again what is in the cache.
 
     Raises:
         ModelNotFoundError: no such repository, revision or file, or not in the cache when that is all there is.
         HubError: the Hub refuses or fails, the connection breaks, or the disk is full.
-        ConfigError: config.json cannot be used, or its size is out of all proportion.
+        ConfigError: config.json cannot be used.
     """
-    options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
-    config, commit = _fetch(name, CONFIG_NAME, name.revision, LARGEST_CONFIG, options, force)
+    config, commit = _fetch(name, CONFIG_NAME, name.revision, LARGEST_CONFIG, access, force)
     settings = read_config(config)
     with torch.device("meta"):
         most = largest_weights(Encoder(settings.encoder))
-    weights, _ = _fetch(name, WEIGHTS_NAME, commit, most, options, force)
+    weights, _ = _fetch(name, WEIGHTS_NAME, commit, most, access, force)
     return ModelFiles(config, weights)
 
 
 def _fetch(
-    name: HubName, filename: str, revision: str | None, most: int, options: dict[str, object], force: bool
+    name: HubName, filename: str, revision: str | None, most: int, access: HubAccess, force: bool
 ) -> tuple[Path, str]:
     """One file's path in the cache, and the commit that it is of."""
-    asked = {"repo_id": name.repo_id, "filename": filename} | options
+    asked = {
+        "repo_id": name.repo_id,
+        "filename": filename,
+        "revision": revision,
+        "cache_dir": access.cache_dir,
+        "local_files_only": access.local_files_only,
+        "token": access.token,
+    }
     with hub_errors(str(name), filename):
-        plan = _plan(asked | {"revision": revision})
+        plan = _plan(asked)
         if not force and not plan.will_download:
             path = Path(plan.local_path)
         else:
@@ -67,40 +80,38 @@ def _fetch(
                     f"{most}. It was not fetched."
                 )
             logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
-            path = Path(_insisting(asked | {"revision": revision, "force_download": force}))
+            path = Path(_insisting(asked | {"force_download": force}))
     _refuse_what_leaves_the_cache(path, name)
     return path, path.parent.name  # a cached file lies in a folder named after its commit
 
 
-def _plan(asked: dict[str, object]) -> Any:
+def _plan(asked: dict[str, Any]) -> Any:
     """What would be fetched; from the cache alone where the connection breaks before the Hub has answered."""
     from huggingface_hub import errors, hf_hub_download
 
     try:
         return _insisting(asked | {"dry_run": True})
-    except errors.HfHubHTTPError:
-        raise
-    except errors.HTTPError as error:
+    except Exception as error:
+        if not breaks_off(error):
+            raise
         try:
             return hf_hub_download(**asked | {"dry_run": True, "local_files_only": True})
         except errors.LocalEntryNotFoundError:
             raise error from None
 
 
-def _insisting(asked: dict[str, object], tries: int = 3) -> Any:
+def _insisting(asked: dict[str, Any], tries: int = 3) -> Any:
     """Ask again when the connection breaks, which huggingface_hub does only if it ends in good order."""
-    from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
-    for left in reversed(range(tries)):
+    while True:
+        tries -= 1
         try:
             return hf_hub_download(**asked)
-        except errors.HfHubHTTPError:
-            raise
-        except errors.HTTPError as error:
-            if not left:
+        except Exception as error:
+            if not breaks_off(error) or not tries:
                 raise
-            logger.warning("The connection broke (%s); %d more tries", type(error).__name__, left)
-    raise AssertionError("unreachable")
+            logger.warning("The connection broke (%s); %d more tries", type(error).__name__, tries)
 
 
 def _refuse_what_leaves_the_cache(path: Path, name: HubName) -> None:

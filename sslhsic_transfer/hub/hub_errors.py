@@ -57,12 +57,22 @@ def hub_errors(subject: str, filename: str | None = None) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         raise HubError(f"The Hub refused {where}: {_status(error)}") from error
-    except errors.HTTPError as error:
-        raise HubError(f"{_broken(where, error)} Nothing broken was kept. Try again.") from error
     except OSError as error:
         raise _local(where, error) from error
     except ValueError as error:  # what is to be fetched anew while the Hub does not answer
         raise HubError(f"The Hub did not give {where}: {error}") from error
+    except Exception as error:
+        if not breaks_off(error):
+            raise
+        raise HubError(f"{_broken(where, error)} Nothing broken was kept. Try again.") from error
+
+
+def breaks_off(error: Exception) -> bool:
+    """Whether the connection broke: an error of the HTTP client below huggingface_hub, whichever that is."""
+    from huggingface_hub import errors
+
+    of_the_client = next(kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return isinstance(error, of_the_client) and not isinstance(error, errors.HfHubHTTPError)
 
 
 def _status(error: Exception) -> str:

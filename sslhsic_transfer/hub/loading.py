@@ -7,7 +7,7 @@ import torch
 
 from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
-from sslhsic_transfer.hub.download import download_model
+from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import ModelFiles, load_folder
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
 from sslhsic_transfer.hub.zoo import ZooModel, find_model, pinned, unknown_name
@@ -53,12 +53,12 @@ def from_pretrained(
         ConfigError: the name or config.json cannot be used.
         WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
     """
-    options = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
+    access = HubAccess(cache_dir, local_files_only, token)
     name = parse_name(name_or_path, revision)
     if isinstance(name, ShortName):
-        encoder = _load_short_name(name, options)
+        encoder = _load_short_name(name, access)
     elif isinstance(name, HubName):
-        encoder = _load_from_hub(name, options)
+        encoder = _load_from_hub(name, access)
     else:
         encoder = _load_local(name)
     stored = encoder.conv1.weight.dtype
@@ -75,7 +75,7 @@ def _load_local(path: Path) -> Encoder:
     return load_folder(path)
 
 
-def _load_short_name(name: ShortName, options: dict[str, object]) -> Encoder:
+def _load_short_name(name: ShortName, access: HubAccess) -> Encoder:
     model, folder = find_model(name.name), Path(name.name)
     if model is None:
         if folder.is_dir() and name.revision is None:
@@ -85,9 +85,9 @@ def _load_short_name(name: ShortName, options: dict[str, object]) -> Encoder:
         logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
     if name.revision not in (None, model.revision):
         logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
-        return _load_from_hub(HubName(model.hub_name.repo_id, name.revision), options)
+        return _load_from_hub(HubName(model.hub_name.repo_id, name.revision), access)
     sha256 = pinned(model)
-    return _load_shipped(model, sha256) or _load_from_hub(model.hub_name, options, sha256)
+    return _load_shipped(model, sha256) or _load_from_hub(model.hub_name, access, sha256)
 
 
 def _load_shipped(model: ZooModel, sha256: str) -> Encoder | None:
@@ -103,7 +103,7 @@ def _load_shipped(model: ZooModel, sha256: str) -> Encoder | None:
     return encoder
 
 
-def _load_from_hub(name: HubName, options: dict[str, object], sha256: str | None = None) -> Encoder:
+def _load_from_hub(name: HubName, access: HubAccess, sha256: str | None = None) -> Encoder:
     """Fetch and load; what is damaged in the cache is fetched once more."""
     if Path(name.repo_id).is_dir():
         logger.warning(
@@ -111,23 +111,23 @@ def _load_from_hub(name: HubName, options: dict[str, object], sha256: str | None
             name,
             name.repo_id,
         )
-    files = _download(name, options)
+    files = _download(name, access)
     try:
         return load_folder(files, sha256=sha256)
     except WeightsError as error:
-        if options["local_files_only"]:
+        if access.local_files_only:
             raise
         logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", name, error)
         try:
-            files = download_model(name, **options, force=True)
+            files = download_model(name, access, force=True)
         except SSLHSICError as hub:
             raise type(error)(f"{error}\nIt could not be fetched anew: {hub}") from error
     return load_folder(files, sha256=sha256)
 
 
-def _download(name: HubName, options: dict[str, object]) -> ModelFiles:
+def _download(name: HubName, access: HubAccess) -> ModelFiles:
     try:
-        return download_model(name, **options)
+        return download_model(name, access)
     except ModelNotFoundError as error:
         if Path(name.repo_id).is_dir():
             raise ModelNotFoundError(f"{error} To load the folder here, write './{name.repo_id}'.") from error

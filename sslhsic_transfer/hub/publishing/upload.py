@@ -9,7 +9,7 @@ from typing import Any
 from sslhsic_transfer._files import write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
-from sslhsic_transfer.hub.download import download_model
+from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
@@ -216,4 +216,4 @@ def _read_back(remote: Remote, commit: str, contents: dict[str, Content], sha256
         )
     with tempfile.TemporaryDirectory() as cache:
         name = HubName(remote.name.repo_id, commit)
-        load_folder(download_model(name, cache_dir=cache, token=remote.token), sha256=sha256)
+        load_folder(download_model(name, HubAccess(cache, token=remote.token)), sha256=sha256)
