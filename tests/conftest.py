@@ -71,3 +71,27 @@ def sslhsic(tmp_path: Path):
         return result
 
     return run
+
+
+@pytest.fixture
+def sslhsic_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """The command without a process of its own, which would import torch anew: for the many ways to call it."""
+    from sslhsic_transfer.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ["sslhsic", *map(str, arguments)]
+        capfd.readouterr()
+        with monkeypatch.context() as here:
+            here.chdir(tmp_path)
+            here.setattr(sys, "argv", command)
+            with pytest.raises(SystemExit) as stop:
+                main()
+        result = subprocess.CompletedProcess(command, int(stop.value.code or 0), *capfd.readouterr())
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    return run

@@ -24,8 +24,8 @@ def test_help_lists_the_commands_and_imports_none_of_their_work(sslhsic):
 @pytest.mark.parametrize(
     "command", [("pretrain",), ("plot",), ("embed",), ("evaluate",), ("evaluate", "knn"), ("evaluate", "linear")]
 )
-def test_every_command_has_help(sslhsic, command):
-    assert "Usage" in sslhsic(*command, "--help").stdout
+def test_every_command_has_help(sslhsic_here, command):
+    assert "Usage" in sslhsic_here(*command, "--help").stdout
 
 
 def test_help_answers_at_once(sslhsic):
@@ -78,9 +78,9 @@ def test_from_pictures_to_results_by_commands_alone(sslhsic, digits, tmp_path):
         (("evaluate", "knn", "nowhere", "--train", ".", "--test", "."), "has no classes"),
     ],
 )
-def test_mistakes_give_one_message_and_no_traceback(sslhsic, tmp_path, arguments, found):
+def test_mistakes_give_one_message_and_no_traceback(sslhsic_here, tmp_path, arguments, found):
     (tmp_path / "a.jpg").write_bytes(b"")
-    done = sslhsic(*arguments, check=False)
+    done = sslhsic_here(*arguments, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert found in done.stderr

@@ -18,15 +18,15 @@ def state():
 
 
 @pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm"])
-def test_every_command_has_help(sslhsic, command):
-    assert "--output" in sslhsic("convert", command, "--help").stdout
+def test_every_command_has_help(sslhsic_here, command):
+    assert "--output" in sslhsic_here("convert", command, "--help").stdout
 
 
-def test_a_pytorch_checkpoint_becomes_a_model_folder(sslhsic, state, digits, tmp_path):
+def test_a_pytorch_checkpoint_becomes_a_model_folder(sslhsic_here, state, digits, tmp_path):
     moco = {f"module.encoder_q.{name}": value for name, value in state.items()}
     torch.save({"state_dict": moco | {"module.queue": torch.zeros(2, 2)}, "epoch": 200}, tmp_path / "moco.pth")
     command = ["convert", "torch", "moco.pth", "--output", "model", "--resize", "40", "--crop", "32"]
-    done = sslhsic(*command, "--interpolation", "bilinear")
+    done = sslhsic_here(*command, "--interpolation", "bilinear")
     for text in (
         "MoCo (encoder_q.)",
         "Used:     120 tensors",
@@ -41,22 +41,24 @@ def test_a_pytorch_checkpoint_becomes_a_model_folder(sslhsic, state, digits, tmp
     config = json.loads((tmp_path / "model/config.json").read_text())
     assert config["preprocessing"]["crop"] == 32
     assert config["metadata"]["conversion"]["source"] == "moco.pth"
-    assert "out.parquet: 24 pictures" in sslhsic("embed", "model", digits / "test", "--output", "out.parquet").stdout
+    assert (
+        "out.parquet: 24 pictures" in sslhsic_here("embed", "model", digits / "test", "--output", "out.parquet").stdout
+    )
 
-    done = sslhsic(*command, check=False)
+    done = sslhsic_here(*command, check=False)
     assert done.returncode == 1
     assert "already exists" in done.stderr
-    sslhsic(*command, "--overwrite", "--padding", "same", "--prefix", "encoder_q", "--drop", "module.queue")
+    sslhsic_here(*command, "--overwrite", "--padding", "same", "--prefix", "encoder_q", "--drop", "module.queue")
     assert json.loads((tmp_path / "model/config.json").read_text())["encoder"]["padding"] == "same"
 
 
-def test_jax_checkpoints_become_model_folders(sslhsic, tmp_path):
+def test_jax_checkpoints_become_model_folders(sslhsic_here, tmp_path):
     params, statistics = random_network(18, first_shortcut=False)
     np.save(tmp_path / "checkpoint.npy", released(params, statistics))
-    assert "ema_state.online_params" in sslhsic("convert", "haiku", "checkpoint.npy", "--output", "a").stdout
+    assert "ema_state.online_params" in sslhsic_here("convert", "haiku", "checkpoint.npy", "--output", "a").stdout
     byol = {"experiment_state": {"online_params": params, "online_state": statistics}, "step": 1}
     (tmp_path / "byol.pkl").write_bytes(pickle.dumps(byol))
-    assert "experiment_state.online_params" in sslhsic("convert", "byol", "byol.pkl", "--output", "b").stdout
+    assert "experiment_state.online_params" in sslhsic_here("convert", "byol", "byol.pkl", "--output", "b").stdout
     first, second = (load_file(tmp_path / folder / "model.safetensors") for folder in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -72,9 +74,9 @@ def test_jax_checkpoints_become_model_folders(sslhsic, tmp_path):
         (("timm", "vit_nothing"), "no model 'vit_nothing'"),
     ],
 )
-def test_mistakes_give_one_message_and_no_traceback(sslhsic, tmp_path, arguments, message):
+def test_mistakes_give_one_message_and_no_traceback(sslhsic_here, tmp_path, arguments, message):
     (tmp_path / "text.pkl").write_text("text")
-    done = sslhsic("convert", *arguments, "--output", "model", check=False)
+    done = sslhsic_here("convert", *arguments, "--output", "model", check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr

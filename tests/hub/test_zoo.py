@@ -82,8 +82,8 @@ def test_a_word_that_is_no_short_name_may_be_a_folder(model_folder, monkeypatch,
     assert from_pretrained("my-model").feature_dim == 512
 
 
-def test_the_command_shows_them_all(sslhsic):
-    shown = sslhsic("models").stdout
+def test_the_command_shows_them_all(sslhsic_here):
+    shown = sslhsic_here("models").stdout
     for text in ("sslhsic-r18", "11.2 M", "sslhsic-r50", "23.5 M", "apache-2.0"):
         assert text in shown
-    assert "sslhsic-r50" not in sslhsic("models", "*r18").stdout
+    assert "sslhsic-r50" not in sslhsic_here("models", "*r18").stdout

@@ -217,8 +217,8 @@ class TestBadTimes:
             publish(publishable, REPO)
 
 
-def test_the_command_publishes_and_tells(sslhsic, hub, publishable):
-    shown = sslhsic("publish", publishable, "--repo", REPO, "--dry-run").stdout
+def test_the_command_publishes_and_tells(sslhsic, sslhsic_here, hub, publishable):
+    shown = sslhsic_here("publish", publishable, "--repo", REPO, "--dry-run").stdout
     assert "fit to be published" in shown
     shown = sslhsic("publish", publishable, "--repo", REPO, "--tag", "v1").stdout
     for text in ("model.safetensors", "44.8 MB", "new", "read back and verified", f'from_pretrained("{REPO}@v1")'):
@@ -229,10 +229,10 @@ def test_the_command_publishes_and_tells(sslhsic, hub, publishable):
     assert done.stdout.strip() == "512"
 
 
-def test_the_command_lists_what_is_missing(sslhsic, hub, publishable):
+def test_the_command_lists_what_is_missing(sslhsic_here, hub, publishable):
     path = publishable / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
-    done = sslhsic("publish", publishable, "--repo", REPO, check=False)
+    done = sslhsic_here("publish", publishable, "--repo", REPO, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "- licence" in done.stderr
