@@ -1,9 +1,6 @@
 """Publishing to a Hub on the loopback interface, by the real client."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -224,9 +221,6 @@ def test_the_command_publishes_and_tells(sslhsic, sslhsic_here, hub, publishable
     for text in ("model.safetensors", "44.8 MB", "new", "read back and verified", f'from_pretrained("{REPO}@v1")'):
         assert text in shown
     assert hub.tags(REPO)
-    code = f"from sslhsic_transfer import from_pretrained; print(from_pretrained('{REPO}@v1').feature_dim)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
-    assert done.stdout.strip() == "512"
 
 
 def test_the_command_lists_what_is_missing(sslhsic_here, hub, publishable):
