@@ -51,6 +51,7 @@ def test_every_requirement_has_a_tested_version():
         *extras["pretrain"],
         *extras["data"],
         *extras["eval"],
+        *extras["onnx"],
         *extras["bench"],
         *extras["dev"],
     ]

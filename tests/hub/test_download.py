@@ -153,6 +153,21 @@ class TestBadTimes:
         with hub.fault(latency=0.3):
             assert from_pretrained(REPO).feature_dim == 512
 
+    def test_a_hub_that_does_not_answer(self, hub, repo, waits, monkeypatch, model_folder):
+        from huggingface_hub import constants, file_download
+
+        for module, name in [
+            (constants, "HF_HUB_ETAG_TIMEOUT"),
+            (constants, "HF_HUB_DOWNLOAD_TIMEOUT"),
+            (file_download, "_ETAG_RETRY_TIMEOUT"),
+        ]:
+            monkeypatch.setattr(module, name, 0.1)
+        with hub.fault(latency=1), pytest.raises(HubError, match=r"connection to the Hub failed.*Timeout"):
+            from_pretrained(REPO)
+        from_pretrained(REPO)
+        with hub.fault(latency=1):
+            assert same(from_pretrained(REPO), model_folder), "the cache serves"
+
     @pytest.mark.parametrize("reset", [False, True])
     def test_a_connection_that_breaks_midway_is_taken_up(self, hub, repo, waits, reset, model_folder):
         with hub.fault(path="model.safetensors", cut_after=1_000_000, reset=reset, times=1):

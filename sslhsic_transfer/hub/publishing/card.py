@@ -89,6 +89,7 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
         strides=", ".join(str(stride) for stride in strides[:-1]) + f" and {strides[-1]}",
         snippet=usage_snippet(repo_id, config.encoder.feature_dim),
         in_timm=(config.encoder.stem, config.encoder.padding, config.encoder.width) == ("imagenet", "torch", 1),
+        in_onnx=config.encoder.padding == "torch",  # "same" pads by the size, which cannot be left open
         encoder=config.encoder,
         preprocessing=config.preprocessing,
         tables=tables,
