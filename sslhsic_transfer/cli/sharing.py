@@ -22,6 +22,10 @@ def publish(
     repo: Annotated[str, typer.Option(help="Where to: ORG/NAME; made if it is not there.")],
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, such as apache-2.0.")] = None,
     trained_by: Annotated[str | None, typer.Option(help="Who trained them.")] = None,
+    fact: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another fact for the card, such as hours=1.5; can be given again."),
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="A repository that is made now is private.")] = False,
     tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch to write to; by default main.")] = None,
@@ -32,6 +36,12 @@ def publish(
     from sslhsic_transfer.hub.publishing.report import print_report
     from sslhsic_transfer.hub.publishing.upload import publish as run
 
+    given = {"licence": licence, "trained_by": trained_by}
+    for text in fact or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="--fact")
+        given[name] = value
     report = run(
         model,
         repo,
@@ -40,7 +50,6 @@ def publish(
         revision=revision,
         create_pr=create_pr,
         dry_run=dry_run,
-        licence=licence,
-        trained_by=trained_by,
+        **given,
     )
     print_report(report)

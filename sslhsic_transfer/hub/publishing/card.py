@@ -15,8 +15,8 @@ CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
 _DENSE = ("segmentation", "detection", "depth")
-_TASKS = {"knn": "k-NN"}
-_METRICS = {"top-1": "accuracy"}
+_TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
+_METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
 
 
 _MARK = "<!-- Written by sslhsic-transfer"
@@ -77,7 +77,7 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
     tables, subjects = _tables(results, config.fingerprint.sha256, name)
     strides = [spec.stride for spec in config.encoder.specs.values()]
     card = ModelCard.from_template(
-        _metadata(name, facts, config, own),
+        _metadata(name, facts, config, [result for result in own if result.task != "rankme"]),
         template_path=str(_TEMPLATE),
         name=name,
         repo_id=repo_id,

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from sslhsic_transfer.errors import PublishError
+from sslhsic_transfer.errors import ConfigError, PublishError
 
-_BY_PRETRAINING = "`sslhsic pretrain` records it; for other weights set encoder.metadata"
-_BY_THE_PUBLISHER = "pass it when publishing"
+_BY_THE_PUBLISHER = ("licence", "trained_by", "energy_kwh", "intended_use", "limits")
 
 
 class ModelFacts(BaseModel):
@@ -44,6 +43,18 @@ class ModelFacts(BaseModel):
         return licence
 
 
+def known_facts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as a user gives them, each in its own type where it can be: ``{"hours": "1.5"}`` -> ``{"hours": 1.5}``.
+
+    Raises:
+        ConfigError: there is no such fact.
+    """
+    fields = ModelFacts.model_fields
+    if unknown := sorted(given.keys() - fields.keys()):
+        raise ConfigError(f"Unknown facts: {', '.join(unknown)}; known are {', '.join(fields)}.")
+    return {name: _typed(fields[name].annotation, value) for name, value in given.items() if value is not None}
+
+
 def read_facts(metadata: Mapping[str, Any]) -> ModelFacts:
     """The facts among the metadata of a config.json.
 
@@ -58,6 +69,13 @@ def read_facts(metadata: Mapping[str, Any]) -> ModelFacts:
 
 def _describe(problem: Any) -> str:
     name = str(problem["loc"][0])
-    source = _BY_THE_PUBLISHER if name in ("licence", "trained_by", "energy_kwh") else _BY_PRETRAINING
+    source = "" if name in _BY_THE_PUBLISHER else "`sslhsic pretrain` records it; for other weights, "
     what = "missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-    return f"{name} ({ModelFacts.model_fields[name].description}): {what}; {source}."
+    return f"{name} ({ModelFacts.model_fields[name].description.rstrip('.')}): {what}; {source}pass it when publishing."
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return value  # `read_facts` will tell

@@ -13,7 +13,7 @@ from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
-from sslhsic_transfer.hub.publishing.facts import ModelFacts
+from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
 from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
@@ -155,10 +155,7 @@ def _target(repo_id: str, revision: str | None, tag: str | None, create_pr: bool
 
 
 def _with_facts(config: FolderConfig, facts: dict[str, Any]) -> FolderConfig:
-    if unknown := sorted(facts.keys() - ModelFacts.model_fields.keys()):
-        raise ConfigError(f"Unknown facts: {', '.join(unknown)}; known are {', '.join(ModelFacts.model_fields)}.")
-    given = {name: value for name, value in facts.items() if value is not None}
-    return config.model_copy(update={"metadata": config.metadata | given})
+    return config.model_copy(update={"metadata": config.metadata | known_facts(facts)})
 
 
 def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[str, Content], str]:

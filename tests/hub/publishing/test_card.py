@@ -96,6 +96,14 @@ def test_dense_results_have_a_table_of_their_own_with_deviations(config, results
     assert "| voc, val | depth, rms | 0.543 ± 0.010 | 100 | 3 |" in card
 
 
+def test_the_rank_of_embeddings_is_no_metric_of_the_hub(config, results):
+    rank = results[-1].model_copy(update={"task": "rankme", "metric": "effective rank", "value": 164.66})
+    card = render_card(REPO, config, [*results, rank])
+    assert "| digits, test | RankMe, effective rank | 164.660 | – | 409 | 1 |" in card
+    assert metadata_of(card)["metrics"] == ["accuracy"]
+    assert len(metadata_of(card)["model-index"][0]["results"]) == 1
+
+
 def test_two_protocols_of_one_task_are_two_rows(config, results):
     other = results[-1].model_copy(update={"protocol": "weighted k-NN, k=200; 64 px", "value": 0.5})
     card = render_card(REPO, config, [*results, other])
@@ -119,7 +127,7 @@ def test_every_missing_fact_is_named_with_where_it_comes_from(config, results):
         assert re.search(rf"^{name} \(.*missing", message, re.MULTILINE)
     assert re.search(r"^epochs .*greater than 0", message, re.MULTILINE)
     assert re.search(r"^licence .*pass it when publishing", message, re.MULTILINE)
-    assert re.search(r"^hours .*sslhsic pretrain", message, re.MULTILINE)
+    assert re.search(r"^hours \(How long that took\): .*sslhsic pretrain", message, re.MULTILINE)
 
 
 def test_a_licence_is_an_identifier(config, results):
