@@ -70,8 +70,9 @@ def read_facts(metadata: Mapping[str, Any]) -> ModelFacts:
 def _describe(problem: Any) -> str:
     name = str(problem["loc"][0])
     source = "" if name in _BY_THE_PUBLISHER else "`sslhsic pretrain` records it; for other weights, "
+    description = (ModelFacts.model_fields[name].description or "").rstrip(".")
     what = "missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-    return f"{name} ({ModelFacts.model_fields[name].description.rstrip('.')}): {what}; {source}pass it when publishing."
+    return f"{name} ({description}): {what}; {source}pass it when publishing."
 
 
 def _typed(kind: Any, value: Any) -> Any:
