@@ -1,6 +1,7 @@
 """An encoder as the backbone of a dense task: what all adapters build upon."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from sslhsic_transfer.adapters.report import LoadReport, load_encoder
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.models.config import STAGES, FeatureSpec, Stage
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
@@ -146,6 +148,11 @@ def _check(stages: Sequence[Stage], output_stride: int, freeze_at: int) -> None:
         )
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def as_encoder(source: Encoder | str | Path) -> Encoder:
+    """An encoder as it is, or the one that `from_pretrained` finds."""
+    return source if isinstance(source, Encoder) else from_pretrained(source)
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def load_encoder(network: nn.Module, encoder: Encoder, renamed: Mapping[str, str
     targets = dict(network.state_dict())
     places = {name: (renamed or {}).get(name, name) for name in encoder.state_dict()}
     report = LoadReport(
-        source=str(encoder.metadata.get("name", encoder.config.architecture)),
+        source=encoder.name_or_path or encoder.config.architecture,
         sha256=encoder.weights_sha256,
         matched=tuple(name for name, place in places.items() if place == name and place in targets),
         renamed={place: name for name, place in places.items() if place != name and place in targets},

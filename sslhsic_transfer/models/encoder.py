@@ -39,7 +39,8 @@ class Encoder(ResNet):
         metadata: facts about the weights (training data, epochs, …) that are saved with them.
 
     Attributes:
-        weights_sha256: hash of the file that the weights were loaded from; None where they were not.
+        name_or_path: what the weights were loaded by; None where they were not.
+        weights_sha256: hash of the file that they were loaded from.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Encoder(ResNet):
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
+        self.name_or_path: str | None = None
         self.weights_sha256: str | None = None
 
     @property

@@ -1,0 +1,93 @@
+"""Faster R-CNN, Mask R-CNN and RetinaNet with a feature pyramid over an encoder, as torchvision builds them."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
+from torchvision.ops.feature_pyramid_network import (
+    ExtraFPNBlock,
+    FeaturePyramidNetwork,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+)
+
+from sslhsic_transfer.adapters.backbone import DenseBackbone, as_encoder
+from sslhsic_transfer.models.config import Stage
+from sslhsic_transfer.models.encoder import Encoder
+
+PYRAMID_CHANNELS = 256
+
+
+class PyramidBackbone(nn.Module):
+    """An encoder with a feature pyramid: the ``backbone`` of torchvision's detectors.
+
+    Args:
+        body: the encoder's maps.
+        extra: makes the coarsest levels.
+
+    Attributes:
+        out_channels: channels of every level.
+    """
+
+    def __init__(self, body: DenseBackbone, extra: ExtraFPNBlock) -> None:
+        super().__init__()
+        self.body = body
+        channels = [spec.channels for spec in body.specs.values()]
+        self.fpn = FeaturePyramidNetwork(channels, PYRAMID_CHANNELS, extra)
+        self.out_channels = PYRAMID_CHANNELS
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) normalised pictures -> levels from fine to coarse: ``"0"``, ``"1"``, …, then those of ``extra``."""
+        maps = self.body(images)
+        levels: dict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(maps.values())))
+        return levels
+
+
+def faster_rcnn(
+    encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
+) -> FasterRCNN:
+    """Faster R-CNN with a feature pyramid.
+
+    Args:
+        encoder: an encoder, which is copied, or what `from_pretrained` takes.
+        num_classes: classes with the background, which is class 0, as torchvision counts.
+        freeze_at: parts that do not train: see `DenseBackbone`.
+        norm_eval: whether batch statistics stay fixed; for batches of one or two pictures a GPU.
+        options: of torchvision's `FasterRCNN`, such as ``min_size=320, box_detections_per_img=50``.
+
+    Returns:
+        Torchvision's network, in train mode. It takes pictures on [0, 1], RGB, of any sizes; normalisation by the
+        encoder's numbers is part of it. ``model.backbone.body.report`` tells what was loaded.
+    """
+    backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
+    return FasterRCNN(backbone, num_classes, **normalise | options)
+
+
+def mask_rcnn(
+    encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
+) -> MaskRCNN:
+    """Mask R-CNN with a feature pyramid; arguments as of `faster_rcnn`."""
+    backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
+    return MaskRCNN(backbone, num_classes, **normalise | options)
+
+
+def retinanet(
+    encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
+) -> RetinaNet:
+    """RetinaNet over levels 3 to 7; arguments as of `faster_rcnn`."""
+    extra = LastLevelP6P7(PYRAMID_CHANNELS, PYRAMID_CHANNELS)
+    backbone, normalise = _backbone(encoder, ("c3", "c4", "c5"), extra, freeze_at, norm_eval)
+    return RetinaNet(backbone, num_classes, **normalise | options)
+
+
+def _backbone(
+    source: Encoder | str | Path, stages: tuple[Stage, ...], extra: ExtraFPNBlock, freeze_at: int, norm_eval: bool
+) -> tuple[PyramidBackbone, dict[str, Any]]:
+    """The backbone, and the normalisation that the detector does itself."""
+    encoder = as_encoder(source)
+    body = DenseBackbone(encoder, stages, freeze_at=freeze_at, norm_eval=norm_eval)
+    preprocessing = encoder.preprocessing
+    normalise = {"image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std)}
+    return PyramidBackbone(body, extra), normalise

@@ -1,0 +1,109 @@
+"""What every adapter promises, written once: a test class of each framework inherits it."""
+
+import pytest
+import torch
+from torch import nn
+
+from sslhsic_transfer import Encoder, create_encoder
+from sslhsic_transfer.errors import SSLHSICError
+
+
+def trained_encoder(architecture: str) -> Encoder:
+    """An encoder in eval mode, with statistics that are not the initial ones."""
+    torch.manual_seed(0)
+    encoder = create_encoder(architecture)
+    encoder(torch.randn(4, 3, 64, 64))
+    return encoder.eval()
+
+
+class AdapterContract:
+    """Inherit, and say how the framework's object is built and what its backbone gives."""
+
+    frozen_prefixes = (("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",))
+
+    def build(self, source, **options) -> nn.Module:
+        """The framework's own object over an encoder or a name."""
+        raise NotImplementedError
+
+    def backbone(self, model: nn.Module) -> nn.Module:
+        """The part of it that holds the encoder's weights under torchvision's names."""
+        raise NotImplementedError
+
+    def maps(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Stage -> feature map, before any head or pyramid."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module) -> torch.Tensor:
+        """A loss that reaches every part of the model which should train."""
+        raise NotImplementedError
+
+    def save(self, model: nn.Module, path) -> None:
+        """As the framework saves."""
+        torch.save(model.state_dict(), path)
+
+    def load(self, model: nn.Module, path) -> None:
+        """As the framework loads."""
+        model.load_state_dict(torch.load(path))
+
+    @pytest.fixture(scope="class", params=["resnet18", "resnet50"])
+    def encoder(self, request):
+        return trained_encoder(request.param)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("size", [(64, 64), (97, 65), (70, 131)])
+    def test_feature_maps_are_the_encoders(self, encoder, size):
+        model = self.build(encoder).eval()
+        images = torch.randn(2, 3, *size)
+        maps = self.maps(model, images)
+        assert maps
+        for stage, found in maps.items():
+            torch.testing.assert_close(found, encoder.feature_maps(images)[stage], rtol=1e-5, atol=1e-5)
+
+    def test_every_parameter_found_its_place(self, encoder):
+        report = self.backbone(self.build(encoder)).report
+        assert report.complete
+        assert len(report.matched) + len(report.renamed) == len(encoder.state_dict())
+
+    def test_a_name_does_as_well(self, model_folder):
+        report = self.backbone(self.build(str(model_folder))).report
+        assert report.sha256 is not None
+        assert str(model_folder) in str(report)
+
+    def test_gradients_reach_what_trains_and_nothing_else(self, encoder):
+        model = self.build(encoder, freeze_at=2).train()
+        self.loss(model).backward()
+        frozen = tuple(prefix for prefixes in self.frozen_prefixes[:2] for prefix in prefixes)
+        for name, parameter in self.backbone(model).named_parameters():
+            assert (parameter.grad is None) == name.startswith(frozen), name
+        for name, parameter in model.named_parameters():
+            assert (parameter.grad is not None) == parameter.requires_grad, name
+
+    def test_frozen_parts_and_fixed_statistics_do_what_they_say(self, encoder):
+        model = self.build(encoder, freeze_at=1, norm_eval=True)
+        for _ in range(2):
+            model.train()
+            norms = [m for m in self.backbone(model).modules() if isinstance(m, nn.BatchNorm2d)]
+            assert norms
+            assert not any(norm.training for norm in norms)
+            model.eval()
+        assert not any(p.requires_grad for p in self.backbone(model).conv1.parameters())
+        free = self.build(encoder).train()
+        assert all(p.requires_grad for p in self.backbone(free).parameters())
+        assert all(norm.training for norm in self.backbone(free).modules() if isinstance(norm, nn.BatchNorm2d))
+
+    def test_the_frameworks_own_save_and_load(self, encoder, tmp_path):
+        model = self.build(encoder).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.01)
+        self.save(model, tmp_path / "model.pth")
+        other = self.build(encoder).eval()
+        self.load(other, tmp_path / "model.pth")
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+
+    def test_what_does_not_fit_raises(self, own_model):
+        (own_model / "model.safetensors").write_bytes(b"")
+        with pytest.raises(SSLHSICError):
+            self.build(str(own_model))
+        with pytest.raises(SSLHSICError):
+            self.build("no-such-model")
