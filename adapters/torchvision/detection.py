@@ -39,7 +39,7 @@ class PyramidBackbone(nn.Module):
         self.out_channels = PYRAMID_CHANNELS
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) normalised pictures -> levels from fine to coarse: ``"0"``, ``"1"``, …, then those of ``extra``."""
+        """(B, 3, H, W) pictures -> levels from fine to coarse: ``"0"``, ``"1"``, …, and those of ``extra``."""
         maps = self.body(images)
         levels: dict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(maps.values())))
         return levels
