@@ -1,1 +1,1 @@
-"""Adapters that put an encoder into other frameworks, one folder a framework: none yet, but what they will share."""
+"""Adapters that put an encoder into other frameworks, one folder a framework, and what they share."""

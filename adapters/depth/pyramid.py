@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslhsic_transfer.models.config import STAGES, Stage
+
 
 class _Refinement(nn.Module):
     """Two 3×3 convolutions around a shortcut, activation first."""
@@ -48,7 +50,7 @@ class PyramidHead(nn.Module):
         width: channels of the fused levels.
     """
 
-    stages = ("c2", "c3", "c4", "c5")
+    stages: tuple[Stage, ...] = STAGES
 
     def __init__(self, channels: Sequence[int], width: int = 128) -> None:
         super().__init__()

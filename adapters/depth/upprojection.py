@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslhsic_transfer.models.config import Stage
+
 
 class FastUpConvolution(nn.Module):
     """A 5×5 convolution behind a doubling that fills in zeros, without computing with the zeros.
@@ -68,7 +70,7 @@ class UpProjectionHead(nn.Module):
         channels: of c5.
     """
 
-    stages = ("c5",)
+    stages: tuple[Stage, ...] = ("c5",)
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -13,6 +13,9 @@ from sslhsic_transfer.adapters.backbone import DenseBackbone, OutputStride, as_e
 from sslhsic_transfer.models.config import STAGES, Stage
 from sslhsic_transfer.models.encoder import Encoder
 
+_PLAIN: Mapping[str, Stage] = {"out": "c5"}
+_AUXILIARY: Mapping[str, Stage] = {"out": "c5", "aux": "c4"}
+
 
 class NamedMaps(nn.Module):
     """An encoder's maps by the names that torchvision's segmentation networks look for.
@@ -56,8 +59,7 @@ def deeplabv3(
         Torchvision's network, in train mode: pictures (B, 3, H, W), normalised by ``encoder.preprocessing``, ->
         {"out": (B, num_classes, H, W)}. ``model.backbone.body.report`` tells what was loaded.
     """
-    names: dict[str, Stage] = {"out": "c5"} | ({"aux": "c4"} if auxiliary else {})
-    backbone = _backbone(encoder, names, output_stride, freeze_at, norm_eval)
+    backbone = _backbone(encoder, _AUXILIARY if auxiliary else _PLAIN, output_stride, freeze_at, norm_eval)
     return DeepLabV3(backbone, DeepLabHead(_channels(backbone, "c5"), num_classes), _second(backbone, num_classes))
 
 
@@ -71,8 +73,7 @@ def fcn(
     norm_eval: bool = False,
 ) -> FCN:
     """A fully convolutional network with one 3×3 layer over c5; arguments and result as of `deeplabv3`."""
-    names: dict[str, Stage] = {"out": "c5"} | ({"aux": "c4"} if auxiliary else {})
-    backbone = _backbone(encoder, names, output_stride, freeze_at, norm_eval)
+    backbone = _backbone(encoder, _AUXILIARY if auxiliary else _PLAIN, output_stride, freeze_at, norm_eval)
     return FCN(backbone, FCNHead(_channels(backbone, "c5"), num_classes), _second(backbone, num_classes))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--add", action="append", default=[], metavar="REPO=FOLDER", help="publish a folder first")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     with tempfile.TemporaryDirectory(prefix="hub-home-") as home, HubServer(options.port, verbose=True) as server:
         for repo_id, _, folder in (argument.partition("=") for argument in options.add):
             paths = [path for path in Path(folder).rglob("*") if path.is_file()]
