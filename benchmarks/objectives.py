@@ -26,7 +26,7 @@ RECIPE = "imagenette-r18"  # with one epoch of warm-up, for short runs
 # What the trials have shown to serve each objective, beyond the recipe.
 TUNED: dict[ObjectiveName, tuple[str, ...]] = dict.fromkeys(OBJECTIVES, ())
 
-# One change of the recipe each; as many for the best rival as for SSL-HSIC.
+# One change of the recipe each, then a second round around what helped; as many for the best rival as for SSL-HSIC.
 _COMMON = (
     (),
     ("optimizer.learning_rate=1e-3",),
@@ -42,12 +42,20 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("loss.gamma=1.5",),
         ("loss.gamma=0.75", "loss.regularizer=biased"),  # the paper's estimate, gamma scaled by sqrt(256 / 4096)
         ("target_decay=0.9",),
+        ("loss.gamma=5",),
+        ("target_decay=0.8",),
+        ("target_decay=0.9", "loss.gamma=5"),
+        ("target_decay=0.9", "optimizer.warmup_epochs=2"),
     ),
     "simclr": (
         *_COMMON,
         ("rivals.temperature=0.2",),
         ("rivals.temperature=0.1",),
         ("head.embedding_dim=128",),
+        ("rivals.temperature=0.15",),
+        ("rivals.temperature=0.2", "optimizer.learning_rate=4e-3"),
+        ("rivals.temperature=0.2", "optimizer.warmup_epochs=2"),
+        ("rivals.temperature=0.2", "optimizer.weight_decay=0.1"),
     ),
 }
 
