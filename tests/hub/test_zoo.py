@@ -1,14 +1,18 @@
+import io
 import json
 import logging
 import shutil
 
 import pytest
+from rich.console import Console
 
 from sslhsic_transfer import EncoderConfig, from_pretrained, list_models
 from sslhsic_transfer.errors import ModelNotFoundError
 from sslhsic_transfer.hub import zoo
 from sslhsic_transfer.hub.zoo import ZOO, ZooModel
+from sslhsic_transfer.hub.zoo_table import print_models
 from sslhsic_transfer.pretrain import load_recipe
+from sslhsic_transfer.results import new_result, save_results
 
 
 @pytest.fixture
@@ -87,3 +91,19 @@ def test_the_command_shows_them_all(sslhsic_here):
     for text in ("sslhsic-r18", "11.2 M", "sslhsic-r50", "23.5 M", "apache-2.0"):
         assert text in shown
     assert "sslhsic-r50" not in sslhsic_here("models", "*r18").stdout
+
+
+def test_the_table_shows_what_was_measured_with_these_weights(named, tmp_path):
+    common = {"task": "knn", "dataset": "digits", "split": "test", "metric": "top-1", "n": 409, "protocol": "k-NN"}
+    records = [
+        new_result(model="raw pixels", value=0.748, **common),
+        new_result(model="tiny", value=0.888, weights_sha256=named.sha256, **common),
+    ]
+    save_results(tmp_path / "package" / "tiny-r18" / "results.json", records)
+    screen = io.StringIO()
+    print_models([named], Console(file=screen, width=200))
+    shown = screen.getvalue()
+    for text in ("tiny-r18", "11.2 M", "mit", "in the package", "digits knn 88.8 %"):
+        assert text in shown
+    assert "74.8" not in shown
+    assert "none yet" not in shown
