@@ -26,11 +26,11 @@ class DenseBackbone(ResNet):
 
     Its state dict has torchvision's names, as the encoder's. With the defaults its maps are the encoder's.
 
-    >>> backbone = DenseBackbone(from_pretrained("org/name"), ("c2", "c3", "c4", "c5"), freeze_at=2)
-    >>> maps = backbone(images)  # {"c2": (B, C, H/4, W/4), …}
+    >>> backbone = DenseBackbone("org/name", ("c2", "c5"), freeze_at=2)
+    >>> maps = backbone(images)  # {"c2": (B, C, H/4, W/4), "c5": (B, C, H/32, W/32)}
 
     Args:
-        encoder: what is copied; it stays as it is.
+        encoder: what is copied, staying as it is; or what `from_pretrained` takes.
         stages: the maps to give.
         output_stride: stride of the last map for an ImageNet stem: 32, or 16 or 8 by dilating the last stages.
         freeze_at: how many parts, from the input on, do not train and keep their statistics: 0: none, 1: the stem, 2:
@@ -46,7 +46,7 @@ class DenseBackbone(ResNet):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Encoder | str | Path,
         stages: Sequence[Stage] = STAGES,
         *,
         output_stride: OutputStride = 32,
@@ -54,6 +54,7 @@ class DenseBackbone(ResNet):
         norm_eval: bool = False,
     ) -> None:
         _check(stages, output_stride, freeze_at)
+        encoder = as_encoder(encoder)
         super().__init__(encoder.config)
         weight = encoder.conv1.weight
         self.to(weight.device, weight.dtype)

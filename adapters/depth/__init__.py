@@ -8,13 +8,18 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.depth.losses import berhu as berhu
     from sslhsic_transfer.adapters.depth.losses import gradient_matching as gradient_matching
     from sslhsic_transfer.adapters.depth.losses import scale_invariant_log as scale_invariant_log
+    from sslhsic_transfer.adapters.depth.metrics import GARG_CROP as GARG_CROP
+    from sslhsic_transfer.adapters.depth.metrics import NYU_CROP as NYU_CROP
+    from sslhsic_transfer.adapters.depth.metrics import DepthMetrics as DepthMetrics
     from sslhsic_transfer.adapters.depth.metrics import DepthProtocol as DepthProtocol
     from sslhsic_transfer.adapters.depth.metrics import depth_metrics as depth_metrics
     from sslhsic_transfer.adapters.depth.model import DepthModel as DepthModel
 
+_HOMES = {
+    "losses": ("berhu", "gradient_matching", "scale_invariant_log"),
+    "metrics": ("GARG_CROP", "NYU_CROP", "DepthMetrics", "DepthProtocol", "depth_metrics"),
+    "model": ("DepthModel",),
+}
 __getattr__, __dir__ = lazy_names(
-    __name__,
-    dict.fromkeys(("berhu", "gradient_matching", "scale_invariant_log"), f"{__name__}.losses")
-    | dict.fromkeys(("DepthProtocol", "depth_metrics"), f"{__name__}.metrics")
-    | {"DepthModel": f"{__name__}.model"},
+    __name__, {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 )

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from sslhsic_transfer.adapters.depth import DepthProtocol, depth_metrics
-from sslhsic_transfer.adapters.depth.metrics import GARG_CROP, METRICS, NYU_CROP, DepthMetrics
+from sslhsic_transfer.adapters.depth import GARG_CROP, NYU_CROP, DepthMetrics, DepthProtocol, depth_metrics
+from sslhsic_transfer.adapters.depth.metrics import METRICS
 from sslhsic_transfer.errors import InputError
 
 

@@ -1,0 +1,38 @@
+"""The examples of the documentation, run as a reader would paste them."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def examples(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_dense(number, model_folder):
+    names = {
+        "images": torch.rand(2, 3, 64, 96),
+        "pictures": list(torch.rand(2, 3, 64, 96)),
+        "targets": [{"boxes": torch.tensor([[8.0, 8.0, 50.0, 60.0]]), "labels": torch.tensor([1])}] * 2,
+        "depth": torch.rand(2, 1, 64, 96) * 5 + 1,
+        "valid": torch.rand(2, 1, 64, 96) > 0.2,
+    }
+    exec(examples("dense.md")[number].replace("org/name", model_folder.as_posix()), names)
+    losses = [names["losses"]["loss_classifier"]] if "losses" in names else [names["loss"]] if "loss" in names else []
+    assert all(loss.isfinite() and loss.requires_grad for loss in losses)
+    if "scores" in names:
+        assert names["scores"].shape == (2, 32, 64, 96)
+    if "backbone" in names:
+        assert {stage: tuple(level.shape[-2:]) for stage, level in names["maps"].items()} == {
+            "c2": (16, 24),
+            "c5": (8, 12),
+        }
+
+
+def test_dense_has_no_other_examples():
+    assert len(examples("dense.md")) == 3
