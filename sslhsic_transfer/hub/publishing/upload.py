@@ -69,9 +69,10 @@ def publish(
     token: str | bool | None = None,
     **facts: Any,
 ) -> PublishReport:
-    """Check a model folder, upload it in one commit, tag it, read it back and verify it.
+    """Check a model folder, upload it in one commit, read it back, verify it and tag it.
 
-    Publishing the same thing again uploads nothing. Whatever fails before the commit leaves the Hub as it was.
+    Publishing the same thing again uploads nothing. Whatever fails before the commit leaves the Hub as it was, but for
+    an empty repository that may have been made.
 
     Args:
         folder: config.json, model.safetensors and results.json; its README.md is written anew.
@@ -120,9 +121,9 @@ def publish(
         message = f"{config.encoder.architecture}, weights {config.fingerprint.sha256[:12]}"
         parent = state.commit or remote.state().commit
         commit, url = remote.commit(changed, message, parent=parent, create_pr=create_pr)
+    _read_back(remote, commit, contents, config.fingerprint.sha256)
     if tag and tag not in state.tags:
         remote.tag(tag, commit)
-    _read_back(remote, commit, contents, config.fingerprint.sha256)
     return PublishReport(repo_id, files, left_out, commit, url, tag)
 
 
@@ -132,14 +133,13 @@ def push_to_hub(encoder: Encoder, repo_id: str, results: Sequence[Result], **opt
     Args:
         encoder: its ``metadata`` go into config.json.
         repo_id: ``org/name``.
-        results: what was measured with it; a record without ``weights_sha256`` counts as the encoder's own.
+        results: what was measured with it, floors included: `evaluate` of the saved encoder. Its own records are those
+            that name the hash of its weights, which saving the same weights always gives again.
         options: as for `publish`.
     """
     with tempfile.TemporaryDirectory() as place:
         folder = save_folder(encoder, Path(place) / "model")
-        sha256 = read_config(folder).fingerprint.sha256
-        own = [result.model_copy(update={"weights_sha256": result.weights_sha256 or sha256}) for result in results]
-        save_results(folder / RESULTS_NAME, own)
+        save_results(folder / RESULTS_NAME, results)
         return publish(folder, repo_id, **options)
 
 

@@ -94,12 +94,18 @@ class TestPublishing:
     def test_from_memory(self, hub, model_folder, publishable):
         encoder = Encoder.from_pretrained(model_folder)
         encoder.metadata = dict(FACTS)
-        (own,) = [r for r in load_results(publishable / "results.json") if r.weights_sha256]
-        report = encoder.push_to_hub(
-            REPO, [own.model_copy(update={"weights_sha256": None})], tag="v1", licence="bsd-3-clause"
-        )
+        results = load_results(publishable / "results.json")
+        report = encoder.push_to_hub(REPO, results, tag="v1", licence="bsd-3-clause")
         assert report.commit == hub.tags(REPO)["v1"]
         assert from_pretrained(REPO).metadata["licence"] == "bsd-3-clause"
+
+    def test_figures_of_other_weights_are_not_the_encoders(self, hub, model_folder, publishable):
+        encoder = Encoder.from_pretrained(model_folder)
+        encoder.metadata = dict(FACTS)
+        with torch.no_grad():
+            encoder.conv1.weight.mul_(1.01)
+        with pytest.raises(PublishError, match="no figure that was measured with these weights"):
+            encoder.push_to_hub(REPO, load_results(publishable / "results.json"))
 
     def test_a_dry_run_writes_nothing_anywhere(self, hub, publishable):
         before = {path.name: path.read_bytes() for path in publishable.iterdir()}
@@ -211,7 +217,8 @@ class TestBadTimes:
             hub.fault(path="model.safetensors", method="GET", wrong_bytes=True),
             pytest.raises((FingerprintError, HubError)),
         ):
-            publish(publishable, REPO)
+            publish(publishable, REPO, tag="v1")
+        assert not hub.tags(REPO), "what is not verified gets no tag"
 
 
 def test_the_command_publishes_and_tells(sslhsic, sslhsic_here, hub, publishable):
