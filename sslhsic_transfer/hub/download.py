@@ -71,9 +71,8 @@ def _fetch(
     }
     with hub_errors(str(name), filename):
         plan = _plan(asked)
-        if not force and not plan.will_download:
-            path = Path(plan.local_path)
-        else:
+        path = Path(plan.local_path)
+        if force or not path.is_file():  # the content may be there already, of another commit: then it is only linked
             if plan.file_size > most:
                 raise HubError(
                     f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; this network's has at most "

@@ -67,6 +67,15 @@ class TestGoodTimes:
         with pytest.raises(ConfigError, match="not JSON"):
             from_pretrained(REPO)
 
+    def test_a_new_commit_of_the_same_weights(self, hub, repo, model_folder):
+        """The cache holds the files' content then, but not yet under the new commit."""
+        from_pretrained(REPO)
+        commit = hub.add(REPO, {"README.md": b"# Another card"})
+        hub.requests.clear()
+        assert same(from_pretrained(REPO), model_folder)
+        assert not hub.asked("model.safetensors", "GET"), "what is there is not fetched again"
+        assert same(from_pretrained(f"{REPO}@{commit}", local_files_only=True), model_folder)
+
     def test_offline_after_a_first_load(self, hub, repo, model_folder, monkeypatch):
         from_pretrained(REPO)
         hub.requests.clear()
