@@ -14,7 +14,6 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.models.config import STAGES, FeatureSpec, Stage
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.resnet import ResNet, SamePadConv2d
 
 OutputStride = Literal[8, 16, 32]
@@ -55,9 +54,10 @@ class DenseBackbone(ResNet):
     ) -> None:
         _check(stages, output_stride, freeze_at)
         encoder = as_encoder(encoder)
-        super().__init__(encoder.config)
+        with torch.device("meta"):
+            super().__init__(encoder.config)
         weight = encoder.conv1.weight
-        self.to(weight.device, weight.dtype)
+        self.to(weight.dtype).to_empty(device=weight.device)
         self.config = encoder.config
         self.preprocessing = encoder.preprocessing
         self.stages = tuple(stages)
@@ -87,7 +87,7 @@ class DenseBackbone(ResNet):
     def train(self, mode: bool = True) -> "DenseBackbone":
         """Train or eval mode; what is frozen stays in eval mode."""
         super().train(mode)
-        if mode and hasattr(self, "_frozen"):
+        if mode:
             for part in self._frozen:
                 for module in self._modules_of(part):
                     module.eval()
@@ -154,11 +154,3 @@ def _check(stages: Sequence[Stage], output_stride: int, freeze_at: int) -> None:
 def as_encoder(source: Encoder | str | Path) -> Encoder:
     """An encoder as it is, or the one that `from_pretrained` finds."""
     return source if isinstance(source, Encoder) else from_pretrained(source)
-
-
-@torch.no_grad()
-def largest_difference(backbone: DenseBackbone, encoder: Encoder, images: Tensor) -> float:
-    """The largest difference of any feature map of the two, over the norm of the encoder's, both in eval mode."""
-    with evaluating(backbone), evaluating(encoder):
-        ours, theirs = encoder.feature_maps(images, backbone.stages), backbone(images)
-    return max(float((theirs[s] - ours[s]).norm() / ours[s].norm().clamp_min(1e-12)) for s in backbone.stages)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sslhsic_transfer.errors import WeightsError
+from sslhsic_transfer.hub.state import some
 from sslhsic_transfer.models.encoder import Encoder
 
 
@@ -78,9 +79,11 @@ def load_encoder(network: nn.Module, encoder: Encoder, renamed: Mapping[str, str
         raise WeightsError(
             f"The weights do not fit the network. {report}.\n"
             + "\n".join(
-                f"  {what}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
-                for what, names in (("missing", report.missing), ("unexpected", report.unexpected), ("shape", shapes))
-                if names
+                [
+                    *some("missing", report.missing),
+                    *some("unexpected", report.unexpected),
+                    *some("of another shape", shapes),
+                ]
             )
         )
     for name, place in places.items():

@@ -42,9 +42,9 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("loss.gamma=1.5",),
         ("loss.gamma=0.75", "loss.regularizer=biased"),  # the paper's estimate, gamma scaled by sqrt(256 / 4096)
         ("target_decay=0.9",),
-        ("loss.gamma=5",),
-        ("target_decay=0.8",),
-        ("target_decay=0.9", "loss.gamma=5"),
+        ("target_decay=0.9", "loss.initial_scale=0.5"),
+        ("target_decay=0.9", "loss.initial_scale=0.3"),
+        ("target_decay=0.9", "loss.kernel=gaussian", "loss.initial_scale=0.5"),
         ("target_decay=0.9", "optimizer.warmup_epochs=2"),
     ),
     "simclr": (
@@ -52,10 +52,10 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("rivals.temperature=0.2",),
         ("rivals.temperature=0.1",),
         ("head.embedding_dim=128",),
-        ("rivals.temperature=0.15",),
-        ("rivals.temperature=0.2", "optimizer.learning_rate=4e-3"),
-        ("rivals.temperature=0.2", "optimizer.warmup_epochs=2"),
-        ("rivals.temperature=0.2", "optimizer.weight_decay=0.1"),
+        ("rivals.temperature=0.07",),
+        ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2"),
+        ("rivals.temperature=0.1", "head.embedding_dim=128"),
     ),
 }
 

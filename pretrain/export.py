@@ -11,7 +11,7 @@ from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
-from sslhsic_transfer.results import hardware, save_results
+from sslhsic_transfer.results import RESULTS_NAME, hardware, save_results
 
 
 def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evaluation: OnlineEvaluation | None) -> None:
@@ -50,7 +50,7 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
             seeds=[recipe.seed],
             weights_sha256=read_config(folder.model).fingerprint.sha256,
         )
-        save_results(folder.model / "results.json", records)
+        save_results(folder.model / RESULTS_NAME, records)
 
 
 def _hours(folder: RunFolder, batch_size: int) -> float:

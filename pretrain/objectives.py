@@ -42,6 +42,7 @@ def _ssl_hsic(recipe: "Recipe") -> nn.Module:
         kernel=settings.kernel,
         num_features=settings.num_features,
         regularizer=settings.regularizer,
+        initial_scale=settings.initial_scale,
         learn_scale=settings.learn_scale,
         seed=recipe.seed,
     )

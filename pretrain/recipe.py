@@ -81,6 +81,7 @@ class LossSettings(_Section):
     regularizer: Literal["biased", "debiased"] = Field(
         default="biased", description="'biased' is the paper's; 'debiased' suits batches below about 1,000."
     )
+    initial_scale: float = Field(default=1.0, gt=0, description="Kernel scale at the start; smaller is sharper.")
     learn_scale: bool = Field(default=True, description="Whether the kernel scale is learned.")
     scale_learning_rate: float = Field(default=3e-4, gt=0, description="Adam's learning rate for the kernel scale.")
 

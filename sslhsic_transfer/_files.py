@@ -30,9 +30,14 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(value: Any) -> str:
+    """As `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(target: Path, value: Any) -> None:
     """Write a JSON file atomically, indented, with a final newline."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(target, json_text(value))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer.errors import ConfigError
 
+RESULTS_NAME = "results.json"
+
 
 class Result(BaseModel):
     """One measured figure and what it takes to understand it."""

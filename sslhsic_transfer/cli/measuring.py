@@ -1,7 +1,7 @@
 """Commands that use an encoder: `embed`, and `evaluate` with its probes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,19 +48,8 @@ def knn(
     device: Device = None,
 ) -> None:
     """Classify test pictures by a vote of their nearest training pictures."""
-    _evaluate(
-        model,
-        "knn",
-        train,
-        test,
-        None,
-        output,
-        floors=floors,
-        k=k,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-    )
+    options = {"train": train, "test": test, "floors": floors, "k": k}
+    _evaluate(model, "knn", output, **options, batch_size=batch_size, workers=workers, device=device)
 
 
 def linear(
@@ -79,53 +68,16 @@ def linear(
     device: Device = None,
 ) -> None:
     """Train a logistic regression on frozen embeddings and test it once."""
-    _evaluate(
-        model,
-        "linear",
-        train,
-        test,
-        val,
-        output,
-        floors=floors,
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-    )
+    options = {"train": train, "test": test, "validation": val, "floors": floors, "seed": seed}
+    _evaluate(model, "linear", output, **options, batch_size=batch_size, workers=workers, device=device)
 
 
-def _evaluate(
-    model: str,
-    task: "Task",
-    train: Path,
-    test: Path,
-    val: Path | None,
-    output: Path,
-    *,
-    floors: bool,
-    batch_size: int,
-    workers: int,
-    device: str | None,
-    k: int = 20,
-    seed: int = 0,
-) -> None:
+def _evaluate(model: str, task: "Task", output: Path, **options: Any) -> None:
     from sslhsic_transfer.evaluate.probe import evaluate
     from sslhsic_transfer.evaluate.table import print_results
     from sslhsic_transfer.results import save_results
 
-    results = evaluate(
-        model,
-        [task],
-        train=train,
-        test=test,
-        validation=val,
-        floors=floors,
-        k=k,
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-    )
+    results = evaluate(model, [task], **options)
     save_results(output, results)
     print_results(results)
     typer.echo(f"Written to {output}")

@@ -31,11 +31,16 @@ class FolderConfig(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict, description="Facts about the weights.")
 
 
-def write_config(path: Path, config: FolderConfig) -> None:
-    """Write a config.json, with what timm reads beside our own keys."""
+def config_values(config: FolderConfig) -> dict[str, Any]:
+    """What a config.json says: our own keys, and beside them what timm reads."""
     library = {"library_name": "sslhsic-transfer", "library_version": sslhsic_transfer.__version__}
     others = timm_config(config.encoder, config.preprocessing)
-    write_json(path, library | config.model_dump(mode="json") | others)
+    return library | config.model_dump(mode="json") | others
+
+
+def write_config(path: Path, config: FolderConfig) -> None:
+    """Write a config.json."""
+    write_json(path, config_values(config))
 
 
 def read_config(path: Path) -> FolderConfig:

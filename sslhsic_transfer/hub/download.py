@@ -1,6 +1,7 @@
 """From a repository on the Hub to files in huggingface_hub's cache."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,13 @@ def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> 
         HubError: the Hub refuses or fails, the connection breaks, or the disk is full.
         ConfigError: config.json cannot be used.
     """
-    config, commit = _fetch(name, CONFIG_NAME, name.revision, LARGEST_CONFIG, access, force)
-    settings = read_config(config)
-    with torch.device("meta"):
-        most = largest_weights(Encoder(settings.encoder))
-    weights, _ = _fetch(name, WEIGHTS_NAME, commit, most, access, force)
+    config, commit = _fetch(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access, force)
+    weights, _ = _fetch(name, WEIGHTS_NAME, commit, lambda: _largest_weights(config), access, force)
     return ModelFiles(config, weights)
 
 
 def _fetch(
-    name: HubName, filename: str, revision: str | None, most: int, access: HubAccess, force: bool
+    name: HubName, filename: str, revision: str | None, limit: Callable[[], int], access: HubAccess, force: bool
 ) -> tuple[Path, str]:
     """One file's path in the cache, and the commit that it is of."""
     asked = {
@@ -73,7 +71,7 @@ def _fetch(
         plan = _plan(asked)
         path = Path(plan.local_path)
         if force or not path.is_file():  # the content may be there already, of another commit: then it is only linked
-            if plan.file_size > most:
+            if plan.file_size > (most := limit()):
                 raise HubError(
                     f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; this network's has at most "
                     f"{most}. It was not fetched."
@@ -82,6 +80,11 @@ def _fetch(
             path = Path(_insisting(asked | {"force_download": force}))
     _refuse_what_leaves_the_cache(path, name)
     return path, path.parent.name  # a cached file lies in a folder named after its commit
+
+
+def _largest_weights(config: Path) -> int:
+    with torch.device("meta"):
+        return largest_weights(Encoder(read_config(config).encoder))
 
 
 def _plan(asked: dict[str, Any]) -> Any:

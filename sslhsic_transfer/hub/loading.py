@@ -10,7 +10,7 @@ from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import ModelFiles, load_folder
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
-from sslhsic_transfer.hub.zoo import ZooModel, find_model, pinned, unknown_name
+from sslhsic_transfer.hub.zoo import ZOO, ZooModel, pinned, unknown_name
 from sslhsic_transfer.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _load_local(path: Path) -> Encoder:
 
 
 def _load_short_name(name: ShortName, access: HubAccess) -> Encoder:
-    model, folder = find_model(name.name), Path(name.name)
+    model, folder = ZOO.get(name.name), Path(name.name)
     if model is None:
         if folder.is_dir() and name.revision is None:
             return _load_local(folder)

@@ -1,7 +1,7 @@
 """State dicts: read from safetensors, and what they must satisfy to become an encoder: names, shapes, finite values."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -71,7 +71,7 @@ def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
         raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *some("tensors", bad)]))
 
 
-def some(what: str, names: list[str], most: int = 5) -> list[str]:
+def some(what: str, names: Sequence[str], most: int = 5) -> list[str]:
     """A line that counts names and lists the first of them; no line for none."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []

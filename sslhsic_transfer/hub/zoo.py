@@ -69,11 +69,6 @@ ZOO: dict[str, ZooModel] = {
 }
 
 
-def find_model(name: str) -> ZooModel | None:
-    """The row of a short name; None where there is none."""
-    return ZOO.get(name)
-
-
 def list_models(pattern: str = "*") -> list[ZooModel]:
     """The rows whose names match a pattern, such as ``"*r50*"``, in the table's order.
 

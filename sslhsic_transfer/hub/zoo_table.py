@@ -6,9 +6,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
 from sslhsic_transfer.hub.zoo import ZooModel
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import Result, load_results
+from sslhsic_transfer.results import RESULTS_NAME, Result, load_results
 
 
 def print_models(models: Sequence[ZooModel], console: Console | None = None) -> None:
@@ -36,11 +37,11 @@ def _parameters(model: ZooModel) -> int:
 
 
 def _source(model: ZooModel) -> str:
-    return "in the package" if (model.shipped / "model.safetensors").is_file() else str(model.hub_name)
+    return "in the package" if (model.shipped / WEIGHTS_NAME).is_file() else str(model.hub_name)
 
 
 def _figures(model: ZooModel) -> list[str]:
-    path = model.shipped / "results.json"
+    path = model.shipped / RESULTS_NAME
     if model.sha256 is None or not path.is_file():
         return []
     own = [result for result in load_results(path) if result.weights_sha256 == model.sha256]

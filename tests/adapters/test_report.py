@@ -38,7 +38,7 @@ def test_a_partial_load_raises_and_copies_nothing(encoder):
 
 
 def test_other_shapes_raise(encoder):
-    with pytest.raises(WeightsError, match=r"shape: conv1\.weight: \(64, 3, 7, 7\) into \(64, 3, 3, 3\)"):
+    with pytest.raises(WeightsError, match=r"of another shape: conv1\.weight: \(64, 3, 7, 7\) into \(64, 3, 3, 3\)"):
         load_encoder(create_encoder("resnet18", stem="small"), encoder)
 
 

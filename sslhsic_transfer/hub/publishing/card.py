@@ -9,16 +9,15 @@ from typing import Any
 from sslhsic_transfer.errors import PublishError
 from sslhsic_transfer.hub.config_file import FolderConfig
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
+from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.results import Result
 
 CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
-_DENSE = ("segmentation", "detection", "depth")
+_DENSE = {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
-
-
 _MARK = "<!-- Written by sslhsic-transfer"
 
 
@@ -88,13 +87,13 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
         feature_dim=config.encoder.feature_dim,
         strides=", ".join(str(stride) for stride in strides[:-1]) + f" and {strides[-1]}",
         snippet=usage_snippet(repo_id, config.encoder.feature_dim),
-        in_timm=(config.encoder.stem, config.encoder.padding, config.encoder.width) == ("imagenet", "torch", 1),
+        in_timm=_in_timm(config),
         in_onnx=config.encoder.padding == "torch",  # "same" pads by the size, which cannot be left open
         encoder=config.encoder,
         preprocessing=config.preprocessing,
         tables=tables,
         subjects=subjects,
-        protocols=list(dict.fromkeys(f"{_TASKS.get(r.task, r.task)}: {r.protocol}." for r in own)),
+        protocols=list(dict.fromkeys(f"{_task(result)}: {result.protocol}." for result in own)),
         sha256=config.fingerprint.sha256,
         has_recipe=has_recipe,
     )
@@ -108,28 +107,37 @@ def _metadata(name: str, facts: ModelFacts, config: FolderConfig, own: Sequence[
         license=facts.licence,
         library_name="sslhsic-transfer",
         pipeline_tag="image-feature-extraction",
-        tags=["self-supervised-learning", facts.objective, config.encoder.architecture, "timm"],
+        tags=[
+            "self-supervised-learning",
+            facts.objective,
+            config.encoder.architecture,
+            *(["timm"] if _in_timm(config) else []),
+        ],
         datasets=[re.sub(r"[^a-z0-9]+", "-", facts.data.lower()).strip("-")],
-        metrics=sorted({_METRICS.get(result.metric, result.metric) for result in own}),
+        metrics=sorted({_metric(result) for result in own}),
         model_name=name,
         eval_results=[
             EvalResult(
-                task_type="image-classification" if result.task not in _DENSE else _hub_task(result.task),
-                task_name=_TASKS.get(result.task, result.task),
+                task_type=_DENSE.get(result.task, "image-classification"),
+                task_name=_task(result),
                 dataset_type=result.dataset,
                 dataset_name=result.dataset,
                 dataset_split=result.split,
-                metric_type=_METRICS.get(result.metric, result.metric),
+                metric_type=_metric(result),
                 metric_value=round(result.value, 4),
-                metric_name=f"{result.metric} ({_TASKS.get(result.task, result.task)})",
+                metric_name=f"{result.metric} ({_task(result)})",
             )
             for result in own
         ],
     )
 
 
-def _hub_task(task: str) -> str:
-    return {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}[task]
+def _task(result: Result) -> str:
+    return _TASKS.get(result.task, result.task)
+
+
+def _metric(result: Result) -> str:
+    return _METRICS.get(result.metric, result.metric)
 
 
 def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
@@ -152,7 +160,7 @@ def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[
     lines: dict[tuple[str, str, str], dict[str, Result]] = {}
     for subject, result in named:
         method = result.protocol.partition(";")[0]  # what follows is each subject's own input
-        task = f"{_TASKS.get(result.task, result.task)}, {result.metric}"
+        task = f"{_task(result)}, {result.metric}"
         lines.setdefault((f"{result.dataset}, {result.split}", task, method), {})[subject] = result
     return [
         Row(
@@ -172,6 +180,10 @@ def _figure(result: Result) -> str:
     scale, digits = (100, 1) if share else (1, 3)
     spread = "" if result.std is None else f" ± {scale * result.std:.{digits}f}"
     return f"{scale * result.value:.{digits}f}{spread}" + (" %" if share else "")
+
+
+def _in_timm(config: FolderConfig) -> bool:
+    return bool(timm_config(config.encoder, config.preprocessing))
 
 
 def _architecture(config: FolderConfig) -> str:

@@ -13,6 +13,7 @@ from sslhsic_transfer.hub.names import HubName
 
 Content = Path | bytes
 _SECONDS = 30.0  # for an answer
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class RemoteState:
     def holds(self, name: str, content: Content) -> bool:
         """Whether a file is there with this very content."""
         known = self.hashes.get(name)
-        return known is not None and known in (_sha256(content), _blob_id(content))
+        return known is not None and known == (_sha256 if len(known) == _SHA256_DIGITS else _blob_id)(content)
 
 
 class Remote:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._files import write_text
+from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
@@ -18,9 +18,8 @@ from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
 from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import Result, load_results, save_results
+from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, save_results
 
-RESULTS_NAME = "results.json"
 # What is uploaded, where it is there; nothing else in the folder is.
 PUBLISHED = (
     CARD_NAME,
@@ -102,12 +101,10 @@ def publish(
     state, note = _ask(remote, dry_run)
     if private and state.private is False:
         raise PublishError(f"{repo_id} is public already: make it private on its page, or choose another name.")
-    if tag and state.tags.get(tag, state.commit) != state.commit:
-        raise PublishError(f"{repo_id} has a tag {tag} already, at commit {state.tags[tag]}: choose another one.")
     files = {file: (_size(content), _compared(state, file, content)) for file, content in contents.items()}
     changed = {file: contents[file] for file, (_, how) in files.items() if how != "unchanged"}
-    if tag in state.tags and changed:
-        raise PublishError(f"{repo_id} has a tag {tag} already, for other content: choose another one.")
+    if tag is not None and tag in state.tags and (changed or state.tags[tag] != state.commit):
+        raise PublishError(f"{repo_id} has a tag {tag} already, at commit {state.tags[tag]}: choose another one.")
     left_out = tuple(sorted(entry.name for entry in folder.iterdir() if entry.name not in PUBLISHED))
     if dry_run:
         return PublishReport(repo_id, files, left_out, tag=tag, note=note)
@@ -178,10 +175,7 @@ def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[st
         card = render_card(repo_id, config, load_results(folder / RESULTS_NAME), has_recipe="recipe.yaml" in there)
     except PublishError as error:
         raise not_fit(folder, str(error).splitlines()) from error
-    with tempfile.TemporaryDirectory() as place:
-        write_config(Path(place) / CONFIG_NAME, config)
-        written = (Path(place) / CONFIG_NAME).read_bytes()
-    return {**there, CARD_NAME: card.encode(), CONFIG_NAME: written}, card
+    return {**there, CARD_NAME: card.encode(), CONFIG_NAME: json_text(config_values(config)).encode()}, card
 
 
 def _ask(remote: Remote, dry_run: bool) -> tuple[RemoteState, str | None]:

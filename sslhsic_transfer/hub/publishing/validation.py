@@ -30,8 +30,8 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
         PublishError: something is wrong; all of it is listed.
     """
     problems: list[str] = []
-    checks: dict[str, Callable[[], None]] = {
-        "weights": lambda: _load(folder),
+    checks: dict[str, Callable[[], object]] = {
+        "weights": lambda: load_folder(folder),
         "card": lambda: _check_card(card),
         "example": lambda: _run_snippet(card, repo_id, folder),
     }
@@ -49,10 +49,6 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
 def not_fit(folder: Path, problems: list[str]) -> PublishError:
     """One error for everything that keeps a folder from being published."""
     return PublishError(f"{folder} cannot be published:\n" + "\n".join(f"- {problem}" for problem in problems))
-
-
-def _load(folder: Path) -> None:
-    load_folder(folder)
 
 
 def _check_card(card: str) -> None:
