@@ -43,9 +43,9 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("loss.gamma=0.75", "loss.regularizer=biased"),  # the paper's estimate, gamma scaled by sqrt(256 / 4096)
         ("target_decay=0.9",),
         ("target_decay=0.9", "loss.initial_scale=0.5"),
-        ("target_decay=0.9", "loss.initial_scale=0.3"),
-        ("target_decay=0.9", "loss.kernel=gaussian", "loss.initial_scale=0.5"),
+        ("target_decay=0.9", "loss.num_features=2048"),
         ("target_decay=0.9", "optimizer.warmup_epochs=2"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=5"),
     ),
     "simclr": (
         *_COMMON,
