@@ -11,13 +11,12 @@ from PIL import Image
 from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_classes, read_list, recognise
 from sslhsic_transfer.errors import DataError
 
+_VOID = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
 IGNORED = 255  # the value of pixels that count for nothing
 
-VOC_CLASSES = tuple(
-    (
-        "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-        "pottedplant sheep sofa train tvmonitor"
-    ).split()
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 CITYSCAPES_CLASSES = (
     *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation"),
@@ -31,7 +30,8 @@ LAYOUTS = """\
   ade20k      images/SPLIT/, annotations/SPLIT/ (0: ignored), objectInfo150.txt; SPLIT is training or validation
   cityscapes  leftImg8bit/SPLIT/CITY/, gtFine/SPLIT/CITY/
   folders     images/SPLIT/ and masks/SPLIT/ with files of the same names, classes.txt
-Masks are PNG files of class numbers from 0 on; 255, and the number after the last class, are ignored."""
+Masks are PNG files of class numbers from 0 on; 255 and the number after the last class are ignored;
+a last line "void" of classes.txt is no class."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SegmentationData:
             raise DataError(f"{path} cannot be read: {error}") from error
         if mask.ndim != 2:
             raise DataError(
-                f"{path} has {mask.shape[-1]} channels; expected one of class numbers. Convert colours to numbers first."
+                f"{path} has {mask.shape[-1]} channels; expected one, of class numbers: convert colours first."
             )
         return self._classes_of(mask, path)
 
@@ -159,7 +159,7 @@ def _folders(root: Path, split: str) -> SegmentationData | None:
 
 def _named_classes(root: Path) -> tuple[str, ...]:
     if classes := read_classes(root):
-        return classes
+        return classes[:-1] if classes[-1].lower() in _VOID else classes
     raise DataError(
         f"{root} has no classes.txt: write one with a class name a line, in the order of the masks' numbers."
     )
