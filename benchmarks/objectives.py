@@ -46,6 +46,10 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("target_decay=0.9", "loss.num_features=2048"),
         ("target_decay=0.9", "optimizer.warmup_epochs=2"),
         ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=5"),
+        ("target_decay=0.9", "loss.num_features=4096"),
+        ("target_decay=0.9", "loss.num_features=2048", "optimizer.learning_rate=3e-3"),
+        ("target_decay=0.8", "loss.num_features=2048"),
+        ("objective=ssl-hsic-no-target", "loss.num_features=2048"),
     ),
     "simclr": (
         *_COMMON,
@@ -56,6 +60,10 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3"),
         ("rivals.temperature=0.1", "optimizer.warmup_epochs=2"),
         ("rivals.temperature=0.1", "head.embedding_dim=128"),
+        ("rivals.temperature=0.1", "optimizer.learning_rate=3e-3"),
+        ("rivals.temperature=0.1", "optimizer.learning_rate=6e-3"),
+        ("rivals.temperature=0.15", "optimizer.learning_rate=4e-3"),
+        ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3", "head.embedding_dim=512"),
     ),
 }
 

@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from sslhsic_transfer._config import as_yaml, differences, read_yaml, validated
 from sslhsic_transfer._files import append_json_lines, read_json_lines, write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.pretrain.checkpoint import newest_intact
-from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.recipe_file import dump_recipe, load_recipe
+
+# Settings that change no figure, and may change when a run is taken up.
+_FREE = {"workers", "max_damaged", "checkpoint_every", "checkpoints_kept", "trackers"}
 
 
 class RunFolder:
@@ -28,7 +32,7 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
         self.model = self.root / "model"
 
-    def begin(self, recipe: Recipe, *, resume: bool) -> Path | None:
+    def begin(self, recipe: BaseModel, *, resume: bool) -> Path | None:
         """Start or take up a run.
 
         Args:
@@ -48,7 +52,7 @@ class RunFolder:
                     f"{self.root} already holds a run; go on with it by --resume, or choose another --output."
                 )
             self._refuse_other_recipe(recipe)
-        write_text(self.recipe, dump_recipe(recipe))
+        write_text(self.recipe, as_yaml(recipe))
         return newest_intact(self.checkpoints)
 
     def log(self, record: dict[str, Any]) -> None:
@@ -64,13 +68,10 @@ class RunFolder:
         """The lines of metrics.jsonl; a last one that was cut short by a crash is left out."""
         return read_json_lines(self.metrics)
 
-    def _refuse_other_recipe(self, recipe: Recipe) -> None:
-        old, new = load_recipe(self.recipe).model_dump(), recipe.model_dump()
-        free = {"workers", "max_damaged", "checkpoint_every", "checkpoints_kept", "trackers"}  # change no figure
-        differing = [key for key in new if key not in free and old[key] != new[key]]
-        if differing:
-            changes = "; ".join(f"{key}: {old[key]!r} then, {new[key]!r} now" for key in differing)
+    def _refuse_other_recipe(self, recipe: BaseModel) -> None:
+        old = validated(type(recipe), read_yaml(self.recipe), source=str(self.recipe))
+        if changes := differences(old, recipe, free=_FREE):
             raise CheckpointError(
-                f"{self.root} was begun with another recipe ({changes}). "
+                f"{self.root} was begun with another recipe ({'; '.join(changes)}). "
                 f"Resume with {self.recipe}, or choose another --output."
             )

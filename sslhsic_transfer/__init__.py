@@ -35,6 +35,17 @@ __getattr__, __dir__ = lazy_names(
     }
     | {
         part: f"{__name__}.{part}"
-        for part in ("adapters", "embed", "errors", "evaluate", "hsic", "hub", "models", "pretrain", "sample")
+        for part in (
+            "adapters",
+            "embed",
+            "errors",
+            "evaluate",
+            "hsic",
+            "hub",
+            "models",
+            "pretrain",
+            "sample",
+            "transfer",
+        )
     },
 )

@@ -1,8 +1,11 @@
-"""Validation of settings: every problem at once, naming the field, the value found and the values expected."""
+"""Settings: from YAML and overrides to validated models; every problem at once, with what was found and expected."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from sslhsic_transfer.errors import ConfigError
@@ -28,6 +31,77 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> 
         raise ConfigError(f"{source} cannot be used:\n{problems}") from error
 
 
+def as_yaml(settings: BaseModel) -> str:
+    """Settings as YAML, every one written out."""
+    text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file, not yet validated.
+
+    Raises:
+        ConfigError: it is not YAML, or holds something else than settings.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
+    return values
+
+
+def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -> list[str]:
+    """What two settings of one kind differ in: "optimizer.momentum: 0.9 then, 0.8 now".
+
+    Args:
+        old: one.
+        new: the other.
+        free: names that may differ, in any section.
+    """
+    before, now = _flat(old.model_dump()), _flat(new.model_dump())
+    return [
+        f"{key}: {before.get(key)!r} then, {now.get(key)!r} now"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key) and key.rpartition(".")[2] not in free
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Values with overrides applied.
+
+    Args:
+        values: nested sections.
+        overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
+
+    Raises:
+        ConfigError: an override has another form.
+    """
+    changed = merged(values, {})
+    for override in overrides:
+        _apply(changed, override)
+    return changed
+
+
+def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values over defaults, section by section, so that naming one setting of a section keeps the others."""
+    result = dict(defaults)
+    for key, value in values.items():
+        default = result.get(key)
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            value = merged(default, value)
+        result[key] = value
+    return result
+
+
 def _describe(problem: Any, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "(as a whole)"
     if problem["type"] == "extra_forbidden":
@@ -48,3 +122,23 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else None
     return list(getattr(model, "model_fields", {}))
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
+    # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.get(section)
+        values[section] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[section]
+    values[last] = value

@@ -15,6 +15,8 @@ from sslhsic_transfer._files import write_json
 from sslhsic_transfer.errors import ConfigError
 
 RESULTS_NAME = "results.json"
+_SHARES = {"top-1", "mIoU", "pixel accuracy", "AP", "AP50", "AP75", "delta1"}  # shown in percent
+LOWER_IS_BETTER = {"abs_rel", "rmse"}
 
 
 class Result(BaseModel):
@@ -36,6 +38,13 @@ class Result(BaseModel):
     commit: str | None = Field(default=None, description="Commit of the code, where it runs from a repository.")
     date: str = Field(description="Day, ISO 8601.")
     hardware: str = Field(description="Processor or accelerator.")
+
+    def figure(self) -> str:
+        """The value in words: a share in percent; with the deviation over seeds where there are several."""
+        share = self.metric in _SHARES
+        scale, digits = (100, 1) if share else (1, 3)
+        spread = "" if self.std is None else f" ± {scale * self.std:.{digits}f}"
+        return f"{scale * self.value:.{digits}f}{spread}" + (" %" if share else "")
 
 
 def new_result(**facts: Any) -> Result:

@@ -17,6 +17,7 @@ ROOMS = {
     "evaluate": "sslhsic_transfer/evaluate",
     "pretrain": "pretrain",
     "adapters": "adapters",
+    "transfer": "sslhsic_transfer/transfer",
 }
 # What each room may import; the modules of the package's root serve all and import no room.
 BELOW = {
@@ -27,6 +28,7 @@ BELOW = {
     "evaluate": {"models", "hub", "embed"},
     "pretrain": {"hsic", "models", "hub", "embed", "evaluate"},
     "adapters": {"models", "hub", "embed", "evaluate"},
+    "transfer": {"models", "hub", "embed", "evaluate", "pretrain", "adapters"},
 }
 # The one seam upwards, described in ARCHITECTURE.md: methods of Encoder that hand over to the hub when called.
 SEAM = {("sslhsic_transfer/models/encoder.py", "hub")}
@@ -94,7 +96,8 @@ def test_the_roots_modules_import_no_room():
 
 
 def test_adapters_do_not_import_one_another():
-    folders = [path for path in (ROOT / "adapters").iterdir() if path.is_dir()]
+    shared = "data"  # readers of data sets
+    folders = [path for path in (ROOT / "adapters").iterdir() if path.is_dir() and path.name != shared]
     for folder in folders:
         others = {f"sslhsic_transfer.adapters.{other.name}" for other in folders if other != folder}
         for path in folder.rglob("*.py"):

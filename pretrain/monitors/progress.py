@@ -24,10 +24,11 @@ class Progress:
         total: steps of the run.
         initial: steps already made.
         visible: whether to show anything.
+        title: what goes on.
     """
 
-    def __init__(self, total: int, initial: int, *, visible: bool) -> None:
-        self._bar = tqdm(total=total, initial=initial, desc="pretrain", unit="step", disable=not visible)
+    def __init__(self, total: int, initial: int, *, visible: bool, title: str = "pretrain") -> None:
+        self._bar = tqdm(total=total, initial=initial, desc=title, unit="step", disable=not visible)
         self._values: dict[str, str] = {}
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from sslhsic_transfer import __version__
 from sslhsic_transfer.cli import measuring, sharing, training
 from sslhsic_transfer.cli.converting import convert_app
 from sslhsic_transfer.cli.options import speaks
+from sslhsic_transfer.cli.transferring import transfer_app
 from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ for command in (sharing.models, training.pretrain, training.plot, measuring.embe
 for probe in (measuring.knn, measuring.linear):
     evaluate_app.command()(probe)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(transfer_app, name="transfer")
 app.add_typer(convert_app, name="convert")
 
 

@@ -5,35 +5,55 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from sslhsic_transfer.results import Result
+from sslhsic_transfer.results import LOWER_IS_BETTER, Result
+
+# A column: a task and a metric of it.
+_Column = tuple[str, str]
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:
-    """Print one row a model and one column a task, the best figure of each column in bold, protocols below.
+    """Print one row a model and one column a task and metric, the best figure of each column in bold, protocols below.
 
     Args:
         results: records of one data set and split.
         console: where to print; standard output by default.
     """
     console = console or Console()
-    tasks = list(dict.fromkeys(result.task for result in results))
+    columns = list(dict.fromkeys(_column(result) for result in results))
     models = list(dict.fromkeys(result.model for result in results))
-    first = results[0]
     table = Table()
     table.add_column("model")
-    for task in tasks:
-        table.add_column({"knn": "k-NN"}.get(task, task), justify="right")
-    values = {(result.model, result.task): result.value for result in results}
-    best = {task: max(value for (_, other), value in values.items() if other == task) for task in tasks}
+    for column in columns:
+        table.add_column(_title(column, columns), justify="right")
+    cells = {(result.model, _column(result)): result for result in results}
+    best = {column: _best(column, results) for column in columns}
     for model in models:
-        cells = []
-        for task in tasks:
-            value = values.get((model, task))
-            text = "" if value is None else f"{100 * value:.1f}"
-            cells.append(f"[bold]{text}[/bold]" if value == best[task] and len(models) > 1 else text)
-        table.add_row(model, *cells)
-    console.print(f"{first.dataset} / {first.split}: {first.metric} in %, n = {first.n}", highlight=False)
+        row = []
+        for column in columns:
+            result = cells.get((model, column))
+            text = "" if result is None else result.figure()
+            outstanding = result is not None and result.value == best[column] and len(models) > 1
+            row.append(f"[bold]{text}[/bold]" if outstanding else text)
+        table.add_row(model, *row)
+    first = results[0]
+    console.print(f"{first.dataset} / {first.split}, n = {first.n}", highlight=False)
     console.print(table)
-    for task in tasks:
+    for task in dict.fromkeys(task for task, _ in columns):
         protocol = next(result.protocol for result in reversed(results) if result.task == task)
         console.print(f"{task}: {protocol}", style="dim", highlight=False)
+
+
+def _column(result: Result) -> _Column:
+    return result.task, result.metric
+
+
+def _title(column: _Column, columns: Sequence[_Column]) -> str:
+    """The task, or the metric where there are several of one task."""
+    task, metric = column
+    alone = sum(other == task for other, _ in columns) == 1
+    return {"knn": "k-NN"}.get(task, task) if alone else metric
+
+
+def _best(column: _Column, results: Sequence[Result]) -> float:
+    values = [result.value for result in results if _column(result) == column]
+    return min(values) if column[1] in LOWER_IS_BETTER else max(values)

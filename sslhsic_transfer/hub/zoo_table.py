@@ -9,7 +9,7 @@ from rich.table import Table
 from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
 from sslhsic_transfer.hub.zoo import ZooModel
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import RESULTS_NAME, Result, load_results
+from sslhsic_transfer.results import RESULTS_NAME, load_results
 
 
 def print_models(models: Sequence[ZooModel], console: Console | None = None) -> None:
@@ -45,8 +45,4 @@ def _figures(model: ZooModel) -> list[str]:
     if model.sha256 is None or not path.is_file():
         return []
     own = [result for result in load_results(path) if result.weights_sha256 == model.sha256]
-    return [_figure(result) for result in own if result.metric == "top-1"]
-
-
-def _figure(result: Result) -> str:
-    return f"{result.dataset} {result.task} {100 * result.value:.1f} %"
+    return [f"{result.dataset} {result.task} {result.figure()}" for result in own if result.metric == "top-1"]

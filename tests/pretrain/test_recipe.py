@@ -6,13 +6,14 @@ import yaml
 from torch import nn
 
 from sslhsic_transfer import Encoder
+from sslhsic_transfer._config import as_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.optimizer import build_optimizer
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.recipe_file import SHIPPED, dump_recipe
+from sslhsic_transfer.pretrain.recipe_file import SHIPPED
 from sslhsic_transfer.pretrain.schedules import learning_rate
 
 SHIPPED_FILES = [pytest.param(path, id=path.stem) for path in sorted(SHIPPED.glob("*.yaml"))]
@@ -22,7 +23,7 @@ STEPS_OF_IMAGENET = 312_784
 @pytest.mark.parametrize("path", SHIPPED_FILES)
 def test_shipped_recipes_load_by_name_and_survive_dumping(path, tmp_path):
     recipe = load_recipe(path.stem)
-    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    (tmp_path / "again.yaml").write_text(as_yaml(recipe))
     assert load_recipe(tmp_path / "again.yaml") == recipe
 
 
@@ -223,5 +224,5 @@ def test_every_setting_is_documented():
 
 
 def test_dump_is_plain_yaml():
-    values = yaml.safe_load(dump_recipe(load_recipe("demo")))
+    values = yaml.safe_load(as_yaml(load_recipe("demo")))
     assert values["augmentation"]["view2"] == {"blur": 0.1, "solarize": 0.2}

@@ -166,20 +166,12 @@ def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[
         Row(
             data=data,
             task=task,
-            cells={subject: _figure(of[subject]) if subject in of else "–" for subject in subjects},
+            cells={subject: of[subject].figure() if subject in of else "–" for subject in subjects},
             n=next(iter(of.values())).n,
             seeds=max(len(result.seeds) for result in of.values()),
         )
         for (data, task, _), of in lines.items()
     ]
-
-
-def _figure(result: Result) -> str:
-    """In percent where the metric is a share, with the deviation over seeds where there are several."""
-    share = result.metric in ("top-1", "mIoU", "AP", "AP50", "AP75")
-    scale, digits = (100, 1) if share else (1, 3)
-    spread = "" if result.std is None else f" ± {scale * result.std:.{digits}f}"
-    return f"{scale * result.value:.{digits}f}{spread}" + (" %" if share else "")
 
 
 def _in_timm(config: FolderConfig) -> bool:

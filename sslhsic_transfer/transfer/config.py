@@ -1,0 +1,62 @@
+"""What a fine-tuned model's folder says of itself: transfer.json."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sslhsic_transfer._config import validated
+from sslhsic_transfer._files import write_json
+from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.transfer.settings import SETTINGS, Task, TransferSettings
+
+Framework = Literal["torchvision", "mmseg", "detectron2", "depth"]
+CONFIG_NAME = "transfer.json"
+
+
+class TransferConfig(BaseModel):
+    """All that it takes to build the network again, but for its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = Field(default=1, description="Version of this layout.")
+    task: Task = Field(description="What the network does.")
+    framework: Framework = Field(description="Whose network it is.")
+    classes: tuple[str, ...] = Field(default=(), description="Names, in the order of their numbers.")
+    encoder: EncoderConfig = Field(description="The encoder in it.")
+    preprocessing: Preprocessing = Field(description="Of the encoder.")
+    initial_weights: str = Field(description="Where the encoder's weights came from.")
+    initial_sha256: str | None = Field(default=None, description="Hash of the encoder's weights; none: random.")
+    settings: dict[str, Any] = Field(description="Settings of the fine-tune.")
+
+    def typed_settings(self) -> TransferSettings:
+        """The settings as the task's own class."""
+        return validated(SETTINGS[self.task], self.settings, source="settings")
+
+    def save(self, folder: Path) -> None:
+        """Write transfer.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG_NAME, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, folder: Path) -> "TransferConfig":
+        """Read transfer.json.
+
+        Raises:
+            ModelNotFoundError: there is none.
+            ConfigError: it does not parse or validate.
+        """
+        path = folder / CONFIG_NAME
+        if not path.is_file():
+            raise ModelNotFoundError(
+                f"No {CONFIG_NAME} in {folder}: expected RUN/model after `sslhsic transfer … --output RUN`."
+            )
+        try:
+            return validated(cls, json.loads(path.read_text(encoding="utf-8")), source=str(path))
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{path} is not JSON: {error}") from error

@@ -1,0 +1,84 @@
+"""Predictions beside the truth, as pictures."""
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision.utils import draw_bounding_boxes
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.adapters.data.segmentation import IGNORED
+from sslhsic_transfer.transfer.evaluation import Boxes
+
+_LEAST_SCORE = 0.5  # of boxes that are drawn
+_GAP = 4  # pixels between panels
+
+
+def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    """A sheet of panels: a row an example; panels of a column need not have one size."""
+    widths = [max(row[column].width for row in rows) for column in range(len(rows[0]))]
+    heights = [max(panel.height for panel in row) for row in rows]
+    sheet = Image.new(
+        "RGB", (sum(widths) + _GAP * (len(widths) - 1), sum(heights) + _GAP * (len(heights) - 1)), "white"
+    )
+    for r, row in enumerate(rows):
+        for c, panel in enumerate(row):
+            sheet.paste(panel, (sum(widths[:c]) + _GAP * c, sum(heights[:r]) + _GAP * r))
+    return sheet
+
+
+def draw_classes(classes: NDArray[np.uint8], count: int) -> Image.Image:
+    """A map of classes in colours; what is ignored is black.
+
+    Args:
+        classes: (H, W).
+        count: how many classes there are.
+    """
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[:count] = _palette(count)
+    colours[IGNORED] = 0
+    return Image.fromarray(colours[classes])
+
+
+def draw_boxes(picture: Image.Image, found: Boxes, classes: Sequence[str], *, scores: bool = True) -> Image.Image:
+    """A picture with its boxes, each in its class's colour; of predictions, those that score at least 0.5."""
+    kept = found.scores >= _LEAST_SCORE
+    if not kept.any():
+        return picture
+    palette = [tuple(int(value) for value in colour) for colour in _palette(len(classes))]
+    labels = [
+        f"{classes[label]} {score:.2f}" if scores else classes[label]
+        for label, score in zip(found.labels[kept], found.scores[kept], strict=True)
+    ]
+    drawn = draw_bounding_boxes(
+        torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1),
+        torch.from_numpy(found.boxes[kept]),
+        labels,
+        [palette[label] for label in found.labels[kept]],
+        width=2,
+    )
+    return Image.fromarray(drawn.permute(1, 2, 0).numpy())
+
+
+def draw_depth(depth: NDArray[np.float32], nearest: float, farthest: float) -> Image.Image:
+    """Depth in colours, near bright, far dark; what was not measured is black.
+
+    Args:
+        depth: (H, W) metres, 0 where nothing was measured.
+        nearest: metres of the brightest colour.
+        farthest: metres of the darkest.
+    """
+    colormaps = optional_import("matplotlib", extra="transfer", purpose="Colours of depth").colormaps
+    share = (farthest - depth) / max(farthest - nearest, 1e-6)
+    colours = (255 * colormaps["magma"](np.clip(share, 0.05, 1.0))[..., :3]).astype(np.uint8)
+    colours[depth <= 0] = 0
+    return Image.fromarray(colours)
+
+
+def _palette(count: int) -> NDArray[np.uint8]:
+    """Colours that differ: hues by the golden angle, at two brightnesses."""
+    colours = [colorsys.hsv_to_rgb(number * 0.381966 % 1, 0.65, 0.7 if number % 2 else 0.92) for number in range(count)]
+    return np.asarray(np.asarray(colours) * 255, dtype=np.uint8)

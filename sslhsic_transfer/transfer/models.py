@@ -1,0 +1,126 @@
+"""Fine-tuned models: loaded from a run's folder, used on pictures, measured and drawn, whatever the framework."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sslhsic_transfer.images import load_image
+from sslhsic_transfer.transfer import drawing, native
+from sslhsic_transfer.transfer.config import Framework, TransferConfig
+from sslhsic_transfer.transfer.evaluation import Boxes, evaluate_depth, evaluate_detection, evaluate_segmentation
+from sslhsic_transfer.transfer.settings import DepthSettings, Task
+
+
+@dataclass(frozen=True)
+class FrameworkRunner:
+    """How a framework trains and loads.
+
+    Attributes:
+        train: (config, encoder, training data, run folder, progress) -> None; it fills the run's model folder.
+        load: (config, model folder, device) -> the framework's own network, and its function of a picture.
+    """
+
+    train: Callable[..., None]
+    load: Callable[[TransferConfig, Path, torch.device], tuple[Any, Callable[[Image.Image], Any]]]
+
+
+_NATIVE = FrameworkRunner(native.train, native.load)
+FRAMEWORKS: dict[Task, dict[Framework, FrameworkRunner]] = {
+    "segmentation": {"torchvision": _NATIVE},
+    "detection": {"torchvision": _NATIVE},
+    "depth": {"depth": _NATIVE},
+}
+
+
+class TransferredModel:
+    """A fine-tuned model.
+
+    >>> model = load_transferred("RUN/model")
+    >>> classes = model.predict("street.jpg")  # segmentation: (H, W) uint8; detection: Boxes; depth: (H, W) metres
+
+    Attributes:
+        config: what it is.
+        network: the framework's own network, in eval mode.
+    """
+
+    def __init__(self, config: TransferConfig, network: Any, function: Callable[[Image.Image], Any]) -> None:
+        self.config = config
+        self.network = network
+        self._function = function
+
+    def predict(self, picture: Image.Image | str | Path) -> Any:
+        """What it sees in a picture, at the picture's own size.
+
+        Args:
+            picture: an RGB image or a file.
+
+        Returns:
+            Segmentation: (H, W) uint8, indices into ``config.classes``. Detection: `Boxes`. Depth: (H, W) float32
+            metres.
+
+        Raises:
+            ImageError: the file cannot be read.
+        """
+        return self._function(picture if isinstance(picture, Image.Image) else load_image(picture))
+
+    def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
+        """Figures of a split: see `sslhsic_transfer.transfer.evaluation`."""
+        if self.config.task == "segmentation":
+            return evaluate_segmentation(self._function, data, progress=progress)
+        if self.config.task == "detection":
+            return evaluate_detection(self._function, data, progress=progress)
+        settings = self.config.typed_settings()
+        assert isinstance(settings, DepthSettings)
+        return evaluate_depth(self._function, data, settings.protocol, progress=progress)
+
+    def draw(self, data: Any, count: int = 4) -> Image.Image:
+        """A sheet of pictures, truth and prediction, for examples spread over a split."""
+        indices = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
+        return drawing.side_by_side([self._panels(data, int(index)) for index in indices])
+
+    def _panels(self, data: Any, index: int) -> list[Image.Image]:
+        if self.config.task == "segmentation":
+            picture, count = load_image(data.pairs[index][0]), len(self.config.classes)
+            found, truth = self.predict(picture), data.read_mask(index)
+            return [picture, drawing.draw_classes(truth, count), drawing.draw_classes(found, count)]
+        if self.config.task == "detection":
+            entry, classes = data.pictures[index], self.config.classes
+            picture = load_image(entry.path)
+            truth = Boxes(entry.boxes, np.ones(len(entry.boxes), dtype=np.float32), entry.labels)
+            return [
+                drawing.draw_boxes(picture, truth, classes, scores=False),
+                drawing.draw_boxes(picture, self.predict(picture), classes),
+            ]
+        picture, truth = data.read_picture(index), data.read_depth(index)
+        nearest, farthest = (float(value) for value in np.quantile(truth[truth > 0], (0.02, 0.98)))
+        found = self.predict(picture)
+        return [picture, *(drawing.draw_depth(depth, nearest, farthest) for depth in (truth, found))]
+
+
+def load_transferred(folder: str | Path, device: torch.device | str | None = None) -> TransferredModel:
+    """Load a fine-tuned model, with all that it needs from its own folder.
+
+    Args:
+        folder: ``RUN/model``.
+        device: by default an accelerator where there is one, else the CPU.
+
+    Raises:
+        ModelNotFoundError: no such folder.
+        ConfigError, WeightsError: what lies in it cannot be used.
+        MissingDependencyError: its framework is not installed.
+    """
+    folder = Path(folder)
+    config = TransferConfig.load(folder)
+    place = torch.device(device) if device is not None else _default_device()
+    return TransferredModel(config, *FRAMEWORKS[config.task][config.framework].load(config, folder, place))
+
+
+def _default_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")

@@ -1,0 +1,62 @@
+"""Networks that are plain PyTorch, torchvision's and the depth heads: trained by `loop`, saved as safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import WeightsError
+from sslhsic_transfer.hub.state import read_safetensors, refuse_non_finite, some
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.depth import DepthTask
+from sslhsic_transfer.transfer.detection import DetectionTask
+from sslhsic_transfer.transfer.examples import seeded
+from sslhsic_transfer.transfer.loop import fit
+from sslhsic_transfer.transfer.segmentation import SegmentationTask
+
+WEIGHTS_NAME = "model.safetensors"
+
+
+def train(config: TransferConfig, encoder: Encoder, data: Any, folder: RunFolder, *, progress: bool) -> None:
+    """Fine-tune, or go on, and save the network's weights into the run's model folder."""
+    task = _task(config)
+    with seeded(mix_seed(config.typed_settings().seed)):
+        network = task.network(encoder)
+    fit(task, network, task.examples(data), folder, progress=progress)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    refuse_non_finite(state, "the fine-tuned network")
+    folder.model.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+
+
+def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn.Module, Any]:
+    """The network of a model folder, in eval mode, and the function from a picture to its prediction.
+
+    Raises:
+        WeightsError: the weights are damaged, or not this network's.
+    """
+    task = _task(config)
+    network = task.network(Encoder(config.encoder, config.preprocessing))
+    state = read_safetensors(folder / WEIGHTS_NAME)
+    expected = network.state_dict()
+    odd = sorted(expected.keys() ^ state.keys())
+    if odd or any(state[name].shape != expected[name].shape for name in expected):
+        raise WeightsError("\n".join([f"{folder / WEIGHTS_NAME} does not fit its transfer.json:", *some("odd", odd)]))
+    network.load_state_dict(state)
+    network = network.to(device).eval()
+    return network, task.predictor(network)
+
+
+def _task(config: TransferConfig) -> Any:
+    settings = config.typed_settings()
+    if config.task == "depth":
+        return DepthTask(settings, config.preprocessing)
+    kind = SegmentationTask if config.task == "segmentation" else DetectionTask
+    return kind(settings, config.preprocessing, config.classes)

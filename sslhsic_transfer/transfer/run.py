@@ -1,0 +1,152 @@
+"""`sslhsic transfer`: fine-tune, measure, draw, and keep a model that loads again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer._config import overridden, validated
+from sslhsic_transfer._files import write_json
+from sslhsic_transfer.adapters.data.depth import find_depth
+from sslhsic_transfer.adapters.data.detection import find_detection
+from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.models.config import ARCHITECTURES
+from sslhsic_transfer.models.encoder import Encoder, create_encoder
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
+from sslhsic_transfer.transfer.config import Framework, TransferConfig
+from sslhsic_transfer.transfer.examples import seeded
+from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_transferred
+from sslhsic_transfer.transfer.settings import SETTINGS, DepthSettings, Task, TransferSettings
+
+# Of all figures, those that go into results.json; evaluation.json has every one.
+_RECORDED = ("mIoU", "pixel accuracy", "AP", "AP50", "AP75", "abs_rel", "rmse", "delta1")
+
+
+def transfer(
+    task: Task,
+    model: str | Path,
+    data: str | Path,
+    output: str | Path,
+    *,
+    framework: Framework | None = None,
+    init: str = "pretrained",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    progress: bool = True,
+) -> list[Result]:
+    """Fine-tune an encoder on a dense task, and measure it on the test split.
+
+    Args:
+        task: "segmentation", "detection" or "depth".
+        model: the encoder, as `from_pretrained` takes it; with ``init="random"`` an architecture does as well.
+        data: folder of the data set, in a layout of `sslhsic_transfer.adapters.data`.
+        output: folder of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/, results.json, evaluation.json,
+            predictions.png.
+        framework: "torchvision", "mmseg" (segmentation), "detectron2" (detection) or "depth"; None: the task's first.
+        init: the encoder's weights: "pretrained": the model's; "random"; "supervised": torchvision's ImageNet weights;
+            or what `from_pretrained` takes.
+        overrides: ``"key=value"``, settings of `sslhsic_transfer.transfer.settings`.
+        resume: go on from the latest checkpoint in ``output``.
+        progress: whether to show progress bars.
+
+    Returns:
+        What was measured, as in results.json.
+
+    Raises:
+        ConfigError: settings or a framework that cannot be used.
+        DataError: the data are not there, or not as expected.
+        MissingDependencyError: the framework is not installed; the message is the command that installs it.
+        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
+    """
+    framework = framework or next(iter(FRAMEWORKS[task]))
+    if framework not in FRAMEWORKS[task]:
+        raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
+    settings = _settings(task, overrides)
+    training, test = (_find(task, data, split, settings) for split in (settings.train, settings.test))
+    encoder, initial = _encoder(model, init, settings.seed)
+    config = TransferConfig(
+        task=task,
+        framework=framework,
+        classes=getattr(training, "classes", ()),
+        encoder=encoder.config,
+        preprocessing=encoder.preprocessing,
+        initial_weights=initial,
+        initial_sha256=encoder.weights_sha256,
+        settings=settings.model_dump(mode="json"),
+    )
+    folder = RunFolder(output)
+    folder.begin(config, resume=resume)
+    FRAMEWORKS[task][framework].train(config, encoder, training, folder, progress=progress)
+    config.save(folder.model)
+    return _measure(load_transferred(folder.model), test, folder, progress)
+
+
+def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bool) -> list[Result]:
+    config, settings = model.config, model.config.typed_settings()
+    figures = model.evaluate(test, progress=progress)
+    results = [
+        new_result(
+            model=config.initial_weights,
+            task=config.task,
+            dataset=test.name,
+            split=settings.test,
+            protocol=protocol(config),
+            metric=metric,
+            value=figures[metric],
+            seeds=[settings.seed],
+            n=len(test),
+            weights_sha256=config.initial_sha256,
+        )
+        for metric in _RECORDED
+        if metric in figures
+    ]
+    write_json(folder.root / "evaluation.json", figures)
+    save_results(folder.root / RESULTS_NAME, results)
+    model.draw(test).save(folder.root / "predictions.png")
+    return results
+
+
+def protocol(config: TransferConfig) -> str:
+    """Every choice that shapes the figures, in a line; the seed apart."""
+    settings = config.typed_settings()
+    hidden = {"train", "test", "layout", "seed", "workers", "log_every", "checkpoint_every", "protocol"}
+    values = ", ".join(f"{key} {value}" for key, value in settings.model_dump().items() if key not in hidden)
+    measured = f"; {settings.protocol.describe()}" if isinstance(settings, DepthSettings) else ""
+    return f"{config.framework}, {config.encoder.architecture}, {values}{measured}"
+
+
+def _settings(task: Task, overrides: Sequence[str]) -> TransferSettings:
+    kind = SETTINGS[task]
+    return validated(kind, overridden(kind().model_dump(mode="json"), overrides), source=f"Settings of {task}")
+
+
+def _find(task: Task, data: str | Path, split: str, settings: TransferSettings) -> Any:
+    if isinstance(settings, DepthSettings):
+        return find_depth(data, split, settings.layout, units_per_metre=settings.units_per_metre)
+    find = find_segmentation if task == "segmentation" else find_detection
+    return find(data, split, settings.layout)
+
+
+def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str]:
+    """The encoder to start from, and what its weights are called."""
+    if init == "random" and str(model) in ARCHITECTURES:
+        with seeded(seed):
+            return create_encoder(str(model)), f"random {model}"
+    encoder = from_pretrained(model)
+    if init == "pretrained":
+        return encoder, str(model)
+    if init == "random":
+        with seeded(seed):
+            untrained = Encoder(encoder.config, encoder.preprocessing)
+        return untrained, f"random {encoder.config.architecture}"
+    if init == "supervised":
+        return Encoder.from_torchvision(encoder.config.architecture), f"supervised {encoder.config.architecture}"
+    other = from_pretrained(init)
+    if other.config != encoder.config:
+        raise ConfigError(
+            f"init={init} is a {other.config.architecture} of {other.config}; the model is {encoder.config}. "
+            "Choose weights of the same network, or name them as the model."
+        )
+    return other, init
