@@ -47,7 +47,9 @@ class DetectionTask:
         s = self.settings
         if s.network not in _NETWORKS:
             raise ConfigError(f"torchvision has no {s.network}; expected network={' or '.join(_NETWORKS)}.")
-        options = {"rpn_post_nms_top_n_test": s.proposals} if s.network == "faster_rcnn" else {}
+        options = {}
+        if s.network == "faster_rcnn":
+            options = {"rpn_post_nms_top_n_test": s.proposals, "box_batch_size_per_image": s.sampled_regions}
         return _NETWORKS[s.network](
             encoder,
             len(self.classes) + 1,

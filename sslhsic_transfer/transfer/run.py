@@ -6,6 +6,7 @@ from typing import Any
 
 from sslhsic_transfer._config import overridden, validated
 from sslhsic_transfer._files import write_json
+from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
@@ -132,13 +133,13 @@ def _find(task: Task, data: str | Path, split: str, settings: TransferSettings) 
 def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str]:
     """The encoder to start from, and what its weights are called."""
     if init == "random" and str(model) in ARCHITECTURES:
-        with seeded(seed):
+        with seeded(mix_seed(seed)):
             return create_encoder(str(model)), f"random {model}"
     encoder = from_pretrained(model)
     if init == "pretrained":
         return encoder, str(model)
     if init == "random":
-        with seeded(seed):
+        with seeded(mix_seed(seed)):
             untrained = Encoder(encoder.config, encoder.preprocessing)
         return untrained, f"random {encoder.config.architecture}"
     if init == "supervised":

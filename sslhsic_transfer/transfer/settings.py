@@ -75,6 +75,9 @@ class DetectionSettings(TransferSettings):
     )
     longest_side: int = Field(default=640, ge=32, description="Pictures are never larger.")
     proposals: int = Field(default=1000, ge=1, description="Regions a picture that Faster R-CNN looks at in a test.")
+    sampled_regions: int = Field(
+        default=512, ge=1, description="Regions a picture that Faster R-CNN's head learns from."
+    )
     batch_size: int = Field(default=4, ge=1, description="Pictures a step, over all processes.")
     learning_rate: float = Field(default=2e-4, gt=0, description="At the end of the warm-up.")
     clip_gradient: float = Field(default=10.0, ge=0, description="Largest norm of the gradient; 0: not clipped.")

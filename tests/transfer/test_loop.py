@@ -1,0 +1,113 @@
+import math
+import signal
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.transfer.loop import fit, learning_rate_share
+from sslhsic_transfer.transfer.settings import TransferSettings
+
+
+class Regression:
+    """A task small enough to be exact about: fit a line, with noise of the step's own."""
+
+    def __init__(self, **settings):
+        defaults = {"iterations": 8, "batch_size": 2, "warmup": 2, "workers": 0, "log_every": 2, "checkpoint_every": 3}
+        self.settings = TransferSettings(**defaults | settings)
+
+    def collate(self, examples):
+        return {"x": torch.stack([x for x, _ in examples]), "y": torch.stack([y for _, y in examples])}
+
+    def loss(self, network, batch):
+        return (network(batch["x"]) + 0.1 * torch.randn(()) - batch["y"]).square().mean()
+
+
+class Line(torch.utils.data.Dataset):
+    def __init__(self, stop_at=None):
+        self.stop_at, self.read = stop_at, 0
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, example):
+        self.read += 1
+        if self.read == self.stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        index, seed = example
+        x = torch.randn(3, generator=torch.Generator().manual_seed(seed))
+        return x, x.sum()[None] + index
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
+def trained(folder, task=None, examples=None):
+    model = network()
+    folder.mkdir(exist_ok=True)
+    fit(task or Regression(), model, examples or Line(), RunFolder(folder), progress=False)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, optimizer):
+    task = Regression(optimizer=optimizer)
+    whole = trained(tmp_path / "whole", task)
+    with pytest.raises(TrainingInterruptedError, match=r"SIGTERM after step 4 of 8.*go on with --resume"):
+        trained(tmp_path / "cut", task, Line(stop_at=8))
+    cut = trained(tmp_path / "cut", task)
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    logs = [RunFolder(tmp_path / name).read_metrics() for name in ("whole", "cut")]
+    assert [[record["step"] for record in log] for log in logs] == [[2, 4, 6, 8]] * 2
+    assert [record["loss"] for record in logs[0]] == [record["loss"] for record in logs[1]]
+
+
+def test_finished_runs_are_not_trained_again(tmp_path):
+    first = trained(tmp_path)
+    again = trained(tmp_path, examples=Line(stop_at=1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_seeds_matter(tmp_path):
+    one, other = (trained(tmp_path / str(seed), Regression(seed=seed)) for seed in (0, 1))
+    assert not torch.equal(one["0.weight"], other["0.weight"])
+
+
+def test_frozen_parameters_stay(tmp_path):
+    model = network()
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    fit(Regression(), model, Line(), RunFolder(tmp_path), progress=False)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"The loss is (nan|inf) at step \d+. Usual causes: learning_rate \(1e\+20\)"
+    ):
+        trained(tmp_path, Regression(learning_rate=1e20, optimizer="sgd", iterations=30))
+
+
+def test_too_few_pictures(tmp_path):
+    with pytest.raises(DataError, match=r"6 training pictures, fewer than a batch of 7"):
+        trained(tmp_path, Regression(batch_size=7))
+
+
+def test_schedules():
+    def shares(**settings):
+        s = TransferSettings(iterations=100, warmup=10, **settings)
+        return [learning_rate_share(step, s) for step in range(100)]
+
+    cosine, poly, steps = (shares(schedule=name) for name in ("cosine", "poly", "steps"))
+    for values in (cosine, poly, steps):
+        assert values[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+        assert values[10] == 1
+        assert all(a >= b for a, b in pairwise(values[10:]))
+    assert cosine[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.5)))
+    assert poly[55] == pytest.approx(0.5**0.9)
+    assert [steps[step] for step in (69, 70, 89, 90)] == [1, 0.1, 0.1, 0.01]

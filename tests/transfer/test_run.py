@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.errors import (
+    CheckpointError,
+    ConfigError,
+    ModelNotFoundError,
+    OutputExistsError,
+    WeightsError,
+)
+from sslhsic_transfer.results import load_results
+from sslhsic_transfer.transfer import load_transferred, transfer
+from sslhsic_transfer.transfer.run import _encoder
+from tests.dense_data import SIZE, depth_lists, detection_coco, mask_of, scene, segmentation_lists
+
+QUICK = ("workers=0", "warmup=3", "log_every=5")
+SEGMENTATION = (*QUICK, "iterations=20", "batch_size=4", "crop=[48,64]", "scale=[0.8,1.25]", "learning_rate=1e-3")
+
+
+@pytest.fixture(scope="module")
+def segmented(model_folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("segmentation")
+    data = segmentation_lists(place / "scenes")
+    results = transfer("segmentation", model_folder, data, place / "run", overrides=SEGMENTATION, progress=False)
+    return place, results
+
+
+def test_segmentation_learns_and_is_told_of(segmented, model_folder):
+    place, results = segmented
+    assert [result.metric for result in results] == ["mIoU", "pixel accuracy"]
+    miou = results[0]
+    assert miou.value > 0.6, "all ground: 0.45"
+    assert miou.weights_sha256 == from_pretrained(model_folder).weights_sha256
+    assert (miou.dataset, miou.split, miou.n, miou.seeds) == ("scenes", "val", 4, [0])
+    assert "torchvision, resnet18" in miou.protocol
+    assert "crop (48, 64)" in miou.protocol
+    assert load_results(place / "run" / "results.json") == results
+    assert json.loads((place / "run" / "evaluation.json").read_text())["IoU square"] > 0.5
+    with Image.open(place / "run" / "predictions.png") as sheet:
+        assert sheet.size == (3 * SIZE[0] + 8, 4 * SIZE[1] + 12)
+
+
+def test_what_was_trained_loads_and_sees(segmented):
+    place, _ = segmented
+    model = load_transferred(place / "run" / "model")
+    picture, box = scene(101)
+    found = model.predict(picture)
+    assert (found.dtype, found.shape) == (np.uint8, SIZE[::-1])
+    assert (found == mask_of(box)).mean() > 0.85
+    assert np.array_equal(found, model.predict(place / "scenes" / "val" / "101.png"))
+    assert model.config.classes == ("ground", "square")
+    assert not model.network.training
+
+
+def test_a_run_is_not_overwritten_nor_taken_up_with_other_settings(segmented, model_folder):
+    place, results = segmented
+    arguments = ("segmentation", model_folder, place / "scenes", place / "run")
+    with pytest.raises(OutputExistsError, match="go on with it by --resume"):
+        transfer(*arguments, overrides=SEGMENTATION, progress=False)
+    with pytest.raises(CheckpointError, match=r"settings\.iterations: 20 then, 30 now"):
+        transfer(*arguments, overrides=(*SEGMENTATION, "iterations=30"), resume=True, progress=False)
+    again = transfer(*arguments, overrides=SEGMENTATION, resume=True, progress=False)
+    assert [result.value for result in again] == [result.value for result in results]
+
+
+def test_damaged_models_are_refused(segmented, tmp_path):
+    place, _ = segmented
+    with pytest.raises(ModelNotFoundError, match=r"No transfer\.json"):
+        load_transferred(tmp_path)
+    (tmp_path / "transfer.json").write_text("{")
+    with pytest.raises(ConfigError, match="is not JSON"):
+        load_transferred(tmp_path)
+    config = json.loads((place / "run" / "model" / "transfer.json").read_text())
+    (tmp_path / "transfer.json").write_text(json.dumps(config | {"classes": ["one", "two", "three"]}))
+    (tmp_path / "model.safetensors").write_bytes((place / "run" / "model" / "model.safetensors").read_bytes())
+    with pytest.raises(WeightsError, match=r"does not fit its transfer\.json"):
+        load_transferred(tmp_path)
+
+
+def test_detection(model_folder, tmp_path):
+    data = detection_coco(tmp_path / "scenes", train=16)
+    settings = (*QUICK, "iterations=40", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
+    results = transfer("detection", model_folder, data, tmp_path / "run", overrides=settings, progress=False)
+    assert [result.metric for result in results] == ["AP", "AP50", "AP75"]
+    assert results[1].value > 0.5, "AP50"
+    found = load_transferred(tmp_path / "run" / "model").predict(scene(101)[0])
+    best = found.boxes[found.scores.argmax()]
+    assert np.abs(best - scene(101)[1]).max() < 10
+    assert (tmp_path / "run" / "predictions.png").is_file()
+
+
+@pytest.mark.parametrize("network", ["dpt", "upproj"])
+def test_depth(model_folder, tmp_path, network):
+    data = depth_lists(tmp_path / "scenes")
+    settings = (*QUICK, "iterations=20", "batch_size=4", "crop=[64,64]", "resize=64")
+    settings = (*settings, f"network={network}", "protocol.cap=5")
+    results = transfer("depth", model_folder, data, tmp_path / "run", overrides=settings, progress=False)
+    figures = {result.metric: result.value for result in results}
+    assert set(figures) == {"abs_rel", "rmse", "delta1"}
+    assert figures["delta1"] > 0.6
+    assert "0.001–5 m" in results[0].protocol
+    assert load_transferred(tmp_path / "run" / "model").predict(scene(101)[0]).shape == SIZE[::-1]
+
+
+def test_where_the_weights_come_from(model_folder, own_model):
+    encoder, name = _encoder(model_folder, "pretrained", 0)
+    assert (name, encoder.weights_sha256 is None) == (str(model_folder), False)
+    other, name = _encoder(model_folder, "random", 0)
+    assert (name, other.weights_sha256, other.preprocessing) == ("random resnet18", None, encoder.preprocessing)
+    assert not other.conv1.weight.equal(encoder.conv1.weight)
+    assert other.conv1.weight.equal(_encoder(model_folder, "random", 0)[0].conv1.weight)
+    assert not other.conv1.weight.equal(_encoder(model_folder, "random", 1)[0].conv1.weight)
+    assert _encoder("resnet50", "random", 0)[1] == "random resnet50"
+    assert _encoder(model_folder, str(own_model), 0)[1] == str(own_model)
+
+
+def test_weights_of_another_network_are_refused(model_folder, tmp_path):
+    from sslhsic_transfer import create_encoder
+
+    other = create_encoder("resnet18", stem="small").save_pretrained(tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"Choose weights of the same network"):
+        _encoder(model_folder, str(other), 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "framework", "overrides", "found"),
+    [
+        ("depth", "mmseg", (), r"mmseg does no depth here; expected depth"),
+        ("segmentation", None, ("iterations=0", "foo=1"), r"(?s)iterations: .*foo: no such setting"),
+        ("segmentation", None, ("iterations=10", "warmup=10"), r"warmup is 10; expected fewer than iterations"),
+        ("segmentation", None, ("network=upernet",), r"torchvision has no upernet"),
+    ],
+)
+def test_settings_that_cannot_be_used(model_folder, tmp_path, task, framework, overrides, found):
+    data = segmentation_lists(tmp_path / "scenes")
+    options = {"framework": framework, "overrides": overrides, "progress": False}
+    with pytest.raises(ConfigError, match=found):
+        transfer(task, model_folder, data, tmp_path / "run", **options)
