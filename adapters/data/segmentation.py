@@ -64,7 +64,7 @@ class SegmentationData:
         path = self.pairs[index][1]
         try:
             with Image.open(path) as picture:
-                mask = np.asarray(picture)
+                mask = np.asarray(picture).astype(np.int64)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         if mask.ndim != 2:
@@ -73,7 +73,7 @@ class SegmentationData:
             )
         return self._classes_of(mask, path)
 
-    def _classes_of(self, mask: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+    def _classes_of(self, mask: NDArray[np.int64], path: Path) -> NDArray[np.uint8]:
         table = np.full(256, IGNORED, dtype=np.uint8)
         if self.values is None:
             table[: len(self.classes)] = np.arange(len(self.classes))
@@ -85,7 +85,7 @@ class SegmentationData:
                 )
         else:
             table[list(self.values)] = list(self.values.values())
-        return table[mask.astype(np.uint8)]
+        return table[np.where(mask < len(table), mask, IGNORED)]
 
 
 def find_segmentation(root: str | Path, split: str, layout: str = "auto") -> SegmentationData:

@@ -1,6 +1,7 @@
 """Detection on torchvision's networks: examples, loss, and the trained network as a function of a picture."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -47,7 +48,7 @@ class DetectionTask:
         s = self.settings
         if s.network not in _NETWORKS:
             raise ConfigError(f"torchvision has no {s.network}; expected network={' or '.join(_NETWORKS)}.")
-        options = {}
+        options: dict[str, int] = {}
         if s.network == "faster_rcnn":
             options = {"rpn_post_nms_top_n_test": s.proposals, "box_batch_size_per_image": s.sampled_regions}
         return _NETWORKS[s.network](
@@ -80,8 +81,7 @@ class DetectionTask:
     def predictor(self, network: nn.Module) -> "DetectionPredictor":
         """The trained network."""
         side = self.settings.test_side or max(self.settings.sides)
-        network.transform.min_size = (side,)
-        return DetectionPredictor(network)
+        return DetectionPredictor(network, side)
 
 
 class DetectionExamples(Dataset[tuple[Tensor, dict[str, Tensor]]]):
@@ -120,10 +120,12 @@ class DetectionPredictor:
 
     Args:
         network: torchvision's.
+        side: short side that the network sees.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any, side: int) -> None:
         self.network = network.eval()
+        self.network.transform.min_size = (side,)
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> Boxes:
@@ -131,6 +133,5 @@ class DetectionPredictor:
         device = next(self.network.parameters()).device
         image = T.to_dtype(T.pil_to_tensor(to_rgb(picture)), torch.float32, scale=True).to(device)
         (found,) = self.network([image])
-        return Boxes(
-            *(found[key].float().cpu().numpy() for key in ("boxes", "scores")), found["labels"].cpu().numpy() - 1
-        )
+        boxes, scores, labels = (found[name].cpu() for name in ("boxes", "scores", "labels"))
+        return Boxes(boxes.float().numpy(), scores.float().numpy(), labels.numpy() - 1)

@@ -89,7 +89,7 @@ class _Fit:
         self.accelerator = build_accelerator(self.settings.precision, [], folder.root)
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        self.plain = network = network.to(self.accelerator.device, memory_format=torch.channels_last)
+        self.plain = network = network.to(self.accelerator.device).to(memory_format=torch.channels_last)
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         groups = parameter_groups(trained, self.settings.weight_decay)
         self.optimizer = (

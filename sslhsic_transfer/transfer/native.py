@@ -19,6 +19,7 @@ from sslhsic_transfer.transfer.detection import DetectionTask
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.loop import fit
 from sslhsic_transfer.transfer.segmentation import SegmentationTask
+from sslhsic_transfer.transfer.settings import DepthSettings, DetectionSettings, SegmentationSettings
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -56,7 +57,9 @@ def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn
 
 def _task(config: TransferConfig) -> Any:
     settings = config.typed_settings()
-    if config.task == "depth":
+    if isinstance(settings, DepthSettings):
         return DepthTask(settings, config.preprocessing)
-    kind = SegmentationTask if config.task == "segmentation" else DetectionTask
-    return kind(settings, config.preprocessing, config.classes)
+    if isinstance(settings, DetectionSettings):
+        return DetectionTask(settings, config.preprocessing, config.classes)
+    assert isinstance(settings, SegmentationSettings)
+    return SegmentationTask(settings, config.preprocessing, config.classes)

@@ -1,6 +1,7 @@
 """Segmentation on torchvision's networks: examples, loss, and the trained network as a function of a picture."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class SegmentationTask:
             ConfigError: a network that torchvision does not have.
         """
         s = self.settings
-        options = {"output_stride": s.output_stride, "freeze_at": s.freeze_at, "norm_eval": s.norm_eval}
+        options: dict[str, Any] = {"output_stride": s.output_stride, "freeze_at": s.freeze_at, "norm_eval": s.norm_eval}
         if s.network == "lraspp":
             return lraspp(encoder, len(self.classes), **options)
         if s.network not in _NETWORKS:

@@ -1,0 +1,109 @@
+"""What pretraining is worth on dense tasks: the same network from an encoder's weights and from random ones.
+
+python benchmarks/dense.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR]
+
+MODEL is an encoder; DATA holds camvid, bccd, raccoon_det and redkitchen_depth. Each row of `ROWS` is fine-tuned from
+both by each seed, with the same settings, and measured on the test split. A run that is there already is taken up
+where it stopped. Adds to dense.json and prints a table of means and deviations.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, save_results
+from sslhsic_transfer.transfer import transfer
+from sslhsic_transfer.transfer.config import Framework
+from sslhsic_transfer.transfer.settings import Task
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        task: what is learned.
+        framework: whose network.
+        data: folder of DATA.
+        settings: what differs from the defaults; made for minutes on two CPU cores.
+    """
+
+    task: Task
+    framework: Framework
+    data: str
+    settings: tuple[str, ...]
+
+
+_SHORT = ("test=test", "batch_size=8", "warmup=20", "checkpoint_every=100")
+_CAMVID = (*_SHORT, "iterations=300", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
+_BOXES = ("test=test", "batch_size=4", "warmup=20", "checkpoint_every=100", "iterations=250", "sides=[192]")
+_REGIONS = ("proposals=200", "sampled_regions=64")
+ROWS: dict[str, Row] = {
+    "camvid-torchvision": Row("segmentation", "torchvision", "camvid", _CAMVID),
+    "camvid-mmseg": Row("segmentation", "mmseg", "camvid", _CAMVID),
+    "bccd-torchvision": Row("detection", "torchvision", "bccd", (*_BOXES, *_REGIONS)),
+    "bccd-detectron2": Row("detection", "detectron2", "bccd", (*_BOXES, *_REGIONS)),
+    "raccoon-torchvision": Row("detection", "torchvision", "raccoon_det", (*_BOXES, *_REGIONS)),
+    "raccoon-detectron2": Row("detection", "detectron2", "raccoon_det", (*_BOXES, *_REGIONS)),
+    "redkitchen": Row(
+        "depth", "depth", "redkitchen_depth", (*_SHORT, "iterations=300", "resize=120", "crop=[112,144]")
+    ),
+}
+INITS = ("pretrained", "random")
+
+
+def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) -> list[Result]:
+    """One fine-tune, or what it measured when it was run before."""
+    chosen, folder = ROWS[row], output / row / f"{init}-{seed}"
+    if not (folder / RESULTS_NAME).exists():
+        overrides = (*chosen.settings, f"seed={seed}")
+        options = {"framework": chosen.framework, "init": init, "overrides": overrides, "resume": True}
+        transfer(chosen.task, model, data / chosen.data, folder, **options)
+    return load_results(folder / RESULTS_NAME)
+
+
+def merge(runs: Sequence[Sequence[Result]]) -> list[Result]:
+    """Records of several seeds as one of each metric: mean and standard deviation."""
+    merged = []
+    for same in zip(*runs, strict=True):
+        values = [result.value for result in same]
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        seeds = [seed for result in same for seed in result.seeds]
+        merged.append(same[0].model_copy(update={"value": statistics.mean(values), "std": spread, "seeds": seeds}))
+    return merged
+
+
+def table(rows: dict[str, dict[str, list[Result]]]) -> str:
+    """Markdown: a line a row and metric, a column an origin of the weights."""
+    lines = ["| data, framework | metric | " + " | ".join(INITS) + " |", "|---|---|" + "---|" * len(INITS)]
+    for name, origins in rows.items():
+        for same in zip(*origins.values(), strict=True):
+            lines.append(f"| {name} | {same[0].metric} | " + " | ".join(result.figure() for result in same) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, default=Path("runs/dense"))
+    options = parser.parse_args()
+    rows = {
+        row: {
+            init: merge([run(row, init, seed, options.model, options.data, options.output) for seed in options.seeds])
+            for init in INITS
+        }
+        for row in options.rows
+    }
+    for origins in rows.values():
+        for results in origins.values():
+            save_results(options.output / "dense.json", results)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
