@@ -9,6 +9,7 @@ import sys
 import warnings
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
@@ -48,8 +49,8 @@ def read_checkpoint(path: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of tensors and plain data: {str(error).splitlines()[0]}. "
-            "Delete it and train again."
+            f"{path} cannot be read as a checkpoint of tensors and plain data ({type(error).__name__}): it is damaged, "
+            "or was not written by this library. Delete it and train again."
         ) from error
 
 
@@ -63,9 +64,16 @@ def _plain_data() -> list[Any]:
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
 
+    def method(owner: Any, name: str) -> Any:
+        """In place of ``getattr``, by which a history names its own statistics; nothing else may be reached by it."""
+        if owner is not HistoryBuffer or name not in ("mean", "max", "min", "current"):
+            raise UnpicklingError(f"Refused to read {name!r} of {owner!r}")
+        return getattr(owner, name)
+
+    method.__module__, method.__name__, method.__qualname__ = "builtins", "getattr", "getattr"  # torch goes by these
     dtypes = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32", "uint64")}
     multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    return [HistoryBuffer, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+    return [HistoryBuffer, method, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
 
 
 class _Operations(ModuleType):

@@ -1,10 +1,10 @@
 """What our configs leave open until they are run: the encoder's channels and normalisation, and the data's folder."""
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
@@ -58,17 +58,30 @@ def fit_model(model: Any, encoder: Encoder) -> None:
 
 
 def head_config(name: str, classes: int) -> dict[str, Any]:
-    """A segmentor's config by the name of its head, as a plain dict, for so many classes.
+    """A segmentor's config by the name of its head, as plain data.
 
     Args:
         name: file in ``configs/_base_/models``, without its ending.
-        classes: how many.
+        classes: how many it tells apart.
     """
-    from mmengine.config import Config
-
-    loaded: Mapping[str, Any] = Config.fromfile(CONFIGS / "_base_" / "models" / f"{name}.py").to_dict()
-    model: dict[str, Any] = dict(loaded["model"])
+    model: dict[str, Any] = _plain(f"models/{name}.py")["model"]
     for head in ("decode_head", "auxiliary_head"):
         if head in model:
-            model[head]["num_classes"] = classes
+            model[head] |= {"num_classes": classes, "out_channels": classes}
     return model
+
+
+def pipelines(crop: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+    """What happens to a picture in training and in evaluation, as in our configs.
+
+    Args:
+        crop: (height, width) of training crops.
+    """
+    data = _plain("datasets/data.py")
+    crops = {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75}
+    return [*data["load"], data["scale"], crops, *data["flip_and_pack"]], data["test_pipeline"]
+
+
+def _plain(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = Config.fromfile(CONFIGS / "_base_" / name).to_dict()
+    return values
