@@ -36,7 +36,7 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
         frozen_stages: parts that do not train and keep their statistics: -1: none, 0: the stem, 1: the stem and c2 …
         norm_eval: whether batch statistics stay fixed everywhere (their scales and offsets still train).
         norm_cfg: the kind of normalisation, ``"BN"`` or ``"SyncBN"``, and whether its scales and offsets train.
-        init_cfg: ``dict(type="Pretrained", checkpoint=…)``: another way to give ``model``, as mmseg's backbones take it.
+        init_cfg: ``dict(type="Pretrained", checkpoint=…)``: ``model`` given as mmseg's backbones take it.
 
     Attributes:
         report: what was loaded.
@@ -62,9 +62,7 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
         _check(out_indices, frozen_stages, norm_cfg)
         encoder = source_encoder(model, architecture, init_cfg)
         stages = [STAGES[index] for index in out_indices]
-        super().__init__(
-            encoder, stages, output_stride=output_stride, freeze_at=frozen_stages + 1, norm_eval=norm_eval
-        )
+        super().__init__(encoder, stages, output_stride=output_stride, freeze_at=frozen_stages + 1, norm_eval=norm_eval)
         self._given = [encoder]  # in a list, so that it is no part of the network
         if norm_cfg["type"] == "SyncBN":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
@@ -106,7 +104,9 @@ def source_encoder(
     if model is not None:
         encoder = as_encoder(model)
         if wanted not in (None, encoder.config):
-            raise ConfigError(f"{model} is {encoder.config!r}; expected {wanted!r}, as the backbone's architecture says.")
+            raise ConfigError(
+                f"{model} is {encoder.config!r}; expected {wanted!r}, as the backbone's architecture says."
+            )
         return encoder
     if wanted is None:
         raise ConfigError(

@@ -14,7 +14,7 @@ from torch import nn
 from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer.adapters.backbone import OutputStride
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
-from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
+from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
 from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
@@ -191,8 +191,11 @@ def _claim(output: Path, config: str, resume: bool) -> None:
         raise OutputExistsError(f"{output} holds a run already: choose another folder, or resume=True to go on.")
     if path.read_text(encoding="utf-8") != config:
         raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
-    if latest := find_latest_checkpoint(str(output)):
-        read_checkpoint(latest)  # mmengine itself would run code that a checkpoint holds
+    # Mmengine itself would run code that the checkpoint holds, as pickled objects or as the text of a config.
+    if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
+        raise CheckpointError(
+            f"{latest} holds a config to be run, which no checkpoint of this library does. Delete it."
+        )
 
 
 def _save(model: nn.Module, classes: tuple[str, ...], output: Path) -> None:

@@ -5,7 +5,12 @@ torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/deeplabv3plus_camvid.py --l
 $CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
 """
 
-_base_ = ["_base_/models/deeplabv3plus.py", "_base_/datasets/camvid.py", "_base_/schedules/poly_10k.py", "_base_/runtime.py"]
+_base_ = [
+    "_base_/models/deeplabv3plus.py",
+    "_base_/datasets/camvid.py",
+    "_base_/schedules/poly_10k.py",
+    "_base_/runtime.py",
+]
 
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),

@@ -5,7 +5,12 @@ torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/upernet_voc12aug.py --launc
 $CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
 """
 
-_base_ = ["_base_/models/upernet.py", "_base_/datasets/voc12aug.py", "_base_/schedules/poly_40k.py", "_base_/runtime.py"]
+_base_ = [
+    "_base_/models/upernet.py",
+    "_base_/datasets/voc12aug.py",
+    "_base_/schedules/poly_40k.py",
+    "_base_/runtime.py",
+]
 
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),

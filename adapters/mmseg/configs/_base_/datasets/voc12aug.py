@@ -8,4 +8,4 @@ crop_size = (513, 513)
 train_pipeline = [*_base_.load, _base_.scale, dict(type="RandomCrop", crop_size=crop_size), *_base_.flip_and_pack]
 train_dataloader = dict(dataset=dict(data_root=data_root, split="train_aug", pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root, split="val"))
-test_dataloader = dict(_base_.val_dataloader, dataset=dict(_base_.val_dataloader.dataset, **val_dataloader["dataset"]))
+test_dataloader = val_dataloader
