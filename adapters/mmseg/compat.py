@@ -7,6 +7,7 @@ Two families have the same import names: ``onedl-…`` (mmseg 1.3 and later), an
 import importlib
 import sys
 import warnings
+from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pickle import UnpicklingError
@@ -45,6 +46,9 @@ def read_checkpoint(path: str) -> Any:
     Raises:
         CheckpointError: not a whole checkpoint, or one that holds more than tensors and plain data.
     """
+    torch.serialization.add_safe_globals(
+        _plain_data()
+    )  # again: mmengine takes its own, which are the same, off the list
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
@@ -59,6 +63,7 @@ def _older(package: ModuleType, than: tuple[int, int]) -> bool:
     return (int(major), int(minor)) < than
 
 
+@cache
 def _plain_data() -> list[Any]:
     """What mmengine's checkpoints hold beside tensors: histories of logged figures, which are NumPy arrays."""
     import numpy as np

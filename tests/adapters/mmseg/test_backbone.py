@@ -26,24 +26,25 @@ class TestSSLHSICEncoder(AdapterContract):
         return sum(level.square().mean() for level in model(torch.randn(2, 3, 64, 96)))
 
 
+def segmentor(backbone, *, in_channels, in_index, init_cfg=None):
+    head = {"type": "FCNHead", "in_channels": in_channels, "in_index": in_index, "channels": 16, "num_classes": 3}
+    loss = {"type": "CrossEntropyLoss", "avg_non_ignore": True}
+    return EncoderDecoder(
+        backbone={"type": "SSLHSICEncoder", **backbone},
+        decode_head={**head, "num_convs": 1, "loss_decode": loss},
+        init_cfg=init_cfg,
+    )
+
+
 class TestSegmentor(AdapterContract):
     """The same under a head, as mmseg builds it."""
 
     frozen_prefixes = TestSSLHSICEncoder.frozen_prefixes
 
     def build(self, source, *, freeze_at=0, **options):
-        backbone = dict(type="SSLHSICEncoder", model=source, frozen_stages=freeze_at - 1, out_indices=(1, 3), **options)
+        backbone = {"model": source, "frozen_stages": freeze_at - 1, "out_indices": (1, 3), **options}
         channels = 2048 if "50" in getattr(getattr(source, "config", None), "architecture", "") else 512
-        head = {
-            "type": "FCNHead",
-            "in_channels": channels,
-            "in_index": 1,
-            "channels": 16,
-            "num_classes": 3,
-            "num_convs": 1,
-        }
-        loss = {"type": "CrossEntropyLoss", "avg_non_ignore": True}
-        model = EncoderDecoder(backbone=backbone, decode_head=dict(**head, loss_decode=loss))
+        model = segmentor(backbone, in_channels=channels, in_index=1)
         model.init_weights()
         return model
 
@@ -69,13 +70,7 @@ def test_it_is_a_module_of_mmengine():
 @pytest.mark.parametrize("init_cfg", [None, [{"type": "Constant", "layer": ["Conv2d", "BatchNorm2d"], "val": 0.5}]])
 def test_initialising_a_segmentor_leaves_the_weights(init_cfg):
     encoder = trained_encoder("resnet18")
-    head = {"type": "FCNHead", "in_channels": 512, "in_index": 3, "channels": 16, "num_classes": 3, "num_convs": 1}
-    loss = {"type": "CrossEntropyLoss", "avg_non_ignore": True}
-    model = EncoderDecoder(
-        backbone={"type": "SSLHSICEncoder", "model": encoder},
-        decode_head=dict(**head, loss_decode=loss),
-        init_cfg=init_cfg,
-    )
+    model = segmentor({"model": encoder}, in_channels=512, in_index=3, init_cfg=init_cfg)
     model.init_weights()
     state = model.backbone.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())

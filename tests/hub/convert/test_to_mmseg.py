@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import mmseg
 import pytest
 import torch
 from mmengine.config import Config
@@ -20,12 +23,13 @@ def test_mmsegs_own_network_gives_the_encoders_maps(depth, tmp_path):
         depth, style="pytorch", init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "model.pth")}
     )
     network.init_weights()
+    network.eval()  # gives nothing back in mmseg
     expected = encoder.state_dict()
     assert set(network.state_dict()) == set(expected)
     assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
     for size in ((64, 64), (97, 65)):
         images = torch.randn(2, 3, *size)
-        for found, level in zip(network.eval()(images), encoder.feature_maps(images).values(), strict=True):
+        for found, level in zip(network(images), encoder.feature_maps(images).values(), strict=True):
             torch.testing.assert_close(found, level, rtol=1e-5, atol=1e-5)
 
 
@@ -33,9 +37,10 @@ def test_the_config_stands_below_any_of_mmsegs_own(tmp_path):
     encoder = trained_encoder("resnet50")
     part = save_mmseg(encoder, tmp_path / "model.pth")
     whole = tmp_path / "whole.py"
-    whole.write_text(
-        f"_base_ = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py'\n{part.read_text()}"
+    base = (
+        Path(mmseg.__file__).parent / ".mim/configs/deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py"
     )
+    whole.write_text(f"_base_ = {str(base)!r}\n{part.read_text()}")
     config = Config.fromfile(whole)
     config.model.data_preprocessor.test_cfg = None
     init_default_scope("mmseg")
