@@ -46,9 +46,7 @@ def read_checkpoint(path: str) -> Any:
     Raises:
         CheckpointError: not a whole checkpoint, or one that holds more than tensors and plain data.
     """
-    torch.serialization.add_safe_globals(
-        _plain_data()
-    )  # again: mmengine takes its own, which are the same, off the list
+    torch.serialization.add_safe_globals(_plain_data())  # again, for mmengine takes these off after a load of its own
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage leads to
@@ -77,8 +75,8 @@ def _plain_data() -> list[Any]:
 
     method.__module__, method.__name__, method.__qualname__ = "builtins", "getattr", "getattr"  # torch goes by these
     dtypes = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32", "uint64")}
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    return [HistoryBuffer, method, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+    rebuilders = [np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    return [HistoryBuffer, method, np.ndarray, np.dtype, *rebuilders, *dtypes]
 
 
 class _Operations(ModuleType):

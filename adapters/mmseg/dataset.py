@@ -46,7 +46,7 @@ class SSLHSICDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One record an example: where its files are, and its number."""
-        common = {"label_map": None, "reduce_zero_label": False, "seg_fields": []}
+        common: dict[str, Any] = {"label_map": None, "reduce_zero_label": False, "seg_fields": []}
         return [
             {"img_path": str(picture), "seg_map_path": str(mask), "number": number, **common}
             for number, (picture, mask) in enumerate(self.data.pairs)

@@ -90,14 +90,14 @@ def fine_tune(
         CheckpointError: the checkpoint to go on from is damaged, or of a run with other settings.
         ModelNotFoundError, HubError, WeightsError: as `from_pretrained`.
     """
-    output = Path(output)
+    output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
     _check(head, optimizer, schedule, (iterations, batch_size, every, *crop), amp)
     if data_train.classes != data_val.classes:
         raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
     encoder = source_encoder(model, architecture)
     segmentor = head_config(head, len(data_train.classes))
-    segmentor["data_preprocessor"]["size"] = tuple(crop)
+    segmentor["data_preprocessor"]["size"] = crop
     fit_model(segmentor, encoder)
     backbone = segmentor["backbone"]
     del backbone["model"]
@@ -107,8 +107,8 @@ def fine_tune(
         "frozen_stages": freeze_at - 1,
         "norm_eval": norm_eval,
     }
-    train_pipeline, test_pipeline = pipelines(tuple(crop))
-    training = {
+    train_pipeline, test_pipeline = pipelines(crop)
+    training: dict[str, Any] = {
         "train_dataloader": {
             "batch_size": batch_size,
             "num_workers": workers,

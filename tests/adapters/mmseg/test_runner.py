@@ -149,9 +149,10 @@ def test_it_learns(made, tmp_path):
     for (picture, mask), classes in zip(data.pairs, (stripes, stripes[:, ::-1]), strict=True):
         Image.fromarray(np.ascontiguousarray(classes)).save(mask)
         Image.fromarray((classes[..., None] * 80).repeat(3, axis=2).astype(np.uint8)).save(picture)
-    options = {**SMALL, "iterations": 40, "every": 40, "learning_rate": 1e-3, "schedule": "cosine"}
+    options = {**SMALL, "iterations": 16, "every": 4, "learning_rate": 1e-3}
     output = fine_tune(data, data, tmp_path / "run", architecture="resnet18", **options)
-    assert evaluate(output, data).mean_iou > 0.6
+    losses = [record["loss"] for record in scalars(output) if "loss" in record]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize(("head", "stride"), [("deeplabv3plus", 16), ("upernet", 32)])
