@@ -44,7 +44,7 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	@echo "==> Installing the library and everything its tests use into $(VENV) (torch is large: minutes)"
-	$(INSTALL) -e '.[pretrain,data,eval,onnx,bench,dev]'
+	$(INSTALL) -e '.[pretrain,data,eval,onnx,mmseg,bench,dev]'
 	@touch $@ $(VENV)/installed-demo
 
 $(VENV)/bin/python:

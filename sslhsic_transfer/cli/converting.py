@@ -1,4 +1,7 @@
-"""The commands `sslhsic convert …`: other people's weights as model folders. Only typer is imported before one runs."""
+"""The commands `sslhsic convert …`: other people's weights as model folders, and back.
+
+Only typer is imported before one runs.
+"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
     from sslhsic_transfer.hub.convert import Conversion
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
-convert_app = typer.Typer(help="Turn other people's weights into a model folder.", no_args_is_help=True)
+convert_app = typer.Typer(help="Turn other people's weights into a model folder, or back.", no_args_is_help=True)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
@@ -109,6 +112,21 @@ def timm(
     from sslhsic_transfer.hub.convert import convert_timm
 
     _save(convert_timm(model), output, overwrite)
+
+
+@convert_app.command()
+def to_mmseg(
+    model: Annotated[str, typer.Argument(help="What from_pretrained takes.")],
+    *,
+    output: Annotated[Path, typer.Option(help="File to write, ending in .pth; its config stands beside it.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """The other way: weights and config for mmsegmentation's own ResNet."""
+    from sslhsic_transfer.hub.convert import save_mmseg
+    from sslhsic_transfer.hub.loading import from_pretrained
+
+    config = save_mmseg(from_pretrained(model), output, overwrite=overwrite)
+    typer.echo(f"{config.read_text(encoding='utf-8')}\nWritten to {output} and {config}")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:

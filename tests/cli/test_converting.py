@@ -17,7 +17,7 @@ def state():
     return randomised(timm.create_model("resnet18")).state_dict()
 
 
-@pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm"])
+@pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm", "to-mmseg"])
 def test_every_command_has_help(sslhsic_here, command):
     assert "--output" in sslhsic_here("convert", command, "--help").stdout
 
@@ -61,6 +61,14 @@ def test_jax_checkpoints_become_model_folders(sslhsic_here, tmp_path):
     assert "experiment_state.online_params" in sslhsic_here("convert", "byol", "byol.pkl", "--output", "b").stdout
     first, second = (load_file(tmp_path / folder / "model.safetensors") for folder in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_model_folder_becomes_weights_and_config_of_mmseg(sslhsic_here, model_folder, tmp_path):
+    done = sslhsic_here("convert", "to-mmseg", model_folder, "--output", "model.pth")
+    assert (tmp_path / "model.py").read_text() in done.stdout
+    assert "depth=18" in done.stdout
+    saved, expected = torch.load(tmp_path / "model.pth"), load_file(model_folder / "model.safetensors")
+    assert all(torch.equal(value, saved["state_dict"][name]) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""Weights of other projects as encoders: torchvision, timm, PyTorch checkpoints, SSL-HSIC's and BYOL's of JAX."""
+"""Weights of other projects as encoders (torchvision, timm, PyTorch, SSL-HSIC's and BYOL's of JAX), and back."""
 
 from sslhsic_transfer.hub.convert.from_timm import convert_timm
 from sslhsic_transfer.hub.convert.from_torchvision import convert_torchvision
 from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_byol, convert_haiku
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.to_mmseg import save_mmseg, to_mmseg
 from sslhsic_transfer.hub.convert.torch_checkpoint import convert_torch
 
 __all__ = [
@@ -14,4 +15,6 @@ __all__ = [
     "convert_timm",
     "convert_torch",
     "convert_torchvision",
+    "save_mmseg",
+    "to_mmseg",
 ]

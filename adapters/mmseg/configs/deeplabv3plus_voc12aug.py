@@ -1,0 +1,19 @@
+r"""DeepLabV3+ on PASCAL VOC 2012: 40,000 batches of 16.
+
+torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/deeplabv3plus_voc12aug.py --launcher pytorch \
+    --cfg-options model.backbone.model=MODEL data_root=DATA
+$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+"""
+
+_base_ = [
+    "_base_/models/deeplabv3plus.py",
+    "_base_/datasets/voc12aug.py",
+    "_base_/schedules/poly_40k.py",
+    "_base_/runtime.py",
+]
+
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
+)

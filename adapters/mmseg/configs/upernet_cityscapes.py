@@ -1,0 +1,19 @@
+r"""UPerNet on Cityscapes: crops of 769, 80,000 batches of 16.
+
+torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/upernet_cityscapes.py --launcher pytorch \
+    --cfg-options model.backbone.model=MODEL data_root=DATA
+$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+"""
+
+_base_ = [
+    "_base_/models/upernet.py",
+    "_base_/datasets/cityscapes.py",
+    "_base_/schedules/poly_80k.py",
+    "_base_/runtime.py",
+]
+
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
+)

@@ -1,0 +1,87 @@
+"""What our configs leave open until they are run: the encoder's channels and normalisation, and the data's folder."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
+from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
+from sslhsic_transfer.models.config import STAGES
+from sslhsic_transfer.models.encoder import Encoder
+
+CONFIGS = Path(__file__).parent / "configs"  # for Config.fromfile and mmseg's tools
+
+
+@RUNNERS.register_module()
+class SSLHSICRunner(Runner):
+    """Mmengine's runner, for configs of ours, in which the model and the data's folder are each said once.
+
+    ``--cfg-options model.backbone.model=… data_root=…`` is all that it takes to use another encoder, of any width, on
+    data in another place.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> Any:
+        """Complete the config, and build the runner that it describes."""
+        cfg = copy.deepcopy(cfg)
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            if cfg.get(loader) is not None and "data_root" in cfg:
+                cfg[loader]["dataset"]["data_root"] = cfg["data_root"]
+        backbone = cfg["model"]["backbone"]
+        if backbone["type"] == SSLHSICEncoder.__name__:
+            options = (backbone.get(name) for name in ("model", "architecture", "init_cfg"))
+            fit_model(cfg["model"], source_encoder(*options))
+        return super().from_cfg(cfg)
+
+
+def fit_model(model: Any, encoder: Encoder) -> None:
+    """Give the heads of a segmentor's config the encoder's channels, and its preprocessor the encoder's numbers.
+
+    Args:
+        model: the config of an ``EncoderDecoder``, which is changed.
+        encoder: what its backbone will be.
+    """
+    stages = [STAGES[index] for index in model["backbone"].get("out_indices", range(len(STAGES)))]
+    channels = [encoder.specs[stage].channels for stage in stages]
+    for head in (model["decode_head"], model.get("auxiliary_head")):
+        if head is not None:
+            index = head["in_index"]
+            head["in_channels"] = channels[index] if isinstance(index, int) else [channels[i] for i in index]
+            if "c1_in_channels" in head:
+                head["c1_in_channels"] = channels[0]
+    size = model["data_preprocessor"].get("size")
+    model["data_preprocessor"].update(data_preprocessor(encoder, size))
+
+
+def head_config(name: str, classes: int) -> dict[str, Any]:
+    """A segmentor's config by the name of its head, as plain data.
+
+    Args:
+        name: file in ``configs/_base_/models``, without its ending.
+        classes: how many it tells apart.
+    """
+    model: dict[str, Any] = _plain(f"models/{name}.py")["model"]
+    for head in ("decode_head", "auxiliary_head"):
+        if head in model:
+            model[head] |= {"num_classes": classes, "out_channels": classes}
+    return model
+
+
+def pipelines(crop: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+    """What happens to a picture in training and in evaluation, as in our configs.
+
+    Args:
+        crop: (height, width) of training crops.
+    """
+    data = _plain("datasets/data.py")
+    crops = {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75}
+    return [*data["load"], data["scale"], crops, *data["flip_and_pack"]], data["test_pipeline"]
+
+
+def _plain(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = Config.fromfile(CONFIGS / "_base_" / name).to_dict()
+    return values

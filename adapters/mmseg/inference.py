@@ -1,0 +1,138 @@
+"""Segmentors that were fine-tuned: loaded from their folder, run on whole pictures, measured."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sslhsic_transfer.adapters.data.segmentation import IGNORED, SegmentationData
+from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
+from sslhsic_transfer.errors import CheckpointError, DataError
+from sslhsic_transfer.images import Picture, to_uint8_tensor
+from sslhsic_transfer.models.modes import evaluating
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.pth"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a segmentor's classes agree with the masks, over all pixels of a split that are not ignored.
+
+    Attributes:
+        classes: names, C of them.
+        matrix: pixels by true class (rows) and predicted class (columns): (C, C) int64.
+    """
+
+    classes: tuple[str, ...]
+    matrix: NDArray[np.int64]
+
+    @property
+    def iou(self) -> dict[str, float]:
+        """Intersection over union of each class, on [0, 1]; NaN for one that is neither there nor predicted."""
+        both = np.diagonal(self.matrix).astype(np.float64)
+        either = self.matrix.sum(0) + self.matrix.sum(1) - both
+        values = np.divide(both, either, out=np.full_like(both, np.nan), where=either > 0)
+        return dict(zip(self.classes, values.tolist(), strict=True))
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of `iou` over the classes that have one."""
+        return float(np.nanmean(list(self.iou.values())))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pixels whose class is right."""
+        return float(np.trace(self.matrix) / self.matrix.sum())
+
+
+def load_segmentor(output: str | Path, device: torch.device | str | None = None) -> Any:
+    """Load what `fine_tune` saved; the encoder that it began with is not needed.
+
+    Args:
+        output: the folder that `fine_tune` returned.
+        device: where to put it; the CPU by default.
+
+    Returns:
+        Mmseg's ``EncoderDecoder`` in eval mode, with ``dataset_meta["classes"]`` and its config as ``cfg``: what
+        ``mmseg.apis.inference_model`` takes, too.
+
+    Raises:
+        CheckpointError: there is no finished model, or its weights do not fit its config.
+    """
+    output = Path(output)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if not (output / name).is_file():
+            raise CheckpointError(f"{output} has no {name}; expected the folder of a fine_tune(…) that has ended.")
+    config = Config.fromfile(output / CONFIG_NAME, import_custom_modules=False)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        model = MODELS.build(config.model)
+    checkpoint = read_checkpoint(str(output / WEIGHTS_NAME))
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{output / WEIGHTS_NAME} does not fit {CONFIG_NAME} beside it: {error}") from error
+    model.dataset_meta, model.cfg = checkpoint["meta"]["dataset_meta"], config
+    return model.to(device).eval()
+
+
+def predict(model: nn.Module | str | Path, pictures: Iterable[Picture]) -> list[NDArray[np.uint8]]:
+    """Classes of each pixel, of whole pictures at their own size.
+
+    Args:
+        model: a segmentor of mmseg, or the folder that `fine_tune` returned.
+        pictures: each in any form that `sslhsic_transfer.images` knows; normalisation is the segmentor's.
+
+    Returns:
+        For each picture (H, W): class numbers.
+
+    Raises:
+        ImageError: a picture cannot be read.
+        CheckpointError: as `load_segmentor`.
+    """
+    segmentor = model if isinstance(model, nn.Module) else load_segmentor(model)
+    with evaluating(segmentor):
+        return [_classes_of(segmentor, picture) for picture in pictures]
+
+
+def evaluate(model: nn.Module | str | Path, data: SegmentationData) -> Scores:
+    """Compare a segmentor's predictions of whole pictures with their masks.
+
+    Args:
+        model: as for `predict`.
+        data: the examples.
+
+    Raises:
+        DataError: a picture and its mask differ in size, or the classes are not those of the segmentor.
+        ImageError, CheckpointError: as `predict`.
+    """
+    segmentor: Any = model if isinstance(model, nn.Module) else load_segmentor(model)
+    count = len(data.classes)
+    if segmentor.num_classes != count:
+        raise DataError(f"{data.name} has {count} classes; the segmentor knows {segmentor.num_classes}.")
+    matrix = np.zeros((count, count), dtype=np.int64)
+    with evaluating(segmentor):
+        for index, (path, _) in enumerate(data.pairs):
+            mask, found = data.read_mask(index), _classes_of(segmentor, path)
+            if mask.shape != found.shape:
+                raise DataError(f"{path} is {found.shape} and its mask {mask.shape}; expected the same size.")
+            counts = mask != IGNORED
+            cells = mask[counts].astype(np.int64) * count + found[counts]
+            matrix += np.bincount(cells, minlength=count * count).reshape(count, count)
+    return Scores(data.classes, matrix)
+
+
+@torch.no_grad()
+def _classes_of(segmentor: Any, picture: Picture) -> NDArray[np.uint8]:
+    bgr: Tensor = to_uint8_tensor(picture).flip(0)
+    (sample,) = segmentor.test_step({"inputs": [bgr], "data_samples": None})
+    classes: NDArray[np.uint8] = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+    return classes

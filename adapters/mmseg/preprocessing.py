@@ -1,0 +1,30 @@
+"""An encoder's normalisation as mmsegmentation configures it."""
+
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer.adapters.backbone import as_encoder
+from sslhsic_transfer.adapters.data.segmentation import IGNORED
+from sslhsic_transfer.models.encoder import Encoder
+
+
+def data_preprocessor(encoder: Encoder | str | Path, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """The config of mmseg's ``SegDataPreProcessor`` that gives an encoder the input it expects.
+
+    Args:
+        encoder: an encoder, or what `from_pretrained` takes.
+        size: (height, width) that training pictures are padded to, with the mean colour; masks with "ignored".
+
+    Returns:
+        The config: for pictures in BGR order on 0 … 255, as mmseg loads them.
+    """
+    preprocessing = as_encoder(encoder).preprocessing
+    return {
+        "type": "SegDataPreProcessor",
+        "mean": [255 * value for value in preprocessing.mean],
+        "std": [255 * value for value in preprocessing.std],
+        "bgr_to_rgb": True,
+        "pad_val": 0,
+        "seg_pad_val": IGNORED,
+        "size": size,
+    }

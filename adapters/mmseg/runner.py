@@ -1,0 +1,205 @@
+"""Fine-tuning by mmengine's own Runner, without a config file."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.device import get_device
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
+
+from sslhsic_transfer._files import atomic_path, json_text, write_text
+from sslhsic_transfer.adapters.backbone import OutputStride
+from sslhsic_transfer.adapters.data.segmentation import SegmentationData
+from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
+from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
+from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
+from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
+from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
+from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.models.encoder import Encoder
+
+Head = Literal["fcn", "deeplabv3plus", "upernet"]
+HEADS = ("fcn", "deeplabv3plus", "upernet")
+_SCHEDULES = ("poly", "cosine")
+_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {"adamw": {"type": "AdamW"}, "sgd": {"type": "SGD", "momentum": 0.9}}
+
+
+def fine_tune(
+    data_train: SegmentationData,
+    data_val: SegmentationData,
+    output: str | Path,
+    *,
+    model: Encoder | str | Path | None = None,
+    architecture: str | Mapping[str, Any] | None = None,
+    head: Head = "fcn",
+    crop: tuple[int, int] = (512, 512),
+    iterations: int = 2000,
+    batch_size: int = 8,
+    optimizer: Literal["adamw", "sgd"] = "adamw",
+    learning_rate: float = 2e-4,
+    weight_decay: float = 1e-4,
+    schedule: Literal["poly", "cosine"] = "poly",
+    output_stride: OutputStride = 16,
+    freeze_at: int = 0,
+    norm_eval: bool = False,
+    seed: int = 0,
+    workers: int = 2,
+    amp: bool = False,
+    every: int | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train a segmentor over an encoder, and save it so that `load_segmentor` finds all it needs.
+
+    Pictures are scaled by a factor from 0.5 to 2, cropped and flipped; mmengine chooses the device.
+
+    Args:
+        data_train: what is learned from.
+        data_val: what is measured on, by mmseg's IoUMetric, after every ``every`` iterations: see ``vis_data/`` of the
+            output's folder of logs.
+        output: folder to write: ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
+        model: an encoder, or what `from_pretrained` takes; None for an untrained network.
+        architecture: of the untrained network, as for `SSLHSICEncoder`.
+        head: what stands over the encoder: a file of ``configs/_base_/models``.
+        crop: (height, width) of training crops, in pixels.
+        iterations: batches to train on.
+        batch_size: pictures a batch.
+        optimizer: "adamw", or "sgd" with momentum 0.9.
+        learning_rate: at the start.
+        weight_decay: of all parameters.
+        schedule: how the rate falls to 0: as a polynomial of power 0.9, or as a cosine.
+        output_stride: stride of the last map, by dilation; UPerNet usually has 32.
+        freeze_at: parts that do not train: see `DenseBackbone`.
+        norm_eval: whether the encoder's statistics stay fixed.
+        seed: of initial weights, order and crops.
+        workers: processes that load pictures; 0: none.
+        amp: mixed precision; for accelerators only.
+        every: iterations between measurements and checkpoints; by default a fifth of all.
+        resume: go on from the last checkpoint in ``output``, if there is one.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        ConfigError: arguments that cannot be used; all are listed.
+        DataError: the two splits have different classes.
+        OutputExistsError: ``output`` holds a run, and ``resume`` is not asked for.
+        CheckpointError: the checkpoint to go on from is damaged, or of a run with other settings.
+        ModelNotFoundError, HubError, WeightsError: as `from_pretrained`.
+    """
+    output, crop = Path(output), (crop[0], crop[1])
+    every = every or max(1, iterations // 5)
+    _check(head, optimizer, schedule, (iterations, batch_size, every, *crop), amp)
+    if data_train.classes != data_val.classes:
+        raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
+    encoder = source_encoder(model, architecture)
+    segmentor = head_config(head, len(data_train.classes))
+    segmentor["data_preprocessor"]["size"] = crop
+    fit_model(segmentor, encoder)
+    backbone = segmentor["backbone"]
+    del backbone["model"]
+    backbone |= {
+        "architecture": encoder.config.model_dump(),
+        "output_stride": output_stride,
+        "frozen_stages": freeze_at - 1,
+        "norm_eval": norm_eval,
+    }
+    train_pipeline, test_pipeline = pipelines(crop)
+    training: dict[str, Any] = {
+        "train_dataloader": {
+            "batch_size": batch_size,
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "sampler": {"type": "InfiniteSampler", "shuffle": True},
+        },
+        "optim_wrapper": {
+            "type": "AmpOptimWrapper" if amp else "OptimWrapper",
+            "optimizer": {**_OPTIMIZERS[optimizer], "lr": learning_rate, "weight_decay": weight_decay},
+        },
+        "param_scheduler": [_scheduler(schedule, iterations)],
+        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": iterations, "val_interval": every},
+        "randomness": {"seed": seed},
+    }
+    config = {"default_scope": "mmseg", "model": segmentor, "test_pipeline": test_pipeline, "training": training}
+    _claim(output, json_text(config), resume)
+
+    training["train_dataloader"]["dataset"] = _dataset(data_train, train_pipeline)
+    runner = Runner(
+        model=ConfigDict({**segmentor, "backbone": {**backbone, "model": encoder}}),
+        work_dir=str(output),
+        **training,
+        val_dataloader={
+            "batch_size": 1,
+            "num_workers": workers,
+            "sampler": {"type": "DefaultSampler", "shuffle": False},
+            "dataset": {**_dataset(data_val, test_pipeline), "test_mode": True},
+        },
+        val_cfg={},
+        val_evaluator={"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+        default_hooks={
+            "logger": {"type": "LoggerHook", "interval": min(50, every), "log_metric_by_epoch": False},
+            "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": every, "max_keep_ckpts": 1},
+        },
+        log_processor={"by_epoch": False},
+        log_level="ERROR",
+        visualizer={"type": "Visualizer", "vis_backends": [{"type": "LocalVisBackend"}]},
+        default_scope="mmseg",
+        resume=resume,
+        experiment_name=f"fine-tune-{uuid.uuid4().hex[:8]}",  # names are global in mmengine
+    )
+    _save(runner.train(), data_train.classes, output)
+    return output
+
+
+def _check(head: str, optimizer: str, schedule: str, positive: tuple[int, ...], amp: bool) -> None:
+    problems = [
+        f"{name}: got {value!r}; expected one of {', '.join(known)}"
+        for name, value, known in (
+            ("head", head, HEADS),
+            ("optimizer", optimizer, _OPTIMIZERS),
+            ("schedule", schedule, _SCHEDULES),
+        )
+        if value not in known
+    ]
+    if min(positive) < 1:
+        problems.append(f"iterations, batch_size, every, crop: got {positive}; expected 1 or more of each")
+    if amp and get_device() == "cpu":
+        problems.append("amp: got True without an accelerator; expected False on a CPU")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _dataset(data: SegmentationData, pipeline: list[Any]) -> dict[str, Any]:
+    return {"type": SSLHSICDataset.__name__, "data": data, "pipeline": pipeline}
+
+
+def _scheduler(name: str, iterations: int) -> dict[str, Any]:
+    span = {"begin": 0, "end": iterations, "by_epoch": False, "eta_min": 0.0}
+    return {"type": "PolyLR", "power": 0.9, **span} if name == "poly" else {"type": "CosineAnnealingLR", **span}
+
+
+def _claim(output: Path, config: str, resume: bool) -> None:
+    """Write the config, or see that a run which is to go on has the same, and a checkpoint that can be trusted."""
+    path = output / CONFIG_NAME
+    if not path.exists():
+        write_text(path, config)
+        return
+    if not resume:
+        raise OutputExistsError(f"{output} holds a run already: choose another folder, or resume=True to go on.")
+    if path.read_text(encoding="utf-8") != config:
+        raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
+    # Mmengine itself would run code that the checkpoint holds, as pickled objects or as the text of a config.
+    if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
+        raise CheckpointError(
+            f"{latest} holds a config to be run, which no checkpoint of this library does. Delete it."
+        )
+
+
+def _save(model: nn.Module, classes: tuple[str, ...], output: Path) -> None:
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    meta = {"dataset_meta": {"classes": list(classes)}}
+    with atomic_path(output / WEIGHTS_NAME) as temporary:
+        torch.save({"state_dict": state, "meta": meta}, temporary)

@@ -1,0 +1,42 @@
+"""Steps of mmseg's pipelines: masks as our readers give them, and a random scale relative to the picture."""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform, Resize
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadSSLHSICMask(BaseTransform):
+    """Read the mask of an example of `SSLHSICDataset`; a picture that comes alone has none."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add ``gt_seg_map``, (H, W) uint8: class numbers, 255 where ignored.
+
+        Raises:
+            DataError: as `SegmentationData.read_mask`.
+        """
+        if "number" in results:
+            results["gt_seg_map"] = results["segmentation"].read_mask(results["number"])
+            results["seg_fields"].append("gt_seg_map")
+        return results
+
+
+@TRANSFORMS.register_module()
+class SSLHSICRandomScale(BaseTransform):
+    """Resize by a random factor of the picture's own size: what protocols mean by "scale [0.5, 2]".
+
+    Mmseg's RandomResize takes factors of one fixed size.
+
+    Args:
+        ratio_range: least and largest factor; drawn uniformly.
+    """
+
+    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0)) -> None:
+        self.ratio_range = ratio_range
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Resize the picture, bilinearly, and the mask, by the nearest neighbour."""
+        scaled: dict[str, Any] = Resize(scale_factor=float(np.random.uniform(*self.ratio_range))).transform(results)
+        return scaled
