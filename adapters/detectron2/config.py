@@ -1,0 +1,50 @@
+"""The settings that the adapter adds to Detectron2's, and those that an encoder decides."""
+
+from pathlib import Path
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.config import CfgNode
+
+import sslhsic_transfer.adapters.detectron2.backbone
+import sslhsic_transfer.adapters.detectron2.heads  # noqa: F401 - both register what the settings name
+from sslhsic_transfer.adapters.backbone import as_encoder
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.models.encoder import Encoder
+
+
+def add_sslhsic_config(cfg: CfgNode) -> None:
+    """Add MODEL.SSLHSIC to a configuration, and make the backbones and heads known that it can name.
+
+    MODEL.BACKBONE.NAME may then be ``build_sslhsic_backbone``, ``build_sslhsic_fpn_backbone`` or
+    ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They honour
+    MODEL.BACKBONE.FREEZE_AT and, of MODEL.RESNETS, NORM, OUT_FEATURES and RES5_DILATION.
+
+    Args:
+        cfg: of `detectron2.config.get_cfg`; it is changed.
+    """
+    cfg.MODEL.SSLHSIC = CfgNode()
+    cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder as the next three say
+    cfg.MODEL.SSLHSIC.ARCHITECTURE = "resnet50"
+    cfg.MODEL.SSLHSIC.PADDING = "torch"
+    cfg.MODEL.SSLHSIC.WIDTH = 1
+    cfg.MODEL.SSLHSIC.NORM_EVAL = False  # statistics stay, scales and offsets train
+    cfg.MODEL.SSLHSIC.EXTRA_NORM = True  # one more normalisation after the res5 of C4 heads, as in MoCo's protocol
+
+
+def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
+    """Write what an encoder decides: its name, its network, and how pictures become its input.
+
+    Args:
+        cfg: with `add_sslhsic_config` added; it is changed.
+        encoder: what `from_pretrained` takes. An `Encoder` in memory leaves NAME empty, as a configuration cannot hold
+            its weights: save it first and give the folder.
+    """
+    cfg.MODEL.SSLHSIC.NAME = "" if isinstance(encoder, Encoder) else str(encoder)
+    encoder = as_encoder(encoder)
+    cfg.MODEL.SSLHSIC.ARCHITECTURE = encoder.config.architecture
+    cfg.MODEL.SSLHSIC.PADDING = encoder.config.padding
+    cfg.MODEL.SSLHSIC.WIDTH = encoder.config.width
+    cfg.INPUT.FORMAT = FORMAT
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = pixel_numbers(encoder.preprocessing)
