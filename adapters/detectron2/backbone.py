@@ -155,9 +155,7 @@ def build_sslhsic_fpn_backbone(cfg: CfgNode, input_shape: Any) -> FPN:
 def build_sslhsic_retinanet_fpn_backbone(cfg: CfgNode, input_shape: Any) -> FPN:
     """The encoder under RetinaNet's pyramid, levels p3 to p7."""
     encoder = build_sslhsic_backbone(cfg, input_shape)
-    return _pyramid(
-        cfg, encoder, LastLevelP6P7(encoder.output_shape()["res5"].channels, cfg.MODEL.FPN.OUT_CHANNELS)
-    )
+    return _pyramid(cfg, encoder, LastLevelP6P7(encoder.output_shape()["res5"].channels, cfg.MODEL.FPN.OUT_CHANNELS))
 
 
 def _pyramid(cfg: CfgNode, encoder: SSLHSICBackbone, top: nn.Module) -> FPN:

@@ -95,7 +95,7 @@ def _prepare_old() -> None:
 def _grid_offsets(
     size: tuple[int, int], stride: int, offset: float, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """x and y of a grid's cells, in rows; 0.6 leaves out the indexing, which torch is going to demand.
+    """Columns and rows of a grid's cells, cell by cell; 0.6 leaves out the indexing, which torch is going to demand.
 
     Args:
         size: height and width in cells.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+import sslhsic_transfer.adapters.detectron2.compat  # before Detectron2
 
 # isort: split
 from detectron2.config import CfgNode

@@ -1,4 +1,7 @@
-"""The commands `sslhsic convert …`: other people's weights as model folders. Only typer is imported before one runs."""
+"""The commands `sslhsic convert …`: other people's weights as model folders, and back.
+
+Only typer is imported before one runs.
+"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +13,9 @@ if TYPE_CHECKING:
     from sslhsic_transfer.hub.convert import Conversion
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
-convert_app = typer.Typer(help="Turn other people's weights into a model folder.", no_args_is_help=True)
+convert_app = typer.Typer(
+    help="Turn other people's weights into a model folder, and a model into theirs.", no_args_is_help=True
+)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
@@ -30,6 +35,12 @@ class Interpolation(StrEnum):
     nearest = "nearest"
     bilinear = "bilinear"
     bicubic = "bicubic"
+
+
+class Framework(StrEnum):
+    """Libraries for whose own ResNet weights can be written."""
+
+    detectron2 = "detectron2"
 
 
 @convert_app.command()
@@ -109,6 +120,23 @@ def timm(
     from sslhsic_transfer.hub.convert import convert_timm
 
     _save(convert_timm(model), output, overwrite)
+
+
+@convert_app.command()
+def model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model folder or a name on the Hub.")],
+    *,
+    to: Annotated[Framework, typer.Option(help="The library whose ResNet is to load the weights.")],
+    output: Annotated[Path, typer.Option(help="File to write; for Detectron2 a .pkl.")],
+    network: Annotated[str, typer.Option(help="Of Detectron2: fpn, c4, or resnet for the ResNet alone.")] = "fpn",
+    overwrite: Overwrite = False,
+) -> None:
+    """The other way: a model of ours as a weights file of another library."""
+    if to is Framework.detectron2:
+        from sslhsic_transfer.adapters.detectron2.convert import save_detectron2
+
+        files = save_detectron2(name, output, network, overwrite=overwrite)  # type: ignore[arg-type]
+        typer.echo(f"Written to {files[0]}, its settings to {files[1]}")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
