@@ -7,7 +7,9 @@ from sslhsic_transfer._lazy import lazy_names
 if TYPE_CHECKING:
     from sslhsic_transfer.adapters.detectron2.backbone import SSLHSICBackbone as SSLHSICBackbone
     from sslhsic_transfer.adapters.detectron2.config import add_sslhsic_config as add_sslhsic_config
+    from sslhsic_transfer.adapters.detectron2.config import config_file as config_file
     from sslhsic_transfer.adapters.detectron2.config import configure as configure
+    from sslhsic_transfer.adapters.detectron2.config import load_config as load_config
     from sslhsic_transfer.adapters.detectron2.convert import save_detectron2 as save_detectron2
     from sslhsic_transfer.adapters.detectron2.convert import to_detectron2 as to_detectron2
     from sslhsic_transfer.adapters.detectron2.dataset import register as register
@@ -22,7 +24,9 @@ __getattr__, __dir__ = lazy_names(
     {
         "SSLHSICBackbone": f"{__name__}.backbone",
         "add_sslhsic_config": f"{__name__}.config",
+        "config_file": f"{__name__}.config",
         "configure": f"{__name__}.config",
+        "load_config": f"{__name__}.config",
         "save_detectron2": f"{__name__}.convert",
         "to_detectron2": f"{__name__}.convert",
         "register": f"{__name__}.dataset",

@@ -5,13 +5,17 @@ from pathlib import Path
 import sslhsic_transfer.adapters.detectron2.compat  # before Detectron2
 
 # isort: split
-from detectron2.config import CfgNode
+import torch
+from detectron2.config import CfgNode, get_cfg
 
 import sslhsic_transfer.adapters.detectron2.backbone
 import sslhsic_transfer.adapters.detectron2.heads  # noqa: F401 - both register what the settings name
 from sslhsic_transfer.adapters.backbone import as_encoder
 from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
+
+CONFIGS = Path(__file__).with_name("configs")
 
 
 def add_sslhsic_config(cfg: CfgNode) -> None:
@@ -48,3 +52,31 @@ def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
     cfg.MODEL.SSLHSIC.WIDTH = encoder.config.width
     cfg.INPUT.FORMAT = FORMAT
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = pixel_numbers(encoder.preprocessing)
+
+
+def config_file(name: str) -> Path:
+    """The file of a configuration that comes with the adapter, such as ``"voc_faster_rcnn_c4_24k"``.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    found = {path.stem: path for path in sorted(CONFIGS.iterdir()) if path.suffix in (".yaml", ".py")}
+    if name not in found:
+        raise ConfigError(f"There is no configuration {name!r}; there are {', '.join(found)}.")
+    return found[name]
+
+
+def load_config(name: str | Path) -> CfgNode:
+    """Detectron2's settings with MODEL.SSLHSIC and a file's, on the GPU if there is one.
+
+    Args:
+        name: of a YAML configuration that comes with the adapter, or the path of another.
+
+    Raises:
+        ConfigError: there is no such configuration.
+    """
+    cfg = get_cfg()
+    add_sslhsic_config(cfg)
+    cfg.merge_from_file(str(name if Path(name).is_file() else config_file(str(name))))
+    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    return cfg
