@@ -1,5 +1,6 @@
 """The settings that the adapter adds to Detectron2's, and those that an encoder decides."""
 
+import sys
 from pathlib import Path
 
 import sslhsic_transfer.adapters.detectron2.compat  # before Detectron2
@@ -80,3 +81,7 @@ def load_config(name: str | Path) -> CfgNode:
     cfg.merge_from_file(str(name if Path(name).is_file() else config_file(str(name))))
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     return cfg
+
+
+if __name__ == "__main__":
+    print(config_file(*sys.argv[1:]))

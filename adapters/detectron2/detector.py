@@ -91,7 +91,7 @@ def load_detector(output: str | Path, device: str | None = None) -> Detector:
     weights = output / "model_final.pth"
     if not (output / CONFIG_NAME).is_file() or not weights.is_file():
         raise ModelNotFoundError(
-            f"{output} holds no trained detector: {CONFIG_NAME} and {weights.name} are expected, which fine_tune writes at "
+            f"{output} holds no trained detector; expected {CONFIG_NAME} and {weights.name}, which fine_tune writes at "
             "the end of its run."
         )
     cfg = load_config(output / CONFIG_NAME)

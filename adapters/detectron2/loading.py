@@ -1,4 +1,4 @@
-"""Training batches that depend on the seed and the iteration alone, so that a resumed run goes on as if never stopped."""
+"""Training batches that follow from the seed and the iteration alone, so that a run may stop and go on."""
 
 import random
 from collections.abc import Iterable, Iterator, Sequence

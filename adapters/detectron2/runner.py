@@ -1,5 +1,6 @@
 """Fine-tune a detector on any data of ours, by Detectron2's own trainer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ def fine_tune(
     workers: int = 2,
     amp: bool = False,
     resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a detector over an encoder, and measure it.
 
@@ -66,6 +68,7 @@ def fine_tune(
         workers: processes that read pictures.
         amp: half precision, which takes a GPU.
         resume: go on from the last checkpoint, if there is one. The result is that of a run that never stopped.
+        settings: more of Detectron2's, such as ``{"MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128}``; they overrule ours.
 
     Returns:
         The folder.
@@ -98,6 +101,7 @@ def fine_tune(
     cfg.SOLVER.CHECKPOINT_PERIOD = max(1, min(1000, iterations // 4))
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR, cfg.SOLVER.AMP.ENABLED = batch_size, learning_rate, amp
     cfg.DATALOADER.NUM_WORKERS, cfg.SEED, cfg.OUTPUT_DIR = workers, seed, str(output)
+    cfg.merge_from_list([part for setting in (settings or {}).items() for part in setting])
     _same_run(cfg, output)
     save_classes(output, train.classes)
     torch.manual_seed(seed)
@@ -137,7 +141,8 @@ def _check(
         )
     if min(iterations, batch_size) < 1 or learning_rate <= 0:
         problems.append(
-            f"iterations, batch_size, learning_rate: got {iterations}, {batch_size}, {learning_rate}; expected positive ones"
+            f"iterations, batch_size, learning_rate: got {iterations}, {batch_size}, {learning_rate}; "
+            "expected more than 0"
         )
     if norm not in NORMS:
         problems.append(f"norm: got {norm!r}; expected {', '.join(NORMS)}")

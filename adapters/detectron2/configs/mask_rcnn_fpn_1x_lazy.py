@@ -1,7 +1,7 @@
 """Mask R-CNN R50-FPN on COCO 2017, 90k iterations (1x), all layers train: as a LazyConfig.
 
 On 8 GPUs, with tools/lazyconfig_train_net.py of Detectron2's sources and the data under $DETECTRON2_DATASETS:
-    CONFIG=$(python -c "from sslhsic_transfer.adapters.detectron2 import config_file as f; print(f('mask_rcnn_fpn_1x_lazy'))")
+    CONFIG=$(python -m sslhsic_transfer.adapters.detectron2.config mask_rcnn_fpn_1x_lazy)
     python tools/lazyconfig_train_net.py --config-file $CONFIG --num-gpus 8 \
         model.backbone.bottom_up.encoder=org/name train.output_dir=runs/coco
 """
