@@ -32,9 +32,9 @@ def prepare() -> None:
         if not hasattr(importlib.import_module("detectron2.layers.wrappers"), "move_device_like"):
             _prepare_old()
     except ModuleNotFoundError as error:
+        package = (error.name or "detectron2").split(".")[0]
         raise MissingDependencyError(
-            f"The Detectron2 adapter needs the package {error.name!r}, which is not installed. "
-            f"Install it with: {INSTALL}"
+            f"The Detectron2 adapter needs the package {package!r}, which is not installed. Install it with: {INSTALL}"
         ) from error
 
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-import sslhsic_transfer.adapters.detectron2.compat  # before Detectron2 itself, which the tests import, too
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2 itself, which the tests import, too
 from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
 
 

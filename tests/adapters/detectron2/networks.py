@@ -10,7 +10,10 @@ from torch import nn
 from sslhsic_transfer.adapters.detectron2 import configure, load_config
 
 SMALL = {
-    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 16,
+    "MODEL.FPN.OUT_CHANNELS": 32,
+    "MODEL.RPN.CONV_DIMS": [32],
+    "MODEL.RETINANET.NUM_CONVS": 1,
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 4,
     "MODEL.RPN.PRE_NMS_TOPK_TRAIN": 64,
     "MODEL.RPN.POST_NMS_TOPK_TRAIN": 32,
     "MODEL.RPN.PRE_NMS_TOPK_TEST": 64,
@@ -34,10 +37,10 @@ def small_config(name: str, source, **options) -> CfgNode:
 
 def loss_of(model: nn.Module) -> torch.Tensor:
     torch.manual_seed(0)
-    objects = Instances((96, 128))
-    objects.gt_boxes, objects.gt_classes = Boxes(torch.tensor([[8.0, 8.0, 60.0, 70.0]])), torch.tensor([1])
+    objects = Instances((64, 96))
+    objects.gt_boxes, objects.gt_classes = Boxes(torch.tensor([[8.0, 8.0, 60.0, 50.0]])), torch.tensor([1])
     with EventStorage():
-        losses = model([{"image": torch.rand(3, 96, 128) * 255, "instances": objects} for _ in range(2)])
+        losses = model([{"image": torch.rand(3, 64, 96) * 255, "instances": objects} for _ in range(2)])
     return sum(losses.values())
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from detectron2.config import CfgNode
 from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import build_model
 from torch import nn
 
 from sslhsic_transfer import Encoder, create_encoder
@@ -15,13 +15,17 @@ from tests.contracts import AdapterContract, trained_encoder
 class Detectron2Detector(AdapterContract):
     name: str
 
+    @pytest.fixture(scope="class")
+    def saved(self, encoder, tmp_path_factory):
+        """A configuration names an encoder, and cannot hold one."""
+        return encoder.save_pretrained(tmp_path_factory.mktemp("encoder"))
+
     @pytest.fixture(autouse=True)
-    def _folders(self, tmp_path_factory):
-        self.folders = tmp_path_factory
+    def _folder(self, request):
+        self.request = request
 
     def build(self, source, **options):
-        if isinstance(source, Encoder):
-            source = source.save_pretrained(self.folders.mktemp("encoder"))
+        source = self.request.getfixturevalue("saved") if isinstance(source, Encoder) else source
         return build(self.name, source, **options)
 
     def loss(self, model):
@@ -38,19 +42,6 @@ class TestFasterRCNN(Detectron2Detector):
         found = model.backbone.bottom_up(images)
         assert list(found) == ["res2", "res3", "res4", "res5"]
         return {STAGE_OF[name]: found[name] for name in found}
-
-
-class TestRetinaNet(TestFasterRCNN):
-    name = "retinanet"
-
-    def maps(self, model, images):
-        found = model.backbone.bottom_up(images)
-        assert list(found) == ["res3", "res4", "res5"]
-        return {STAGE_OF[name]: found[name] for name in found}
-
-    @pytest.fixture(scope="class", params=["resnet18"])
-    def encoder(self, request):
-        return trained_encoder(request.param)
 
 
 class TestFasterRCNNC4(Detectron2Detector):
@@ -71,6 +62,16 @@ class TestFasterRCNNC4(Detectron2Detector):
         res4 = model.backbone(images)["res4"]
         assert isinstance(model.roi_heads.res5.norm, nn.BatchNorm2d)  # MoCo's extra normalisation
         return {"c4": res4, "c5": model.roi_heads.res5.layer4(res4)}
+
+
+def test_a_retinanet_trains_every_part_of_its_encoder(model_folder):
+    model = build("retinanet", model_folder, freeze_at=1).train()
+    assert list(model.backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
+    loss_of(model).backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is None) == name.startswith(("backbone.bottom_up.conv1.", "backbone.bottom_up.bn1.")), (
+            name
+        )
 
 
 @torch.no_grad()
@@ -141,13 +142,14 @@ def test_same_padding_and_width_go_along():
 
 
 @torch.no_grad()
-def test_the_detectors_input_is_the_encoders(model_folder):
+def test_the_detectors_input_is_the_encoders(model_folder, tmp_path):
     """Bytes go in; what reaches the first layer is what the encoder's preprocessing makes of them."""
     encoder = Encoder.from_pretrained(model_folder)
     numbers = encoder.preprocessing.model_copy(update={"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)})
     encoder.preprocessing = numbers
+    saved = encoder.save_pretrained(tmp_path / "encoder")
     pixels = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
-    model = build("faster_rcnn_fpn", encoder)
+    model = build("faster_rcnn_fpn", saved)
     found = model.preprocess_image([{"image": pixels.float()}]).tensor[0]
     mean, std = (torch.tensor(triple)[:, None, None] for triple in (numbers.mean, numbers.std))
     torch.testing.assert_close(found, (pixels / 255 - mean) / std, rtol=1e-5, atol=1e-5)
@@ -158,10 +160,4 @@ def test_pictures_prepared_otherwise_are_refused(model_folder):
         cfg = small_config("faster_rcnn_fpn", model_folder)
         cfg.merge_from_list([key, value])
         with pytest.raises(ConfigError, match=rf"configure\(cfg, encoder\).\n{key}: got"):
-            build_from(cfg)
-
-
-def build_from(cfg: CfgNode) -> nn.Module:
-    from detectron2.modeling import build_model
-
-    return build_model(cfg)
+            build_model(cfg)
