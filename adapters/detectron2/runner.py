@@ -13,6 +13,7 @@ import torch
 from detectron2.config import CfgNode
 
 from sslhsic_transfer._files import write_json, write_text
+from sslhsic_transfer.adapters.backbone import PARTS
 from sslhsic_transfer.adapters.data.detection import DetectionData
 from sslhsic_transfer.adapters.detectron2.backbone import NORMS, Norm
 from sslhsic_transfer.adapters.detectron2.config import configure, load_config
@@ -80,7 +81,7 @@ def fine_tune(
         CheckpointError: the run there was made with other settings.
     """
     output = Path(output)
-    _check(network, sides, max_size, iterations, batch_size, learning_rate, norm, seed, amp)
+    _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, amp)
     if val is not None and val.classes != train.classes:
         raise DataError(
             f"val has the classes {', '.join(val.classes)}; expected those of train: {', '.join(train.classes)}."
@@ -96,7 +97,8 @@ def fine_tune(
     cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = tuple(sides), sides[-1]
     cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = max_size
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = iterations, (iterations * 3 // 4, iterations * 11 // 12)
+    steps = {iterations * 3 // 4, iterations * 11 // 12} - {0}  # a run of a few iterations has one or none
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = iterations, tuple(sorted(steps))
     cfg.SOLVER.WARMUP_ITERS = min(100, iterations // 10)
     cfg.SOLVER.CHECKPOINT_PERIOD = max(1, min(1000, iterations // 4))
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR, cfg.SOLVER.AMP.ENABLED = batch_size, learning_rate, amp
@@ -128,6 +130,7 @@ def _check(
     iterations: int,
     batch_size: int,
     learning_rate: float,
+    freeze_at: int,
     norm: str,
     seed: int,
     amp: bool,
@@ -144,6 +147,8 @@ def _check(
             f"iterations, batch_size, learning_rate: got {iterations}, {batch_size}, {learning_rate}; "
             "expected more than 0"
         )
+    if freeze_at not in range(len(PARTS) + 1):
+        problems.append(f"freeze_at: got {freeze_at}; expected 0 to {len(PARTS)}")
     if norm not in NORMS:
         problems.append(f"norm: got {norm!r}; expected {', '.join(NORMS)}")
     if not 0 <= seed < 2**32:

@@ -12,7 +12,7 @@ from sslhsic_transfer.adapters.detectron2.trainer import Trainer
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, ModelNotFoundError, OutputExistsError
 from tests.adapters.detectron2.networks import SMALL
 
-TINY = {"sides": (96, 128), "max_size": 200, "iterations": 4, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
+TINY = {"sides": (96, 112), "max_size": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
 
 
 def tune(cells, output, **options):
@@ -68,7 +68,7 @@ def test_a_detector_finds_boxes_in_the_pictures_own_pixels(run, cells):
     assert len(found.boxes) == len(found.scores) == len(found.labels) > 0
     assert (found.scores[:-1] >= found.scores[1:]).all()
     assert found.boxes.min() >= 0
-    assert 200 < found.boxes[:, 2].max() <= picture.size[0]  # the network saw 171 pixels of 640
+    assert 200 < found.boxes[:, 2].max() <= picture.size[0]  # the network saw 149 of 640
     assert set(found.labels.tolist()) <= {0, 1, 2}
     again = detector.predict(cells[1])
     assert len(again) == 2
@@ -84,14 +84,12 @@ def test_perfect_boxes_have_a_perfect_precision(cells):
     assert average_precision(val, perfect) == pytest.approx({"AP": 1.0, "AP50": 1.0, "AP75": 1.0})
 
 
-@pytest.mark.parametrize("done", [1, 3])
-def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_path, monkeypatch, done):
-    settings = json.dumps(str(run))
+def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_path, monkeypatch):
     step, output = Trainer.run_step, tmp_path / "output"
     shutil.copytree(encoder_folder, tmp_path / "encoder")
 
     def interrupted(self):
-        if self.iter == done:
+        if self.iter == 2:
             raise KeyboardInterrupt
         step(self)
 
@@ -105,8 +103,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_
         tune(cells, output, model=tmp_path / "encoder")
     with pytest.raises(CheckpointError, match=r"SOLVER.BASE_LR: 0.002 there, 0.1 here"):
         tune(cells, output, model=tmp_path / "encoder", learning_rate=0.1, resume=True)
-    tune(cells, output, model=tmp_path / "encoder", resume=True)
-    assert settings
+    tune((cells[0], None), output, model=tmp_path / "encoder", resume=True)
+    assert not (output / "evaluation.json").exists()
     wanted, found = weights(run), weights(output)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
