@@ -45,8 +45,8 @@ def _import_layers() -> None:
     except ImportError as error:
         if error.name != "detectron2" or "_C" not in str(error):
             raise
-        package = importlib.import_module("detectron2")
-        package._C = sys.modules[_COMPILED] = _no_operations()  # type: ignore[attr-defined]
+        package: Any = importlib.import_module("detectron2")
+        package._C = sys.modules[_COMPILED] = _no_operations()
         importlib.import_module("detectron2.layers")
 
 
@@ -89,7 +89,8 @@ def _prepare_old() -> None:
             del sys.modules["pkg_resources"]
         else:
             sys.modules["pkg_resources"] = real
-    importlib.import_module("detectron2.modeling.anchor_generator")._create_grid_offsets = _grid_offsets
+    anchors: Any = importlib.import_module("detectron2.modeling.anchor_generator")
+    anchors._create_grid_offsets = _grid_offsets
 
 
 def _grid_offsets(

@@ -45,12 +45,12 @@ class EncoderRes5(DenseBackbone):
         leave_out(self, PARTS[:-1])
         convert_norms(self, norm)
         self.out_channels = self.specs["c5"].channels
-        self.norm = get_norm(norm, self.out_channels) if extra_norm else nn.Identity()
+        self.norm: nn.Module = get_norm(norm, self.out_channels) if extra_norm else nn.Identity()
         self.train(self.training)
 
     def forward(self, regions: Tensor) -> Tensor:  # type: ignore[override]
         """(R, C, h, w) features of res4 -> (R, out_channels, ⌈h/2⌉, ⌈w/2⌉)."""
-        return cast(Tensor, self.norm(self.layer4(regions)))
+        return cast(Tensor, self.norm(cast(nn.Module, self.layer4)(regions)))
 
 
 @ROI_HEADS_REGISTRY.register()

@@ -179,7 +179,7 @@ def _same_run(cfg: CfgNode, output: Path) -> None:
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as dotted ones."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
