@@ -42,9 +42,10 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) -e '.[pretrain,eval]'
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) adapters/detectron2/install.py
 	@echo "==> Installing the library and everything its tests use into $(VENV) (torch is large: minutes)"
-	$(INSTALL) -e '.[pretrain,data,eval,onnx,mmseg,bench,dev]'
+	$(INSTALL) -e '.[pretrain,data,eval,onnx,transfer,mmseg,detectron2,bench,dev]'
+	$(BIN)/python -m sslhsic_transfer.adapters.detectron2.install
 	@touch $@ $(VENV)/installed-demo
 
 $(VENV)/bin/python:

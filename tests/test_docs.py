@@ -1,5 +1,6 @@
 """The examples of the documentation, run as a reader would paste them."""
 
+import dataclasses
 import importlib
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ def examples(name: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("number", [0, 1, 4])
+@pytest.mark.parametrize("number", [0, 1, 5])
 def test_dense(number, model_folder):
     names = {
         "images": torch.rand(2, 3, 64, 96),
@@ -63,5 +64,28 @@ def test_dense_fine_tuning_by_mmseg(model_folder, tmp_path, monkeypatch):
     assert names["scores"].matrix.sum() == 40 * 48
 
 
+def test_detectron2(model_folder, data_root, tmp_path, monkeypatch):
+    """The same lines on a few pictures, for one step."""
+    from sslhsic_transfer.adapters.data import detection
+
+    code = examples("dense.md")[4].replace('"org/name"', repr(str(model_folder)))
+    code = code.replace(
+        "sides=(480, 512), iterations=2000", "sides=(64,), max_size=96, iterations=1, batch_size=2, workers=0"
+    )
+    picture = sorted((data_root / "raccoon_det/VOC2007/JPEGImages").iterdir())[0]
+    code = code.replace('"picture.jpg"', repr(str(picture))).replace('"runs/cells"', repr(str(tmp_path / "run")))
+    assert "iterations=1," in code
+
+    def few(root, split):
+        data = find(data_root / "raccoon_det", split)
+        return dataclasses.replace(data, pictures=data.pictures[:2])
+
+    find = detection.find_detection
+    monkeypatch.setattr(detection, "find_detection", few)
+    names = {}
+    exec(code, names)
+    assert len(names["found"].boxes) == len(names["found"].scores) == len(names["found"].labels)
+
+
 def test_dense_has_no_other_examples():
-    assert len(examples("dense.md")) == 5
+    assert len(examples("dense.md")) == 6

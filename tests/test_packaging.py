@@ -52,7 +52,9 @@ def test_every_requirement_has_a_tested_version():
         *extras["data"],
         *extras["eval"],
         *extras["onnx"],
+        *extras["transfer"],
         *extras["mmseg"],
+        *extras["detectron2"],
         *extras["bench"],
         *extras["dev"],
     ]
@@ -85,6 +87,8 @@ def test_the_wheel_installs_the_package_and_nothing_else(distributions):
         "sslhsic_transfer/adapters/__init__.py",
         "sslhsic_transfer/adapters/mmseg/configs/_base_/models/fcn.py",
         "sslhsic_transfer/adapters/mmseg/configs/fcn_voc12aug.py",
+        "sslhsic_transfer/adapters/detectron2/configs/voc_faster_rcnn_c4_24k.yaml",
+        "sslhsic_transfer/adapters/detectron2/configs/mask_rcnn_fpn_1x_lazy.py",
         "sslhsic_transfer/model_cards/__init__.py",
         "sslhsic_transfer/sample/sign_digits/NOTICE",
     ):

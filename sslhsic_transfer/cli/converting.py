@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from sslhsic_transfer.hub.convert import Conversion
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
-convert_app = typer.Typer(help="Turn other people's weights into a model folder, or back.", no_args_is_help=True)
+convert_app = typer.Typer(
+    help="Turn other people's weights into a model folder, and a model into theirs.", no_args_is_help=True
+)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
@@ -33,6 +35,13 @@ class Interpolation(StrEnum):
     nearest = "nearest"
     bilinear = "bilinear"
     bicubic = "bicubic"
+
+
+class Framework(StrEnum):
+    """Libraries for whose own ResNet weights can be written."""
+
+    mmseg = "mmseg"
+    detectron2 = "detectron2"
 
 
 @convert_app.command()
@@ -115,18 +124,28 @@ def timm(
 
 
 @convert_app.command()
-def to_mmseg(
-    model: Annotated[str, typer.Argument(help="What from_pretrained takes.")],
+def model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model folder or a name on the Hub.")],
     *,
-    output: Annotated[Path, typer.Option(help="File to write, ending in .pth; its config stands beside it.")],
+    to: Annotated[Framework, typer.Option(help="The library whose ResNet is to load the weights.")],
+    output: Annotated[
+        Path, typer.Option(help="File to write: .pth for mmseg, .pkl for Detectron2; its settings stand beside it.")
+    ],
+    network: Annotated[str, typer.Option(help="Of Detectron2: fpn, c4, or resnet for the ResNet alone.")] = "fpn",
     overwrite: Overwrite = False,
 ) -> None:
-    """The other way: weights and config for mmsegmentation's own ResNet."""
-    from sslhsic_transfer.hub.convert import save_mmseg
-    from sslhsic_transfer.hub.loading import from_pretrained
+    """The other way: a model of ours as a weights file of another library."""
+    if to is Framework.mmseg:
+        from sslhsic_transfer.hub.convert import save_mmseg
+        from sslhsic_transfer.hub.loading import from_pretrained
 
-    config = save_mmseg(from_pretrained(model), output, overwrite=overwrite)
-    typer.echo(f"{config.read_text(encoding='utf-8')}\nWritten to {output} and {config}")
+        config = save_mmseg(from_pretrained(name), output, overwrite=overwrite)
+        typer.echo(f"{config.read_text(encoding='utf-8')}\nWritten to {output}, its settings to {config}")
+    else:
+        from sslhsic_transfer.adapters.detectron2.convert import save_detectron2
+
+        files = save_detectron2(name, output, network, overwrite=overwrite)  # type: ignore[arg-type]
+        typer.echo(f"Written to {files[0]}, its settings to {files[1]}")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:

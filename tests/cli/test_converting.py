@@ -17,7 +17,7 @@ def state():
     return randomised(timm.create_model("resnet18")).state_dict()
 
 
-@pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm", "to-mmseg"])
+@pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm", "model"])
 def test_every_command_has_help(sslhsic_here, command):
     assert "--output" in sslhsic_here("convert", command, "--help").stdout
 
@@ -64,7 +64,7 @@ def test_jax_checkpoints_become_model_folders(sslhsic_here, tmp_path):
 
 
 def test_a_model_folder_becomes_weights_and_config_of_mmseg(sslhsic_here, model_folder, tmp_path):
-    done = sslhsic_here("convert", "to-mmseg", model_folder, "--output", "model.pth")
+    done = sslhsic_here("convert", "model", model_folder, "--to", "mmseg", "--output", "model.pth")
     assert (tmp_path / "model.py").read_text() in done.stdout
     assert "depth=18" in done.stdout
     saved, expected = torch.load(tmp_path / "model.pth"), load_file(model_folder / "model.safetensors")

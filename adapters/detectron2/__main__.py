@@ -1,0 +1,51 @@
+"""Train or measure by a configuration: ``python -m sslhsic_transfer.adapters.detectron2 --config-file NAME …``.
+
+The options are those of Detectron2's tools/train_net.py. NAME is a configuration that comes with the adapter or a path;
+settings may follow, such as ``MODEL.SSLHSIC.NAME org/name``.
+"""
+
+import argparse
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.engine import default_argument_parser, default_setup, launch
+
+from sslhsic_transfer.adapters.detectron2.config import configure, load_config
+from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """What each process does."""
+    cfg = load_config(arguments.config_file)
+    cfg.merge_from_list(arguments.opts)
+    if cfg.MODEL.SSLHSIC.NAME:
+        configure(cfg, cfg.MODEL.SSLHSIC.NAME)
+    cfg.freeze()
+    config_file, arguments.config_file = arguments.config_file, ""  # a name is no file, and default_setup reads it
+    default_setup(cfg, arguments)
+    arguments.config_file = config_file
+    if arguments.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=arguments.resume)
+        Trainer.test(cfg, model)
+    else:
+        Trainer(cfg, resume=arguments.resume).train()
+
+
+def main() -> None:
+    """Start the processes that the options ask for."""
+    arguments = default_argument_parser().parse_args()
+    launch(
+        run,
+        arguments.num_gpus,
+        num_machines=arguments.num_machines,
+        machine_rank=arguments.machine_rank,
+        dist_url=arguments.dist_url,
+        args=(arguments,),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Detectron2 0.6 beside today's libraries: everything that it needs is done here, when this module is imported.
+
+Every module of the adapter imports this one before it imports Detectron2. Where Detectron2 is current, nothing happens.
+"""
+
+import importlib
+import importlib.machinery
+import importlib.resources
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sslhsic_transfer.errors import MissingDependencyError
+
+INSTALL = "pip install 'sslhsic-transfer[detectron2]' && python -m sslhsic_transfer.adapters.detectron2.install"
+_COMPILED = "detectron2._C"
+
+
+def prepare() -> None:
+    """Make Detectron2 importable.
+
+    Raises:
+        MissingDependencyError: it, or a package that it needs, is not installed.
+    """
+    try:
+        _import_layers()
+        if not hasattr(importlib.import_module("detectron2.layers.wrappers"), "move_device_like"):
+            _prepare_old()
+    except ModuleNotFoundError as error:
+        package = (error.name or "detectron2").split(".")[0]
+        raise MissingDependencyError(
+            f"The Detectron2 adapter needs the package {package!r}, which is not installed. Install it with: {INSTALL}"
+        ) from error
+
+
+def _import_layers() -> None:
+    """Import the layers; 0.6 insists on its compiled operations where later code can be without."""
+    try:
+        importlib.import_module("detectron2.layers")
+    except ImportError as error:
+        if error.name != "detectron2" or "_C" not in str(error):
+            raise
+        package: Any = importlib.import_module("detectron2")
+        package._C = sys.modules[_COMPILED] = _no_operations()
+        importlib.import_module("detectron2.layers")
+
+
+def _no_operations() -> ModuleType:
+    """What stands for the compiled operations: it describes itself, and refuses to compute."""
+    module: Any = ModuleType(_COMPILED)
+    module.__spec__ = importlib.machinery.ModuleSpec(_COMPILED, loader=None)
+    module.get_compiler_version = module.get_cuda_version = lambda: "not compiled"
+    module.has_cuda = lambda: False
+
+    def refuse(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise MissingDependencyError(
+            f"This Detectron2 has no compiled operations, and {name} is one: rotated boxes and deformable convolutions "
+            "need it. Build Detectron2 from source: pip install "
+            "'git+https://github.com/facebookresearch/detectron2'"
+        )
+
+    module.__getattr__ = refuse
+    return module
+
+
+def _prepare_old() -> None:
+    """Names that other libraries have dropped since 0.6."""
+    if not hasattr(Image, "LINEAR"):
+        Image.LINEAR = Image.Resampling.BILINEAR  # type: ignore[attr-defined]
+    for name, kind in (("int", int), ("float", float), ("bool", bool), ("object", object)):
+        if name not in vars(np):
+            setattr(np, name, kind)
+    # Its model zoo asks pkg_resources for one path. Other packages that look for pkg_resources must not find this one.
+    resources: Any = ModuleType("pkg_resources")
+    resources.resource_filename = lambda package, path: str(Path(str(importlib.resources.files(package)), path))
+    real = sys.modules.get("pkg_resources")
+    sys.modules["pkg_resources"] = resources
+    try:
+        importlib.import_module("detectron2.model_zoo")
+    finally:
+        if real is None:
+            del sys.modules["pkg_resources"]
+        else:
+            sys.modules["pkg_resources"] = real
+    anchors: Any = importlib.import_module("detectron2.modeling.anchor_generator")
+    anchors._create_grid_offsets = _grid_offsets
+
+
+def _grid_offsets(
+    size: tuple[int, int], stride: int, offset: float, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Columns and rows of a grid's cells, cell by cell; 0.6 leaves out the indexing, which torch is going to demand.
+
+    Args:
+        size: height and width in cells.
+        stride: of the cells, in pixels.
+        offset: of the first cell, in strides.
+        device: of the results, (height · width,) float32 each.
+    """
+    along = [
+        torch.arange(offset * stride, count * stride, step=stride, dtype=torch.float32, device=device) for count in size
+    ]
+    y, x = torch.meshgrid(*along, indexing="ij")
+    return x.reshape(-1), y.reshape(-1)
+
+
+prepare()

@@ -1,0 +1,87 @@
+"""The settings that the adapter adds to Detectron2's, and those that an encoder decides."""
+
+import sys
+from pathlib import Path
+
+import sslhsic_transfer.adapters.detectron2.compat  # before Detectron2
+
+# isort: split
+import torch
+from detectron2.config import CfgNode, get_cfg
+
+import sslhsic_transfer.adapters.detectron2.backbone
+import sslhsic_transfer.adapters.detectron2.heads  # noqa: F401 - both register what the settings name
+from sslhsic_transfer.adapters.backbone import as_encoder
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.encoder import Encoder
+
+CONFIGS = Path(__file__).with_name("configs")
+
+
+def add_sslhsic_config(cfg: CfgNode) -> None:
+    """Add MODEL.SSLHSIC to a configuration, and make the backbones and heads known that it can name.
+
+    MODEL.BACKBONE.NAME may then be ``build_sslhsic_backbone``, ``build_sslhsic_fpn_backbone`` or
+    ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They honour
+    MODEL.BACKBONE.FREEZE_AT and, of MODEL.RESNETS, NORM, OUT_FEATURES and RES5_DILATION.
+
+    Args:
+        cfg: of `detectron2.config.get_cfg`; it is changed.
+    """
+    cfg.MODEL.SSLHSIC = CfgNode()
+    cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder as the next three say
+    cfg.MODEL.SSLHSIC.ARCHITECTURE = "resnet50"
+    cfg.MODEL.SSLHSIC.PADDING = "torch"
+    cfg.MODEL.SSLHSIC.WIDTH = 1
+    cfg.MODEL.SSLHSIC.NORM_EVAL = False  # statistics stay, scales and offsets train
+    cfg.MODEL.SSLHSIC.EXTRA_NORM = True  # one more normalisation after the res5 of C4 heads, as in MoCo's protocol
+
+
+def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
+    """Write what an encoder decides: its name, its network, and how pictures become its input.
+
+    Args:
+        cfg: with `add_sslhsic_config` added; it is changed.
+        encoder: what `from_pretrained` takes. An `Encoder` in memory leaves NAME empty, as a configuration cannot hold
+            its weights: save it first and give the folder.
+    """
+    cfg.MODEL.SSLHSIC.NAME = "" if isinstance(encoder, Encoder) else str(encoder)
+    encoder = as_encoder(encoder)
+    cfg.MODEL.SSLHSIC.ARCHITECTURE = encoder.config.architecture
+    cfg.MODEL.SSLHSIC.PADDING = encoder.config.padding
+    cfg.MODEL.SSLHSIC.WIDTH = encoder.config.width
+    cfg.INPUT.FORMAT = FORMAT
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = pixel_numbers(encoder.preprocessing)
+
+
+def config_file(name: str) -> Path:
+    """The file of a configuration that comes with the adapter, such as ``"voc_faster_rcnn_c4_24k"``.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    found = {path.stem: path for path in sorted(CONFIGS.iterdir()) if path.suffix in (".yaml", ".py")}
+    if name not in found:
+        raise ConfigError(f"There is no configuration {name!r}; there are {', '.join(found)}.")
+    return found[name]
+
+
+def load_config(name: str | Path) -> CfgNode:
+    """Detectron2's settings with MODEL.SSLHSIC and a file's, on the GPU if there is one.
+
+    Args:
+        name: of a YAML configuration that comes with the adapter, or the path of another.
+
+    Raises:
+        ConfigError: there is no such configuration.
+    """
+    cfg = get_cfg()
+    add_sslhsic_config(cfg)
+    cfg.merge_from_file(str(name if Path(name).is_file() else config_file(str(name))))
+    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    return cfg
+
+
+if __name__ == "__main__":
+    print(config_file(*sys.argv[1:]))

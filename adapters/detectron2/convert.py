@@ -1,0 +1,143 @@
+"""An encoder's weights in the names and the file format of Detectron2's own ResNet; Detectron2 is not needed for it."""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from numpy.typing import NDArray
+
+from sslhsic_transfer._files import atomic_path, write_text
+from sslhsic_transfer.adapters.backbone import as_encoder
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.errors import ConfigError, OutputExistsError
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.encoder import Encoder
+
+Network = Literal["fpn", "c4", "resnet"]
+DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}
+_PREFIXES = {"fpn": "backbone.bottom_up.", "c4": "backbone.", "resnet": ""}
+_RULES = (
+    (r"conv1\.(.*)", r"stem.conv1.\1"),
+    (r"bn1\.(.*)", r"stem.conv1.norm.\1"),
+    (r"layer(\d)\.(\d+)\.bn(\d)\.(.*)", r"res\1.\2.conv\3.norm.\4"),
+    (r"layer(\d)\.(\d+)\.downsample\.0\.(.*)", r"res\1.\2.shortcut.\3"),
+    (r"layer(\d)\.(\d+)\.downsample\.1\.(.*)", r"res\1.\2.shortcut.norm.\3"),
+    (r"layer(\d)\.(.*)", r"res\1.\2"),
+)
+
+
+def to_detectron2(encoder: Encoder | str | Path, network: Network = "fpn") -> dict[str, NDArray[Any]]:
+    """Weights and statistics under the names that Detectron2 gives them.
+
+    Args:
+        encoder: an encoder, or what `from_pretrained` takes.
+        network: where Detectron2's ResNet stands: "fpn": below a feature pyramid (``backbone.bottom_up.``); "c4": in a
+            C4 detector, res5 in its region heads; "resnet": by itself.
+
+    Returns:
+        Name -> array. The counters of batch norm are left out: Detectron2 has no use for them.
+
+    Raises:
+        ConfigError: Detectron2's ResNet cannot compute what the encoder does.
+    """
+    encoder = as_encoder(encoder)
+    _check(encoder.config, network)
+    return {
+        _name(name, network): value.detach().cpu().numpy()
+        for name, value in encoder.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def save_detectron2(
+    encoder: Encoder | str | Path, path: str | Path, network: Network = "fpn", *, overwrite: bool = False
+) -> tuple[Path, Path]:
+    """Write a .pkl for MODEL.WEIGHTS, and beside it a .yaml with the settings without which it means nothing.
+
+    Args:
+        encoder: as of `to_detectron2`.
+        path: of the .pkl. Its names are exact, so that Detectron2 need not guess which tensor goes where.
+        network: as of `to_detectron2`.
+        overwrite: whether to replace files.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ConfigError: as `to_detectron2`, or the path does not end in .pkl, by which Detectron2 knows its format.
+        OutputExistsError: a file is there already.
+    """
+    weights = Path(path)
+    if weights.suffix != ".pkl":
+        raise ConfigError(
+            f"Got the file {weights}; expected a name ending in .pkl, by which Detectron2 knows its format."
+        )
+    settings = weights.with_suffix(".yaml")
+    for file in (weights, settings):
+        if file.exists() and not overwrite:
+            raise OutputExistsError(f"{file} already exists; pass overwrite=True (--overwrite) to replace it.")
+    encoder = as_encoder(encoder)
+    content = {
+        "model": to_detectron2(encoder, network),
+        "__author__": f"sslhsic-transfer: {encoder.name_or_path or encoder.config.architecture}",
+        "matching_heuristics": False,
+    }
+    with atomic_path(weights) as temporary:
+        temporary.write_bytes(pickle.dumps(content, protocol=4))
+    write_text(settings, yaml.safe_dump(detectron2_settings(encoder, network, weights), sort_keys=False))
+    return weights, settings
+
+
+def detectron2_settings(encoder: Encoder, network: Network, weights: Path | None = None) -> dict[str, Any]:
+    """The part of a Detectron2 configuration that the weights decide; to be merged into any other.
+
+    Args:
+        encoder: whose.
+        network: as of `to_detectron2`.
+        weights: the file, if there is one.
+    """
+    depth = DEPTHS[encoder.config.architecture]
+    mean, std = pixel_numbers(encoder.preprocessing)
+    resnet: dict[str, Any] = {"DEPTH": depth, "STRIDE_IN_1X1": False, "NORM": "SyncBN"}
+    if depth < 50:
+        resnet["RES2_OUT_CHANNELS"] = 64
+    name = "build_resnet_fpn_backbone" if network == "fpn" else "build_resnet_backbone"
+    model = {"BACKBONE": {"NAME": name, "FREEZE_AT": 0}, "RESNETS": resnet, "PIXEL_MEAN": mean, "PIXEL_STD": std}
+    return {"MODEL": ({"WEIGHTS": str(weights)} if weights else {}) | model, "INPUT": {"FORMAT": FORMAT}}
+
+
+def _name(name: str, network: Network) -> str:
+    pattern, replacement = next(rule for rule in _RULES if re.fullmatch(rule[0], name))
+    ours = re.sub(pattern, replacement, name)
+    ours = re.sub(r"^res(\d)", lambda match: f"res{int(match[1]) + 1}", ours)
+    if network == "c4" and ours.startswith("res5."):
+        return f"roi_heads.{ours}"
+    return _PREFIXES[network] + ours
+
+
+def _check(config: EncoderConfig, network: str) -> None:
+    """Refuse what Detectron2's ResNet cannot be.
+
+    Raises:
+        ConfigError: everything that stands against it.
+    """
+    problems = []
+    if network not in _PREFIXES:
+        problems.append(f"network: got {network!r}; expected {', '.join(_PREFIXES)}")
+    if config.architecture not in DEPTHS:
+        problems.append(f"architecture: got {config.architecture}; Detectron2 has {', '.join(DEPTHS)}")
+    elif network == "c4" and DEPTHS[config.architecture] < 50:
+        problems.append(f"architecture: got {config.architecture}; Detectron2's C4 heads have bottleneck blocks only")
+    if config.stem != "imagenet":
+        problems.append(f"stem: got {config.stem!r}; Detectron2 has only 'imagenet'")
+    if config.padding != "torch":
+        problems.append(f"padding: got {config.padding!r}; Detectron2 pads symmetrically ('torch') only")
+    if config.width != 1:
+        problems.append(f"width: got {config.width}; Detectron2's ResNet is written with width 1")
+    if problems:
+        raise ConfigError(
+            "Detectron2's own ResNet cannot compute what this encoder does; SSLHSICBackbone can in most cases.\n"
+            + "\n".join(problems)
+        )

@@ -1,0 +1,110 @@
+"""A trained detector for use: pictures in, boxes out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.data import transforms
+from detectron2.modeling import build_model
+
+from sslhsic_transfer.adapters.data.average_precision import average_precision
+from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME, read_classes
+from sslhsic_transfer.adapters.detectron2.config import load_config
+from sslhsic_transfer.errors import CheckpointError, ModelNotFoundError
+from sslhsic_transfer.images import Picture, to_uint8_tensor
+from sslhsic_transfer.models.modes import evaluating
+
+CONFIG_NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one picture, the surest first.
+
+    Attributes:
+        boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.
+        scores: (N,) float32 from 0 to 1.
+        labels: (N,) int64 classes, from 0 on.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+class Detector:
+    """A network with the settings that it was trained by.
+
+    Args:
+        cfg: of the network; pictures are resized as INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST say.
+        model: as Detectron2 builds it.
+        classes: names of the labels.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, classes: tuple[str, ...]) -> None:
+        self.cfg, self.model, self.classes = cfg, model, classes
+        side = cfg.INPUT.MIN_SIZE_TEST
+        self._resize = transforms.ResizeShortestEdge([side, side], cfg.INPUT.MAX_SIZE_TEST)
+
+    @torch.inference_mode()
+    def __call__(self, picture: Picture) -> Detection:
+        """Find the objects in a picture: a path, a PIL image, an array or a tensor, as of `Encoder.embed`."""
+        pixels = to_uint8_tensor(picture).permute(1, 2, 0).numpy()
+        resized = self._resize.get_transform(pixels).apply_image(pixels)
+        image = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)), dtype=torch.float32)
+        with evaluating(self.model):
+            found = self.model([{"image": image, "height": pixels.shape[0], "width": pixels.shape[1]}])[0]["instances"]
+        order = found.scores.argsort(descending=True, stable=True)
+        parts = (found.pred_boxes.tensor[order], found.scores[order], found.pred_classes[order])
+        return Detection(*(part.cpu().numpy() for part in parts))
+
+    def predict(self, data: DetectionData) -> list[Detection]:
+        """What it finds in each picture of a data set, in its order."""
+        return [self(picture.path) for picture in data.pictures]
+
+    def evaluate(self, data: DetectionData) -> dict[str, float]:
+        """AP, AP50 and AP75 as COCO computes them, from 0 to 1."""
+        return average_precision(data, self.predict(data))
+
+
+def load_detector(output: str | Path, device: str | None = None) -> Detector:
+    """Load what `fine_tune` has trained; the encoder that it began with need not be there.
+
+    Args:
+        output: the run's folder.
+        device: such as "cuda"; by default the GPU, if there is one.
+
+    Raises:
+        ModelNotFoundError: the folder holds no finished run.
+        CheckpointError: its weights are damaged or do not fit its settings.
+    """
+    output = Path(output)
+    weights = output / "model_final.pth"
+    if not (output / CONFIG_NAME).is_file() or not weights.is_file():
+        raise ModelNotFoundError(
+            f"{output} holds no trained detector; expected {CONFIG_NAME} and {weights.name}, which fine_tune writes at "
+            "the end of its run."
+        )
+    cfg = load_config(output / CONFIG_NAME)
+    cfg.MODEL.SSLHSIC.NAME = ""
+    cfg.MODEL.DEVICE = device or cfg.MODEL.DEVICE
+    model = build_model(cfg)
+    try:
+        model.load_state_dict(torch.load(weights, map_location="cpu")["model"])
+    except Exception as error:
+        raise CheckpointError(f"{weights} cannot be loaded: {error}") from error
+    return Detector(cfg, model.eval(), read_classes(output))
+
+
+def save_classes(output: Path, classes: tuple[str, ...]) -> None:
+    """Write the names of the labels, as `load_detector` reads them."""
+    (output / CLASSES_NAME).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")

@@ -1,0 +1,69 @@
+"""The encoder's last stage as the region head of C4 detectors."""
+
+from pathlib import Path
+from typing import cast
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.layers import get_norm
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import Res5ROIHeads
+from torch import Tensor, nn
+
+from sslhsic_transfer.adapters.backbone import PARTS, DenseBackbone
+from sslhsic_transfer.adapters.detectron2.backbone import Norm, checked_encoder, convert_norms, encoder_of, leave_out
+from sslhsic_transfer.models.encoder import Encoder
+
+
+class EncoderRes5(DenseBackbone):
+    """A copy of an encoder's last stage, over the features of regions.
+
+    Args:
+        encoder: what is copied; or what `from_pretrained` takes.
+        norm: of the stage, and of what follows it; as of `SSLHSICBackbone`.
+        freeze_at: 5 freezes the stage.
+        norm_eval: whether statistics stay while scales and offsets train.
+        extra_norm: whether one more normalisation follows, as in MoCo's protocol: encoders end in features of very
+            different scales, and detectors are tuned to those of supervised ones.
+
+    Attributes:
+        out_channels: of what it gives.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | str | Path,
+        *,
+        norm: Norm = "BN",
+        freeze_at: int = 0,
+        norm_eval: bool = False,
+        extra_norm: bool = True,
+    ) -> None:
+        super().__init__(checked_encoder(encoder, norm), ("c5",), freeze_at=freeze_at, norm_eval=norm_eval)
+        leave_out(self, PARTS[:-1])
+        convert_norms(self, norm)
+        self.out_channels = self.specs["c5"].channels
+        self.norm: nn.Module = get_norm(norm, self.out_channels) if extra_norm else nn.Identity()
+        self.train(self.training)
+
+    def forward(self, regions: Tensor) -> Tensor:  # type: ignore[override]
+        """(R, C, h, w) features of res4 -> (R, out_channels, ⌈h/2⌉, ⌈w/2⌉)."""
+        return cast(Tensor, self.norm(cast(nn.Module, self.layer4)(regions)))
+
+
+@ROI_HEADS_REGISTRY.register()
+class SSLHSICRes5ROIHeads(Res5ROIHeads):
+    """Detectron2's C4 heads, with the encoder's last stage as res5."""
+
+    @classmethod
+    def _build_res5_block(cls, cfg: CfgNode) -> tuple[EncoderRes5, int]:
+        res5 = EncoderRes5(
+            encoder_of(cfg),
+            norm=cfg.MODEL.RESNETS.NORM,
+            freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+            norm_eval=cfg.MODEL.SSLHSIC.NORM_EVAL,
+            extra_norm=cfg.MODEL.SSLHSIC.EXTRA_NORM,
+        )
+        return res5, res5.out_channels

@@ -1,0 +1,107 @@
+"""Install Detectron2 0.6 without its compiled operations: ``python -m sslhsic_transfer.adapters.detectron2.install``.
+
+Detectron2 is not on PyPI under its own name, and building it from source takes a compiler. The sdist ``pb1-detectron2``
+there holds the Python code of version 0.6, which is all that detectors without rotated boxes or deformable convolutions
+need. It is fetched by pip, checked against its hash, given a build of pure Python, and installed without dependencies:
+those are the extra ``detectron2`` of this package.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+REQUIREMENT = "pb1-detectron2==0.6"
+SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
+PROJECTS = ("PointRend/point_rend", "DeepLab/deeplab", "Panoptic-DeepLab/panoptic_deeplab")
+BUILD = """\
+[build-system]
+requires = ["setuptools>=64"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "detectron2"
+version = "0.6+pure"
+description = "Detectron2 without compiled operations"
+
+[tool.setuptools]
+include-package-data = false
+
+[tool.setuptools.packages.find]
+include = ["detectron2*"]
+namespaces = false
+
+[tool.setuptools.package-data]
+"detectron2.model_zoo" = ["configs/**/*.yaml", "configs/**/*.py"]
+"""
+
+
+def main() -> int:
+    """Install it where it is missing.
+
+    Returns:
+        The exit status: 0 where Detectron2 can be imported afterwards.
+    """
+    if importlib.util.find_spec("detectron2") is not None:
+        print("Detectron2 is installed already.")
+        return 0
+    if missing := [name for name in ("setuptools", "torch") if importlib.util.find_spec(name) is None]:
+        return _failed(f"{' and '.join(missing)} must be there first: pip install {' '.join(missing)}")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "requirements.txt")
+        wanted.write_text(f"{REQUIREMENT} --hash=sha256:{SHA256}\n", encoding="utf-8")
+        source = ("--no-deps", "--no-build-isolation", "--no-binary", ":all:")
+        if error := _pip("download", *source, "--dest", folder, "--requirement", str(wanted)):
+            return _failed(f"{REQUIREMENT} cannot be fetched from the package index.\n{error}")
+        tree = make_pure(next(Path(folder).glob("*.tar.gz")))
+        if error := _pip("install", "--no-deps", "--no-build-isolation", str(tree)):
+            return _failed(f"it cannot be built.\n{error}")
+    done = subprocess.run(
+        [sys.executable, "-c", "import detectron2; print(detectron2.__version__)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return _failed(
+            f"it is there but cannot be imported; its dependencies: pip install 'sslhsic-transfer[detectron2]'\n"
+            f"{done.stderr}"
+        )
+    print(f"Installed Detectron2 {done.stdout.strip()} (pure Python).")
+    return 0
+
+
+def make_pure(archive: Path) -> Path:
+    """Unpack the sdist beside itself, and give it a build that compiles nothing.
+
+    Returns:
+        The folder to install: the package, its projects and the configurations of its model zoo.
+    """
+    with tarfile.open(archive) as sdist:
+        sdist.extractall(archive.parent, filter="data")
+    tree = archive.with_name(archive.name.removesuffix(".tar.gz"))
+    for name in ("setup.py", "setup.cfg"):
+        (tree / name).unlink()
+    for project in PROJECTS:
+        shutil.move(tree / "projects" / project, tree / "detectron2" / "projects")
+    (tree / "pyproject.toml").write_text(BUILD, encoding="utf-8")
+    return tree
+
+
+def _pip(*arguments: str) -> str:
+    """Run this interpreter's pip; what it says when it fails."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def _failed(reason: str) -> int:
+    print(f"Detectron2 was not installed: {reason}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

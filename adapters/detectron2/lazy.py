@@ -1,0 +1,44 @@
+"""The adapter in Detectron2's LazyConfigs, which are Python."""
+
+from typing import Any
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.config import LazyCall
+
+from sslhsic_transfer.adapters.backbone import as_encoder
+from sslhsic_transfer.adapters.detectron2.backbone import Norm, SSLHSICBackbone
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.models.encoder import Encoder, create_encoder
+
+
+def use_encoder(
+    model: Any, dataloader: Any = None, encoder: Any = None, *, norm: Norm = "SyncBN", freeze_at: int = 0
+) -> None:
+    """Put an encoder below the pyramid of a lazy model; pictures are prepared as it expects them.
+
+    >>> use_encoder(model, dataloader, "org/name")  # or later: model.backbone.bottom_up.encoder=org/name
+
+    Args:
+        model: a lazy model with a ``backbone.bottom_up``, such as Detectron2's common/models/mask_rcnn_fpn.py.
+        dataloader: of the same configuration; it is told to read RGB.
+        encoder: what `from_pretrained` takes; None: an untrained ResNet-50.
+        norm: as of `SSLHSICBackbone`.
+        freeze_at: as of `SSLHSICBackbone`.
+    """
+    names = list(model.backbone.bottom_up.out_features)
+    encoder = LazyCall(create_encoder)(architecture="resnet50") if encoder is None else encoder
+    model.backbone.bottom_up = LazyCall(SSLHSICBackbone)(
+        encoder=encoder, out_features=names, norm=norm, freeze_at=freeze_at
+    )
+    model.input_format = FORMAT
+    for name, number in (("pixel_mean", 0), ("pixel_std", 1)):
+        model[name] = LazyCall(pixel_number)(encoder="${..backbone.bottom_up.encoder}", number=number)
+    if dataloader is not None:
+        dataloader.train.mapper.image_format = FORMAT
+
+
+def pixel_number(encoder: Encoder | str, number: int) -> list[float]:
+    """A lazy model's ``pixel_mean`` (0) or ``pixel_std`` (1): those of its encoder."""
+    return pixel_numbers(as_encoder(encoder).preprocessing)[number]

@@ -1,0 +1,185 @@
+"""Fine-tune a detector on any data of ours, by Detectron2's own trainer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+import torch
+from detectron2.config import CfgNode
+
+from sslhsic_transfer._files import write_json, write_text
+from sslhsic_transfer.adapters.backbone import PARTS
+from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.adapters.detectron2.backbone import NORMS, Norm
+from sslhsic_transfer.adapters.detectron2.config import configure, load_config
+from sslhsic_transfer.adapters.detectron2.dataset import register
+from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, load_detector, save_classes
+from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.models.encoder import Encoder, create_encoder
+
+Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]
+NETWORKS = ("faster_rcnn_fpn", "faster_rcnn_c4", "retinanet")
+_FREE = {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "MODEL.DEVICE"}  # settings that a resumed run may change
+
+
+def fine_tune(
+    train: DetectionData,
+    val: DetectionData | None,
+    output: str | Path,
+    *,
+    model: Encoder | str | Path | None,
+    architecture: str = "resnet50",
+    network: Network = "faster_rcnn_fpn",
+    sides: tuple[int, ...] = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800),
+    max_size: int = 1333,
+    iterations: int = 2000,
+    batch_size: int = 16,
+    learning_rate: float = 0.02,
+    freeze_at: int = 0,
+    norm: Norm = "BN",
+    seed: int = 0,
+    workers: int = 2,
+    amp: bool = False,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train a detector over an encoder, and measure it.
+
+    Args:
+        train: what it learns from; pictures without objects are left out.
+        val: what it is measured on at the end, if anything.
+        output: folder for checkpoints, settings, metrics.json and evaluation.json; `load_detector` reads it.
+        model: the encoder, or what `from_pretrained` takes; None: an untrained one.
+        architecture: of the untrained one.
+        network: which detector.
+        sides: short sides of training pictures, in pixels, one of which is drawn for each; the last is that of tests.
+        max_size: limit of the long side.
+        iterations: steps; the learning rate falls to a tenth at 3/4 and 11/12 of them.
+        batch_size: pictures in a step, over all processes.
+        learning_rate: after the warm-up of 100 steps, or a tenth of all if those are fewer.
+        freeze_at: parts that do not train: see `SSLHSICBackbone`.
+        norm: "BN"; "SyncBN" where processes see few pictures each; "FrozenBN" for one or two pictures a step.
+        seed: of weights, order and augmentation.
+        workers: processes that read pictures.
+        amp: half precision, which takes a GPU.
+        resume: go on from the last checkpoint, if there is one. The result is that of a run that never stopped.
+        settings: more of Detectron2's, such as ``{"MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128}``; they overrule ours.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: arguments out of range.
+        DataError: the two splits have different classes, or there is nothing to learn from.
+        OutputExistsError: the folder holds a run, and ``resume`` is not set.
+        CheckpointError: the run there was made with other settings.
+    """
+    output = Path(output)
+    _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, amp)
+    if val is not None and val.classes != train.classes:
+        raise DataError(
+            f"val has the classes {', '.join(val.classes)}; expected those of train: {', '.join(train.classes)}."
+        )
+    if (output / CONFIG_NAME).exists() and not resume:
+        raise OutputExistsError(f"{output} holds a run already; pass resume=True, or another folder.")
+    cfg = load_config(network)
+    _configure_encoder(cfg, model, architecture, output)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (register(train),), ()
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = cfg.MODEL.RETINANET.NUM_CLASSES = len(train.classes)
+    cfg.MODEL.RESNETS.NORM = norm
+    cfg.MODEL.FPN.NORM = "" if norm == "FrozenBN" else norm  # new layers have no statistics to freeze
+    cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = tuple(sides), sides[-1]
+    cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = max_size
+    steps = {iterations * 3 // 4, iterations * 11 // 12} - {0}  # a run of a few iterations has one or none
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = iterations, tuple(sorted(steps))
+    cfg.SOLVER.WARMUP_ITERS = min(100, iterations // 10)
+    cfg.SOLVER.CHECKPOINT_PERIOD = max(1, min(1000, iterations // 4))
+    cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR, cfg.SOLVER.AMP.ENABLED = batch_size, learning_rate, amp
+    cfg.DATALOADER.NUM_WORKERS, cfg.SEED, cfg.OUTPUT_DIR = workers, seed, str(output)
+    cfg.merge_from_list([part for setting in (settings or {}).items() for part in setting])
+    _same_run(cfg, output)
+    save_classes(output, train.classes)
+    torch.manual_seed(seed)
+    Trainer(cfg, resume=resume).train()
+    if val is not None:
+        write_json(output / "evaluation.json", load_detector(output).evaluate(val))
+    return output
+
+
+def _configure_encoder(cfg: CfgNode, model: Encoder | str | Path | None, architecture: str, output: Path) -> None:
+    """Settings of the encoder; one in memory is written to the run's folder, as a resumed run will want it."""
+    if model is None:
+        configure(cfg, create_encoder(architecture))
+    elif isinstance(model, Encoder):
+        configure(cfg, model.save_pretrained(output / "encoder", overwrite=True))
+    else:
+        configure(cfg, model)
+
+
+def _check(
+    network: str,
+    sides: tuple[int, ...],
+    max_size: int,
+    iterations: int,
+    batch_size: int,
+    learning_rate: float,
+    freeze_at: int,
+    norm: str,
+    seed: int,
+    amp: bool,
+) -> None:
+    problems = []
+    if network not in NETWORKS:
+        problems.append(f"network: got {network!r}; expected {', '.join(NETWORKS)}")
+    if not sides or min(sides) < 32 or max_size < max(sides):
+        problems.append(
+            f"sides, max_size: got {sides} and {max_size}; expected sides of 32 or more, none above max_size"
+        )
+    if min(iterations, batch_size) < 1 or learning_rate <= 0:
+        problems.append(
+            f"iterations, batch_size, learning_rate: got {iterations}, {batch_size}, {learning_rate}; "
+            "expected more than 0"
+        )
+    if freeze_at not in range(len(PARTS) + 1):
+        problems.append(f"freeze_at: got {freeze_at}; expected 0 to {len(PARTS)}")
+    if norm not in NORMS:
+        problems.append(f"norm: got {norm!r}; expected {', '.join(NORMS)}")
+    if not 0 <= seed < 2**32:
+        problems.append(f"seed: got {seed}; expected 0 to 2³² − 1")
+    if amp and not torch.cuda.is_available():
+        problems.append("amp: got True; Detectron2's half precision takes a GPU, and there is none")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _same_run(cfg: CfgNode, output: Path) -> None:
+    """Write the settings, or compare them with those of the run that is there.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    path = output / CONFIG_NAME
+    if not path.exists():
+        write_text(path, cfg.dump())
+        return
+    before, now = (_flat(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), cfg.dump()))
+    if other := [key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in _FREE]:
+        raise CheckpointError(
+            f"{output} holds a run with other settings, which cannot be resumed with these:\n"
+            + "\n".join(f"{key}: {before.get(key)} there, {now.get(key)} here" for key in sorted(other))
+        )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted ones."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

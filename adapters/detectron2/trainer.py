@@ -1,0 +1,87 @@
+"""Detectron2's trainer, made to resume exactly, and to evaluate what the adapter's configurations name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.engine import DefaultTrainer
+from detectron2.engine.train_loop import TrainerBase
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
+
+from sslhsic_transfer.adapters.detectron2.loading import mixed, train_loader
+from sslhsic_transfer.errors import CheckpointError
+
+
+class Trainer(DefaultTrainer):
+    """A `DefaultTrainer` whose resumed run is the uninterrupted one.
+
+    Its checkpoints hold the optimiser's state (0.6 forgets it), its batches follow from the iteration, and so do the
+    random numbers of a step. That takes SEED ≥ 0; without a seed, Detectron2's own loader is used.
+
+    Args:
+        cfg: of the run.
+        resume: whether to go on from the last checkpoint of OUTPUT_DIR, if there is one.
+    """
+
+    def __init__(self, cfg: CfgNode, *, resume: bool = False) -> None:
+        self._start = _iterations_done(Path(cfg.OUTPUT_DIR)) if resume else 0
+        super().__init__(cfg)
+        self.resume_or_load(resume=resume)
+
+    def build_train_loader(self, cfg: CfgNode) -> Any:  # type: ignore[override]
+        """Batches from the iteration on where the run goes on."""
+        return train_loader(cfg, self._start) if cfg.SEED >= 0 else DefaultTrainer.build_train_loader(cfg)
+
+    def run_step(self) -> None:
+        """One step, which draws its anchors and regions from the iteration's own random numbers."""
+        if self.cfg.SEED >= 0:
+            torch.manual_seed(mixed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
+        super().run_step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the network."""
+        state: dict[str, Any] = TrainerBase.state_dict(self)
+        return state | {"_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take it up again."""
+        TrainerBase.load_state_dict(self, state_dict)
+        self._trainer.load_state_dict(state_dict["_trainer"])
+
+    def build_writers(self) -> list[EventWriter]:
+        """Figures on the terminal and in metrics.json; TensorBoard is another package."""
+        return [CommonMetricPrinter(self.max_iter), JSONWriter(str(Path(self.cfg.OUTPUT_DIR) / "metrics.json"))]
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """VOC's own metric for VOC as Detectron2 knows it, COCO's for all else."""
+        if getattr(MetadataCatalog.get(dataset_name), "evaluator_type", "") == "pascal_voc":
+            return PascalVOCDetectionEvaluator(dataset_name)
+        output = str(Path(cfg.OUTPUT_DIR) / "inference")
+        return COCOEvaluator(dataset_name, output_dir=output, use_fast_impl=False)  # the fast one is compiled
+
+
+def _iterations_done(output: Path) -> int:
+    """How many iterations the last checkpoint of a folder has seen.
+
+    Raises:
+        CheckpointError: it is named but not there.
+    """
+    pointer = output / "last_checkpoint"
+    if not pointer.exists():
+        return 0
+    checkpoint = output / pointer.read_text(encoding="utf-8").strip()
+    if not checkpoint.is_file():
+        raise CheckpointError(
+            f"{pointer} names {checkpoint.name}, which is not there; remove the one or bring the other."
+        )
+    return int(torch.load(checkpoint, map_location="cpu", mmap=True)["iteration"]) + 1

@@ -1,0 +1,13 @@
+import dataclasses
+
+import pytest
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2 itself, which the tests import, too
+from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
+
+
+@pytest.fixture(scope="session")
+def cells(data_root) -> tuple[DetectionData, DetectionData]:
+    """A few pictures of blood cells to train on, and a few others."""
+    train, val = (find_detection(data_root / "bccd", split) for split in ("train", "val"))
+    return dataclasses.replace(train, pictures=train.pictures[:6]), dataclasses.replace(val, pictures=val.pictures[:2])
