@@ -83,9 +83,7 @@ def fine_tune(
     output = Path(output)
     _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, amp)
     if val is not None and val.classes != train.classes:
-        raise DataError(
-            f"val has the classes {', '.join(val.classes)}; expected those of train: {', '.join(train.classes)}."
-        )
+        raise DataError(f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}.")
     if (output / CONFIG_NAME).exists() and not resume:
         raise OutputExistsError(f"{output} holds a run already; pass resume=True, or another folder.")
     cfg = load_config(network)

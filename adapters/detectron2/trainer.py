@@ -44,6 +44,7 @@ class Trainer(DefaultTrainer):
     def run_step(self) -> None:
         """One step, which draws its anchors and regions from the iteration's own random numbers."""
         if self.cfg.SEED >= 0:
+            _ = self._trainer._data_loader_iter  # making it, as current code does at its first use, draws a number
             torch.manual_seed(mixed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
         super().run_step()
 
