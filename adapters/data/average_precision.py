@@ -3,25 +3,12 @@
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
 from sslhsic_transfer.errors import InputError
-
-
-class Boxes(Protocol):
-    """What a detector found in one picture: (N, 4) corners in its pixels, (N,) scores and (N,) labels from 0 on."""
-
-    @property
-    def boxes(self) -> NDArray[np.float32]: ...  # noqa: D102
-    @property
-    def scores(self) -> NDArray[np.float32]: ...  # noqa: D102
-    @property
-    def labels(self) -> NDArray[np.int64]: ...  # noqa: D102
 
 
 def average_precision(data: DetectionData, found: Sequence[Boxes]) -> dict[str, float]:
@@ -32,7 +19,8 @@ def average_precision(data: DetectionData, found: Sequence[Boxes]) -> dict[str, 
         found: one entry a picture, in its order.
 
     Returns:
-        ``"AP"`` over IoU 0.5 to 0.95, ``"AP50"`` and ``"AP75"``, from 0 to 1; NaN where there is nothing to find.
+        ``"AP"`` over IoU 0.5 to 0.95, ``"AP50"``, ``"AP75"`` and, where there are several classes, each one's
+        ``"AP CLASS"``, from 0 to 1; NaN where there is nothing to find.
 
     Raises:
         InputError: not one entry a picture.
@@ -41,8 +29,8 @@ def average_precision(data: DetectionData, found: Sequence[Boxes]) -> dict[str, 
     if len(found) != len(data):
         raise InputError(f"Got what was found in {len(found)} pictures; expected {len(data)}, one entry a picture.")
     purpose = "COCO's average precision"
-    coco = optional_import("pycocotools.coco", extra="detectron2", purpose=purpose)
-    evaluation = optional_import("pycocotools.cocoeval", extra="detectron2", purpose=purpose)
+    coco = optional_import("pycocotools.coco", extra="transfer", purpose=purpose)
+    evaluation = optional_import("pycocotools.cocoeval", extra="transfer", purpose=purpose)
     wanted = data.as_coco()
     results = [
         {
@@ -68,4 +56,10 @@ def average_precision(data: DetectionData, found: Sequence[Boxes]) -> dict[str, 
         comparison.evaluate()
         comparison.accumulate()
         comparison.summarize()
-    return {name: float(value) for name, value in zip(("AP", "AP50", "AP75"), comparison.stats, strict=False)}
+    figures = {name: float(value) for name, value in zip(("AP", "AP50", "AP75"), comparison.stats, strict=False)}
+    if len(data.classes) > 1:
+        precision = comparison.eval["precision"][..., 0, 2]  # IoU, recall, class; all sizes, 100 boxes a picture
+        for name, values in zip(data.classes, np.moveaxis(precision, 2, 0), strict=True):
+            if (known := values[values >= 0]).size:
+                figures[f"AP {name}"] = float(known.mean())
+    return figures

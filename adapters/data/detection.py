@@ -42,6 +42,21 @@ class BoxedPicture:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """What a detector finds in a picture.
+
+    Attributes:
+        boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.
+        scores: (N,) float32 from 0 to 1.
+        labels: (N,) int64 classes, from 0 on.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class DetectionData:
     """One split of a data set.
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.detectron2.convert import to_detectron2 as to_detectron2
     from sslhsic_transfer.adapters.detectron2.dataset import register as register
     from sslhsic_transfer.adapters.detectron2.dataset import register_folder as register_folder
-    from sslhsic_transfer.adapters.detectron2.detector import Detection as Detection
     from sslhsic_transfer.adapters.detectron2.detector import Detector as Detector
     from sslhsic_transfer.adapters.detectron2.detector import load_detector as load_detector
     from sslhsic_transfer.adapters.detectron2.runner import fine_tune as fine_tune
@@ -31,7 +30,6 @@ __getattr__, __dir__ = lazy_names(
         "to_detectron2": f"{__name__}.convert",
         "register": f"{__name__}.dataset",
         "register_folder": f"{__name__}.dataset",
-        "Detection": f"{__name__}.detector",
         "Detector": f"{__name__}.detector",
         "load_detector": f"{__name__}.detector",
         "fine_tune": f"{__name__}.runner",

@@ -1,11 +1,9 @@
 """A trained detector for use: pictures in, boxes out."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2
@@ -16,7 +14,7 @@ from detectron2.data import transforms
 from detectron2.modeling import build_model
 
 from sslhsic_transfer.adapters.data.average_precision import average_precision
-from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
 from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME, read_classes
 from sslhsic_transfer.adapters.detectron2.config import load_config
 from sslhsic_transfer.errors import CheckpointError, ModelNotFoundError
@@ -24,21 +22,6 @@ from sslhsic_transfer.images import Picture, to_uint8_tensor
 from sslhsic_transfer.models.modes import evaluating
 
 CONFIG_NAME = "config.yaml"
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What was found in one picture, the surest first.
-
-    Attributes:
-        boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.
-        scores: (N,) float32 from 0 to 1.
-        labels: (N,) int64 classes, from 0 on.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
 
 
 class Detector:
@@ -56,7 +39,7 @@ class Detector:
         self._resize = transforms.ResizeShortestEdge([side, side], cfg.INPUT.MAX_SIZE_TEST)
 
     @torch.inference_mode()
-    def __call__(self, picture: Picture) -> Detection:
+    def __call__(self, picture: Picture) -> Boxes:
         """Find the objects in a picture: a path, a PIL image, an array or a tensor, as of `Encoder.embed`."""
         pixels = to_uint8_tensor(picture).permute(1, 2, 0).numpy()
         resized = self._resize.get_transform(pixels).apply_image(pixels)
@@ -65,9 +48,9 @@ class Detector:
             found = self.model([{"image": image, "height": pixels.shape[0], "width": pixels.shape[1]}])[0]["instances"]
         order = found.scores.argsort(descending=True, stable=True)
         parts = (found.pred_boxes.tensor[order], found.scores[order], found.pred_classes[order])
-        return Detection(*(part.cpu().numpy() for part in parts))
+        return Boxes(*(part.cpu().numpy() for part in parts))
 
-    def predict(self, data: DetectionData) -> list[Detection]:
+    def predict(self, data: DetectionData) -> list[Boxes]:
         """What it finds in each picture of a data set, in its order."""
         return [self(picture.path) for picture in data.pictures]
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.configured import CONFIGS as CONFIGS
     from sslhsic_transfer.adapters.mmseg.configured import SSLHSICRunner as SSLHSICRunner
     from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset as SSLHSICDataset
-    from sslhsic_transfer.adapters.mmseg.inference import Scores as Scores
     from sslhsic_transfer.adapters.mmseg.inference import evaluate as evaluate
     from sslhsic_transfer.adapters.mmseg.inference import load_segmentor as load_segmentor
     from sslhsic_transfer.adapters.mmseg.inference import predict as predict
@@ -35,5 +34,5 @@ __getattr__, __dir__ = lazy_names(
         "fine_tune": f"{__name__}.runner",
     }
     | dict.fromkeys(("CONFIGS", "SSLHSICRunner"), f"{__name__}.configured")
-    | dict.fromkeys(("Scores", "evaluate", "load_segmentor", "predict"), f"{__name__}.inference"),
+    | dict.fromkeys(("evaluate", "load_segmentor", "predict"), f"{__name__}.inference"),
 )

@@ -71,15 +71,34 @@ def head_config(name: str, classes: int) -> dict[str, Any]:
     return model
 
 
-def pipelines(crop: tuple[int, int]) -> tuple[list[Any], list[Any]]:
+def pipelines(
+    crop: tuple[int, int],
+    *,
+    scale: tuple[float, float] = (0.5, 2.0),
+    short_side: int | None = None,
+    color_jitter: float = 0.0,
+) -> tuple[list[Any], list[Any]]:
     """What happens to a picture in training and in evaluation, as in our configs.
 
     Args:
         crop: (height, width) of training crops.
+        scale: range of the random factor before the crop.
+        short_side: what the factor is of; None: the picture's own.
+        color_jitter: strength of brightness, contrast and saturation; 0: none.
     """
     data = _plain("datasets/data.py")
+    scaled = {**data["scale"], "ratio_range": scale, "short_side": short_side}
     crops = {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75}
-    return [*data["load"], data["scale"], crops, *data["flip_and_pack"]], data["test_pipeline"]
+    around_one = (1 - color_jitter, 1 + color_jitter)
+    colours = {
+        "type": "PhotoMetricDistortion",
+        "brightness_delta": round(127 * color_jitter),
+        "contrast_range": around_one,
+        "saturation_range": around_one,
+        "hue_delta": 0,
+    }
+    training = [*data["load"], scaled, crops, *([colours] if color_jitter else []), *data["flip_and_pack"]]
+    return training, data["test_pipeline"]
 
 
 def _plain(name: str) -> dict[str, Any]:

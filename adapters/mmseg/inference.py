@@ -1,7 +1,6 @@
 """Segmentors that were fine-tuned: loaded from their folder, run on whole pictures, measured."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from mmseg.registry import MODELS
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, SegmentationData
+from sslhsic_transfer.adapters.data.confusion import Confusion
+from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.errors import CheckpointError, DataError
 from sslhsic_transfer.images import Picture, to_uint8_tensor
@@ -21,37 +21,6 @@ from sslhsic_transfer.models.modes import evaluating
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.pth"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How a segmentor's classes agree with the masks, over all pixels of a split that are not ignored.
-
-    Attributes:
-        classes: names, C of them.
-        matrix: pixels by true class (rows) and predicted class (columns): (C, C) int64.
-    """
-
-    classes: tuple[str, ...]
-    matrix: NDArray[np.int64]
-
-    @property
-    def iou(self) -> dict[str, float]:
-        """Intersection over union of each class, on [0, 1]; NaN for one that is neither there nor predicted."""
-        both = np.diagonal(self.matrix).astype(np.float64)
-        either = self.matrix.sum(0) + self.matrix.sum(1) - both
-        values = np.divide(both, either, out=np.full_like(both, np.nan), where=either > 0)
-        return dict(zip(self.classes, values.tolist(), strict=True))
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean of `iou` over the classes that have one."""
-        return float(np.nanmean(list(self.iou.values())))
-
-    @property
-    def accuracy(self) -> float:
-        """Share of pixels whose class is right."""
-        return float(np.trace(self.matrix) / self.matrix.sum())
 
 
 def load_segmentor(output: str | Path, device: torch.device | str | None = None) -> Any:
@@ -103,7 +72,7 @@ def predict(model: nn.Module | str | Path, pictures: Iterable[Picture]) -> list[
         return [_classes_of(segmentor, picture) for picture in pictures]
 
 
-def evaluate(model: nn.Module | str | Path, data: SegmentationData) -> Scores:
+def evaluate(model: nn.Module | str | Path, data: SegmentationData) -> Confusion:
     """Compare a segmentor's predictions of whole pictures with their masks.
 
     Args:
@@ -118,16 +87,11 @@ def evaluate(model: nn.Module | str | Path, data: SegmentationData) -> Scores:
     count = len(data.classes)
     if segmentor.num_classes != count:
         raise DataError(f"{data.name} has {count} classes; the segmentor knows {segmentor.num_classes}.")
-    matrix = np.zeros((count, count), dtype=np.int64)
+    confusion = Confusion(data.classes)
     with evaluating(segmentor):
         for index, (path, _) in enumerate(data.pairs):
-            mask, found = data.read_mask(index), _classes_of(segmentor, path)
-            if mask.shape != found.shape:
-                raise DataError(f"{path} is {found.shape} and its mask {mask.shape}; expected the same size.")
-            counts = mask != IGNORED
-            cells = mask[counts].astype(np.int64) * count + found[counts]
-            matrix += np.bincount(cells, minlength=count * count).reshape(count, count)
-    return Scores(data.classes, matrix)
+            confusion.update(data.read_mask(index), _classes_of(segmentor, path))
+    return confusion
 
 
 @torch.no_grad()

@@ -31,12 +31,17 @@ class SSLHSICRandomScale(BaseTransform):
 
     Args:
         ratio_range: least and largest factor; drawn uniformly.
+        short_side: pixels that the factor is of; None: the picture's own.
     """
 
-    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0)) -> None:
+    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), short_side: int | None = None) -> None:
         self.ratio_range = ratio_range
+        self.short_side = short_side
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Resize the picture, bilinearly, and the mask, by the nearest neighbour."""
-        scaled: dict[str, Any] = Resize(scale_factor=float(np.random.uniform(*self.ratio_range))).transform(results)
+        factor = float(np.random.uniform(*self.ratio_range))
+        if self.short_side is not None:
+            factor *= self.short_side / min(results["img"].shape[:2])
+        scaled: dict[str, Any] = Resize(scale_factor=factor).transform(results)
         return scaled

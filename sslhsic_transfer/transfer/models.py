@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.images import load_image
 from sslhsic_transfer.transfer import drawing, native
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
-from sslhsic_transfer.transfer.evaluation import Boxes, evaluate_depth, evaluate_detection, evaluate_segmentation
+from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from sslhsic_transfer.transfer.settings import DepthSettings, Task
 
 

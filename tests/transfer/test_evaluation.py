@@ -5,10 +5,10 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
 from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import find_detection
+from sslhsic_transfer.adapters.data.detection import Boxes, find_detection
 from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
-from sslhsic_transfer.transfer.evaluation import Boxes, evaluate_depth, evaluate_detection, evaluate_segmentation
+from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from tests.dense_data import depth_lists, detection_coco, detection_voc, segmentation_lists
 
 
