@@ -1,11 +1,13 @@
 """Detectron2 0.6 beside today's libraries: everything that it needs is done here, when this module is imported.
 
-Every module of the adapter imports this one before it imports Detectron2. Where Detectron2 is current, nothing happens.
+Every module of the adapter imports this one before it imports Detectron2. Current code needs no more than a
+stand-in for pkg_resources, where setuptools has dropped it.
 """
 
 import importlib
 import importlib.machinery
 import importlib.resources
+import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +33,8 @@ def prepare() -> None:
         _import_layers()
         if not hasattr(importlib.import_module("detectron2.layers.wrappers"), "move_device_like"):
             _prepare_old()
+        if importlib.util.find_spec("pkg_resources") is None:
+            _import_model_zoo()
     except ModuleNotFoundError as error:
         package = (error.name or "detectron2").split(".")[0]
         raise MissingDependencyError(
@@ -77,20 +81,22 @@ def _prepare_old() -> None:
     for name, kind in (("int", int), ("float", float), ("bool", bool), ("object", object)):
         if name not in vars(np):
             setattr(np, name, kind)
-    # Its model zoo asks pkg_resources for one path. Other packages that look for pkg_resources must not find this one.
+    anchors: Any = importlib.import_module("detectron2.modeling.anchor_generator")
+    anchors._create_grid_offsets = _grid_offsets
+
+
+def _import_model_zoo() -> None:
+    """Import the model zoo, which asks pkg_resources for one path; setuptools has no pkg_resources any more.
+
+    Other packages that look for pkg_resources do not find this one.
+    """
     resources: Any = ModuleType("pkg_resources")
     resources.resource_filename = lambda package, path: str(Path(str(importlib.resources.files(package)), path))
-    real = sys.modules.get("pkg_resources")
     sys.modules["pkg_resources"] = resources
     try:
         importlib.import_module("detectron2.model_zoo")
     finally:
-        if real is None:
-            del sys.modules["pkg_resources"]
-        else:
-            sys.modules["pkg_resources"] = real
-    anchors: Any = importlib.import_module("detectron2.modeling.anchor_generator")
-    anchors._create_grid_offsets = _grid_offsets
+        del sys.modules["pkg_resources"]
 
 
 def _grid_offsets(
