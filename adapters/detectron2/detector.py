@@ -22,6 +22,7 @@ from sslhsic_transfer.images import Picture, to_uint8_tensor
 from sslhsic_transfer.models.modes import evaluating
 
 CONFIG_NAME = "config.yaml"
+WEIGHTS_NAME = "model_final.pth"
 
 
 class Detector:
@@ -71,7 +72,7 @@ def load_detector(output: str | Path, device: str | None = None) -> Detector:
         CheckpointError: its weights are damaged or do not fit its settings.
     """
     output = Path(output)
-    weights = output / "model_final.pth"
+    weights = output / WEIGHTS_NAME
     if not (output / CONFIG_NAME).is_file() or not weights.is_file():
         raise ModelNotFoundError(
             f"{output} holds no trained detector; expected {CONFIG_NAME} and {weights.name}, which fine_tune writes at "

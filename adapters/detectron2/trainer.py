@@ -14,6 +14,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultTrainer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, PascalVOCDetectionEvaluator
+from detectron2.solver import build_optimizer
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
@@ -40,6 +42,18 @@ class Trainer(DefaultTrainer):
     def build_train_loader(self, cfg: CfgNode) -> Any:  # type: ignore[override]
         """Batches from the iteration on where the run goes on."""
         return train_loader(cfg, self._start) if cfg.SEED >= 0 else DefaultTrainer.build_train_loader(cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """SGD as Detectron2 builds it, or AdamW over the same groups, as SOLVER.OPTIMIZER says."""
+        if cfg.SOLVER.get("OPTIMIZER", "SGD") == "SGD":
+            return build_optimizer(cfg, model)
+        groups = get_default_optimizer_params(
+            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+        )
+        adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        optimizer: torch.optim.Optimizer = adamw(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        return optimizer
 
     def run_step(self) -> None:
         """One step, which draws its anchors and regions from the iteration's own random numbers."""

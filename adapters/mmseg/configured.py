@@ -95,7 +95,7 @@ def pipelines(
         "brightness_delta": round(127 * color_jitter),
         "contrast_range": around_one,
         "saturation_range": around_one,
-        "hue_delta": 0,
+        "hue_delta": 1,  # the least that mmseg draws from
     }
     training = [*data["load"], scaled, crops, *([colours] if color_jitter else []), *data["flip_and_pack"]]
     return training, data["test_pipeline"]

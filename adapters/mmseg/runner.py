@@ -24,25 +24,31 @@ from sslhsic_transfer.models.encoder import Encoder
 
 Head = Literal["fcn", "deeplabv3plus", "upernet"]
 HEADS = ("fcn", "deeplabv3plus", "upernet")
-_SCHEDULES = ("poly", "cosine")
+Schedule = Literal["poly", "cosine", "steps"]
+_SCHEDULES = ("poly", "cosine", "steps")
 _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {"adamw": {"type": "AdamW"}, "sgd": {"type": "SGD", "momentum": 0.9}}
 
 
 def fine_tune(
     data_train: SegmentationData,
-    data_val: SegmentationData,
+    data_val: SegmentationData | None,
     output: str | Path,
     *,
     model: Encoder | str | Path | None = None,
     architecture: str | Mapping[str, Any] | None = None,
     head: Head = "fcn",
     crop: tuple[int, int] = (512, 512),
+    scale: tuple[float, float] = (0.5, 2.0),
+    short_side: int | None = None,
+    color_jitter: float = 0.0,
     iterations: int = 2000,
     batch_size: int = 8,
     optimizer: Literal["adamw", "sgd"] = "adamw",
     learning_rate: float = 2e-4,
     weight_decay: float = 1e-4,
-    schedule: Literal["poly", "cosine"] = "poly",
+    schedule: Schedule = "poly",
+    warmup: int = 0,
+    clip_gradient: float = 0.0,
     output_stride: OutputStride = 16,
     freeze_at: int = 0,
     norm_eval: bool = False,
@@ -54,23 +60,28 @@ def fine_tune(
 ) -> Path:
     """Train a segmentor over an encoder, and save it so that `load_segmentor` finds all it needs.
 
-    Pictures are scaled by a factor from 0.5 to 2, cropped and flipped; mmengine chooses the device.
+    Pictures are scaled, cropped, coloured and flipped at random; mmengine chooses the device.
 
     Args:
         data_train: what is learned from.
         data_val: what is measured on, by mmseg's IoUMetric, after every ``every`` iterations: see ``vis_data/`` of the
-            output's folder of logs.
+            output's folder of logs. None: nothing is.
         output: folder to write: ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
         model: an encoder, or what `from_pretrained` takes; None for an untrained network.
         architecture: of the untrained network, as for `SSLHSICEncoder`.
         head: what stands over the encoder: a file of ``configs/_base_/models``.
         crop: (height, width) of training crops, in pixels.
+        scale: range of the random factor before the crop.
+        short_side: what that factor is of, in pixels; None: the picture's own.
+        color_jitter: strength of brightness, contrast and saturation; 0: none.
         iterations: batches to train on.
         batch_size: pictures a batch.
         optimizer: "adamw", or "sgd" with momentum 0.9.
-        learning_rate: at the start.
-        weight_decay: of all parameters.
-        schedule: how the rate falls to 0: as a polynomial of power 0.9, or as a cosine.
+        learning_rate: at the end of the warm-up.
+        weight_decay: never on biases and normalisation.
+        schedule: how the rate falls: to 0 as a polynomial of power 0.9 or a cosine, or to a tenth at 70 % and at 90 %.
+        warmup: iterations of linear warm-up.
+        clip_gradient: largest norm of the gradient; 0: not clipped.
         output_stride: stride of the last map, by dilation; UPerNet usually has 32.
         freeze_at: parts that do not train: see `DenseBackbone`.
         norm_eval: whether the encoder's statistics stay fixed.
@@ -92,8 +103,8 @@ def fine_tune(
     """
     output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
-    _check(head, optimizer, schedule, (iterations, batch_size, every, *crop), amp)
-    if data_train.classes != data_val.classes:
+    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, *crop), amp)
+    if data_val is not None and data_train.classes != data_val.classes:
         raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
     encoder = source_encoder(model, architecture)
     segmentor = head_config(head, len(data_train.classes))
@@ -107,7 +118,7 @@ def fine_tune(
         "frozen_stages": freeze_at - 1,
         "norm_eval": norm_eval,
     }
-    train_pipeline, test_pipeline = pipelines(crop)
+    train_pipeline, test_pipeline = pipelines(crop, scale=scale, short_side=short_side, color_jitter=color_jitter)
     training: dict[str, Any] = {
         "train_dataloader": {
             "batch_size": batch_size,
@@ -118,8 +129,10 @@ def fine_tune(
         "optim_wrapper": {
             "type": "AmpOptimWrapper" if amp else "OptimWrapper",
             "optimizer": {**_OPTIMIZERS[optimizer], "lr": learning_rate, "weight_decay": weight_decay},
+            "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
+            "clip_grad": {"max_norm": clip_gradient} if clip_gradient else None,
         },
-        "param_scheduler": [_scheduler(schedule, iterations)],
+        "param_scheduler": _schedulers(schedule, warmup, iterations),
         "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": iterations, "val_interval": every},
         "randomness": {"seed": seed},
     }
@@ -127,18 +140,23 @@ def fine_tune(
     _claim(output, json_text(config), resume)
 
     training["train_dataloader"]["dataset"] = _dataset(data_train, train_pipeline)
+    measuring: dict[str, Any] = {}
+    if data_val is not None:
+        measuring = {
+            "val_dataloader": {
+                "batch_size": 1,
+                "num_workers": workers,
+                "sampler": {"type": "DefaultSampler", "shuffle": False},
+                "dataset": {**_dataset(data_val, test_pipeline), "test_mode": True},
+            },
+            "val_cfg": {},
+            "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+        }
     runner = Runner(
         model=ConfigDict({**segmentor, "backbone": {**backbone, "model": encoder}}),
         work_dir=str(output),
         **training,
-        val_dataloader={
-            "batch_size": 1,
-            "num_workers": workers,
-            "sampler": {"type": "DefaultSampler", "shuffle": False},
-            "dataset": {**_dataset(data_val, test_pipeline), "test_mode": True},
-        },
-        val_cfg={},
-        val_evaluator={"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+        **measuring,
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": min(50, every), "log_metric_by_epoch": False},
             "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": every, "max_keep_ckpts": 1},
@@ -154,7 +172,7 @@ def fine_tune(
     return output
 
 
-def _check(head: str, optimizer: str, schedule: str, positive: tuple[int, ...], amp: bool) -> None:
+def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tuple[int, ...], amp: bool) -> None:
     problems = [
         f"{name}: got {value!r}; expected one of {', '.join(known)}"
         for name, value, known in (
@@ -166,6 +184,8 @@ def _check(head: str, optimizer: str, schedule: str, positive: tuple[int, ...], 
     ]
     if min(positive) < 1:
         problems.append(f"iterations, batch_size, every, crop: got {positive}; expected 1 or more of each")
+    if not 0 <= warmup < positive[0]:
+        problems.append(f"warmup: got {warmup}; expected 0 or more, and fewer than iterations, {positive[0]}")
     if amp and get_device() == "cpu":
         problems.append("amp: got True without an accelerator; expected False on a CPU")
     if problems:
@@ -176,9 +196,14 @@ def _dataset(data: SegmentationData, pipeline: list[Any]) -> dict[str, Any]:
     return {"type": SSLHSICDataset.__name__, "data": data, "pipeline": pipeline}
 
 
-def _scheduler(name: str, iterations: int) -> dict[str, Any]:
-    span = {"begin": 0, "end": iterations, "by_epoch": False, "eta_min": 0.0}
-    return {"type": "PolyLR", "power": 0.9, **span} if name == "poly" else {"type": "CosineAnnealingLR", **span}
+def _schedulers(name: str, warmup: int, iterations: int) -> list[dict[str, Any]]:
+    start = {"type": "LinearLR", "start_factor": 1 / (warmup + 1), "begin": 0, "end": warmup, "by_epoch": False}
+    before = [start] if warmup else []
+    if name == "steps":
+        milestones = [round(0.7 * iterations), round(0.9 * iterations)]
+        return [*before, {"type": "MultiStepLR", "milestones": milestones, "gamma": 0.1, "by_epoch": False}]
+    kind = {"type": "PolyLR", "power": 0.9} if name == "poly" else {"type": "CosineAnnealingLR"}
+    return [*before, {**kind, "begin": warmup, "end": iterations, "by_epoch": False, "eta_min": 0.0}]
 
 
 def _claim(output: Path, config: str, resume: bool) -> None:

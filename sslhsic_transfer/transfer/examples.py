@@ -67,11 +67,17 @@ def crop_flip_jitter(crop: tuple[int, int], jitter: float, preprocessing: Prepro
 
 def network_input(picture: Image.Image, resize: int | None, preprocessing: Preprocessing) -> torch.Tensor:
     """A picture of any size as the (1, 3, H, W) that a trained network takes."""
+    image = tv_tensors.Image(bytes_at(picture, resize))
+    batch: torch.Tensor = normalised(preprocessing)(image)[None].as_subclass(torch.Tensor)
+    return batch
+
+
+def bytes_at(picture: Image.Image, resize: int | None) -> torch.Tensor:
+    """A picture as (3, H, W) uint8 RGB, its short side resized; None: as it is."""
     image = T.pil_to_tensor(to_rgb(picture))
     factor = short_side_factor(image, resize)
-    image = T.resize(image, [round(factor * side) for side in image.shape[-2:]], antialias=True)
-    batch: torch.Tensor = normalised(preprocessing)(tv_tensors.Image(image))[None].as_subclass(torch.Tensor)
-    return batch
+    resized: torch.Tensor = T.resize(image, [round(factor * side) for side in image.shape[-2:]], antialias=True)
+    return resized
 
 
 def at_size_of(picture: Image.Image, maps: torch.Tensor) -> torch.Tensor:

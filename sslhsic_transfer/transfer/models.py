@@ -11,7 +11,7 @@ from PIL import Image
 
 from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.images import load_image
-from sslhsic_transfer.transfer import drawing, native
+from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from sslhsic_transfer.transfer.settings import DepthSettings, Task
@@ -32,8 +32,8 @@ class FrameworkRunner:
 
 _NATIVE = FrameworkRunner(native.train, native.load)
 FRAMEWORKS: dict[Task, dict[Framework, FrameworkRunner]] = {
-    "segmentation": {"torchvision": _NATIVE},
-    "detection": {"torchvision": _NATIVE},
+    "segmentation": {"torchvision": _NATIVE, "mmseg": FrameworkRunner(with_mmseg.train, with_mmseg.load)},
+    "detection": {"torchvision": _NATIVE, "detectron2": FrameworkRunner(with_detectron2.train, with_detectron2.load)},
     "depth": {"depth": _NATIVE},
 }
 

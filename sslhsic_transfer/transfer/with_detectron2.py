@@ -1,0 +1,90 @@
+"""Detection by Detectron2: its own trainer trains, its own detector is what loads again."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.settings import DetectionSettings
+
+_WORK = "detectron2"  # its checkpoints and logs, within the run's folder
+_NETWORKS = {"faster_rcnn": "faster_rcnn_fpn", "faster_rcnn_c4": "faster_rcnn_c4", "retinanet": "retinanet"}
+
+
+def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder: RunFolder, *, progress: bool) -> None:
+    """Fine-tune, or go on, and copy the detector into the run's model folder; Detectron2 shows no bar.
+
+    Raises:
+        MissingDependencyError: Detectron2 is not installed.
+        ConfigError: settings that it does not know.
+    """
+    from sslhsic_transfer.adapters.detectron2 import fine_tune
+    from sslhsic_transfer.adapters.detectron2.detector import CLASSES_NAME, CONFIG_NAME, WEIGHTS_NAME
+
+    settings = config.typed_settings()
+    assert isinstance(settings, DetectionSettings)
+    if settings.schedule == "poly" or settings.precision == "bf16":
+        raise ConfigError("With Detectron2 the schedule is cosine or steps, and precision fp32 or fp16.")
+    output = fine_tune(
+        data,
+        None,
+        folder.root / _WORK,
+        model=encoder,
+        network=_NETWORKS[settings.network],
+        sides=settings.sides,
+        max_size=settings.longest_side,
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        freeze_at=settings.freeze_at,
+        norm="FrozenBN" if settings.norm_eval else "BN",
+        seed=settings.seed,
+        workers=settings.workers,
+        amp=settings.precision == "fp16",
+        resume=True,
+        settings=_own_settings(settings),
+    )
+    folder.model.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIG_NAME, CLASSES_NAME):
+        shutil.copyfile(output / name, folder.model / name)
+    weights = torch.load(output / WEIGHTS_NAME, map_location="cpu")["model"]
+    with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
+        torch.save({"model": weights}, temporary)
+
+
+def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[Any, Any]:
+    """Detectron2's network, in eval mode, and the function from a picture to its boxes."""
+    from sslhsic_transfer.adapters.detectron2 import load_detector
+
+    detector = load_detector(folder, str(device))
+    return detector.model, detector
+
+
+def _own_settings(settings: DetectionSettings) -> dict[str, Any]:
+    """What `fine_tune` has no argument for, in Detectron2's names."""
+    steps = tuple(sorted({round(share * settings.iterations) for share in (0.7, 0.9)}))
+    return {
+        "SOLVER.OPTIMIZER": settings.optimizer.upper(),
+        "SOLVER.MOMENTUM": settings.momentum,
+        "SOLVER.WEIGHT_DECAY": settings.weight_decay,
+        "SOLVER.WEIGHT_DECAY_BIAS": 0.0,
+        "SOLVER.WEIGHT_DECAY_NORM": 0.0,
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR" if settings.schedule == "cosine" else "WarmupMultiStepLR",
+        "SOLVER.STEPS": steps,
+        "SOLVER.WARMUP_ITERS": settings.warmup,
+        "SOLVER.WARMUP_FACTOR": 1 / (settings.warmup + 1),
+        "SOLVER.CHECKPOINT_PERIOD": settings.checkpoint_every,
+        "SOLVER.CLIP_GRADIENTS.ENABLED": settings.clip_gradient > 0,
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
+        "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": settings.clip_gradient or 1.0,
+        "MODEL.RPN.POST_NMS_TOPK_TEST": settings.proposals,
+        "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": settings.sampled_regions,
+        "INPUT.MIN_SIZE_TEST": settings.test_side or max(settings.sides),
+    }

@@ -1,0 +1,94 @@
+"""Segmentation by mmsegmentation: its own Runner trains, its own segmentor is what loads again."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sslhsic_transfer.adapters.data.segmentation import SegmentationData
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.examples import at_size_of, bytes_at
+from sslhsic_transfer.transfer.settings import SegmentationSettings
+
+_WORK = "mmseg"  # mmengine's checkpoints and logs, within the run's folder
+
+
+def train(
+    config: TransferConfig, encoder: Encoder, data: SegmentationData, folder: RunFolder, *, progress: bool
+) -> None:
+    """Fine-tune, or go on, and copy the segmentor into the run's model folder; mmengine shows no bar.
+
+    Raises:
+        MissingDependencyError: mmsegmentation is not installed.
+        ConfigError: settings that it does not know.
+    """
+    from sslhsic_transfer.adapters.mmseg import fine_tune
+    from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
+    from sslhsic_transfer.adapters.mmseg.runner import HEADS
+
+    settings = config.typed_settings()
+    assert isinstance(settings, SegmentationSettings)
+    if settings.network not in HEADS:
+        raise ConfigError(f"mmseg has no {settings.network} here; expected network={', '.join(HEADS)}.")
+    if settings.precision == "bf16" or settings.momentum != 0.9:
+        raise ConfigError("With mmseg precision is fp32 or fp16 and momentum 0.9.")
+    output = fine_tune(
+        data,
+        None,
+        folder.root / _WORK,
+        model=encoder,
+        head=settings.network,
+        crop=settings.crop,
+        scale=settings.scale,
+        short_side=settings.resize,
+        color_jitter=settings.color_jitter,
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        schedule=settings.schedule,
+        warmup=settings.warmup,
+        clip_gradient=settings.clip_gradient,
+        output_stride=settings.output_stride,
+        freeze_at=settings.freeze_at,
+        norm_eval=settings.norm_eval,
+        seed=settings.seed,
+        workers=settings.workers,
+        amp=settings.precision == "fp16",
+        every=settings.checkpoint_every,
+        resume=True,
+    )
+    folder.model.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        shutil.copyfile(output / name, folder.model / name)
+
+
+def load(
+    config: TransferConfig, folder: Path, device: torch.device
+) -> tuple[Any, Callable[[Image.Image], NDArray[np.uint8]]]:
+    """Mmseg's segmentor, in eval mode, and the function from a picture to its classes."""
+    from sslhsic_transfer.adapters.mmseg import load_segmentor
+
+    settings = config.typed_settings()
+    assert isinstance(settings, SegmentationSettings)
+    segmentor = load_segmentor(folder, device)
+    resize = settings.resize
+
+    @torch.inference_mode()
+    def predict(picture: Image.Image) -> NDArray[np.uint8]:
+        bgr = bytes_at(picture, resize).flip(0)
+        images = segmentor.data_preprocessor({"inputs": [bgr], "data_samples": None}, False)["inputs"]
+        size = tuple(images.shape[-2:])
+        scores = segmentor.encode_decode(images, [{"img_shape": size, "ori_shape": size}])
+        return np.asarray(at_size_of(picture, scores).argmax(dim=1)[0].cpu(), dtype=np.uint8)
+
+    return segmentor, predict
