@@ -106,7 +106,9 @@ def fine_tune(
     _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, *crop), amp)
     if data_val is not None and data_train.classes != data_val.classes:
         raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
-    encoder = source_encoder(model, architecture)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # of an untrained network; mmengine seeds the rest
+        encoder = source_encoder(model, architecture)
     segmentor = head_config(head, len(data_train.classes))
     segmentor["data_preprocessor"]["size"] = crop
     fit_model(segmentor, encoder)

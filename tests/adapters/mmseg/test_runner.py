@@ -134,12 +134,19 @@ def stop_after(iterations, train, val, output, options):
 
 def test_the_seed_decides(made, tmp_path):
     data = find_segmentation(made, "train"), find_segmentation(made, "val")
-    encoder = create_encoder("resnet18")
-    options = {**SMALL, "model": encoder, "iterations": 2, "every": 2, "optimizer": "sgd", "learning_rate": 0.01}
+    options = {
+        **SMALL,
+        "architecture": "resnet18",
+        "iterations": 2,
+        "every": 2,
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+    }
     runs = [fine_tune(*data, tmp_path / str(n), **options, seed=seed) for n, seed in enumerate((3, 3, 4))]
     first, same, other = (read_checkpoint(str(run / "model.pth"))["state_dict"] for run in runs)
     assert all(torch.equal(value, same[name]) for name, value in first.items())
-    assert not torch.equal(first["decode_head.conv_seg.weight"], other["decode_head.conv_seg.weight"])
+    for name in ("backbone.conv1.weight", "decode_head.conv_seg.weight"):
+        assert not torch.allclose(first[name], other[name], atol=0.01)
 
 
 def test_it_learns(made, tmp_path):
@@ -149,10 +156,10 @@ def test_it_learns(made, tmp_path):
     for (picture, mask), classes in zip(data.pairs, (stripes, stripes[:, ::-1]), strict=True):
         Image.fromarray(np.ascontiguousarray(classes)).save(mask)
         Image.fromarray((classes[..., None] * 80).repeat(3, axis=2).astype(np.uint8)).save(picture)
-    options = {**SMALL, "iterations": 16, "every": 4, "learning_rate": 1e-3}
+    options = {**SMALL, "iterations": 20, "every": 4, "learning_rate": 1e-3}
     output = fine_tune(data, data, tmp_path / "run", architecture="resnet18", **options)
     losses = [record["loss"] for record in scalars(output) if "loss" in record]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 @pytest.mark.parametrize(("head", "stride"), [("deeplabv3plus", 16), ("upernet", 32)])
