@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).with_name("configs")
 
 
 def add_sslhsic_config(cfg: CfgNode) -> None:
-    """Add MODEL.SSLHSIC and SOLVER.OPTIMIZER to a configuration, and make the backbones and heads known that it can name.
+    """Add MODEL.SSLHSIC and SOLVER.OPTIMIZER to a configuration, and make the backbones and heads known by name.
 
     MODEL.BACKBONE.NAME may then be ``build_sslhsic_backbone``, ``build_sslhsic_fpn_backbone`` or
     ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They honour

@@ -93,6 +93,37 @@ def test_detection(model_folder, tmp_path):
     assert (tmp_path / "run" / "predictions.png").is_file()
 
 
+def test_segmentation_by_mmseg(model_folder, tmp_path):
+    data = segmentation_lists(tmp_path / "scenes")
+    arguments = ("segmentation", model_folder, data, tmp_path / "run")
+    options = {"framework": "mmseg", "progress": False}
+    results = transfer(*arguments, overrides=SEGMENTATION, **options)
+    assert results[0].value > 0.6, "mIoU; all ground: 0.45"
+    assert results[0].protocol.startswith("mmseg, resnet18")
+    model = load_transferred(tmp_path / "run" / "model")
+    picture, box = scene(101)
+    assert (model.predict(picture) == mask_of(box)).mean() > 0.85
+    assert type(model.network).__name__ == "EncoderDecoder"
+    again = transfer(*arguments, overrides=SEGMENTATION, resume=True, **options)
+    assert again[0].value == results[0].value
+    for odd, found in (("network=deeplabv3", "mmseg has no deeplabv3"), ("precision=bf16", "fp32 or fp16")):
+        with pytest.raises(ConfigError, match=found):
+            transfer("segmentation", model_folder, data, tmp_path / odd, overrides=(*SEGMENTATION, odd), **options)
+
+
+def test_detection_by_detectron2(model_folder, tmp_path):
+    data = detection_coco(tmp_path / "scenes", train=16)
+    settings = (*QUICK, "iterations=40", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
+    options = {"framework": "detectron2", "progress": False}
+    results = transfer("detection", model_folder, data, tmp_path / "run", overrides=settings, **options)
+    assert [result.metric for result in results] == ["AP", "AP50", "AP75"]
+    assert results[1].value > 0.5, "AP50"
+    found = load_transferred(tmp_path / "run" / "model").predict(scene(101)[0])
+    assert np.abs(found.boxes[found.scores.argmax()] - scene(101)[1]).max() < 10
+    with pytest.raises(ConfigError, match="the schedule is cosine or steps"):
+        transfer("detection", model_folder, data, tmp_path / "odd", overrides=(*settings, "schedule=poly"), **options)
+
+
 @pytest.mark.parametrize("network", ["dpt", "upproj"])
 def test_depth(model_folder, tmp_path, network):
     data = depth_lists(tmp_path / "scenes")
