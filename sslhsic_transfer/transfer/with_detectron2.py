@@ -15,7 +15,11 @@ from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.settings import DetectionSettings
 
 _WORK = "detectron2"  # its checkpoints and logs, within the run's folder
-_NETWORKS = {"faster_rcnn": "faster_rcnn_fpn", "faster_rcnn_c4": "faster_rcnn_c4", "retinanet": "retinanet"}
+_NETWORKS: dict[str, Any] = {
+    "faster_rcnn": "faster_rcnn_fpn",
+    "faster_rcnn_c4": "faster_rcnn_c4",
+    "retinanet": "retinanet",
+}
 
 
 def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder: RunFolder, *, progress: bool) -> None:
@@ -25,8 +29,9 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         MissingDependencyError: Detectron2 is not installed.
         ConfigError: settings that it does not know.
     """
+    from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME
     from sslhsic_transfer.adapters.detectron2 import fine_tune
-    from sslhsic_transfer.adapters.detectron2.detector import CLASSES_NAME, CONFIG_NAME, WEIGHTS_NAME
+    from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
 
     settings = config.typed_settings()
     assert isinstance(settings, DetectionSettings)

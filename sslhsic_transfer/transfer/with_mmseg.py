@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.examples import at_size_of, bytes_at
 from sslhsic_transfer.transfer.settings import SegmentationSettings
+
+if TYPE_CHECKING:
+    from sslhsic_transfer.adapters.mmseg.runner import Head
 
 _WORK = "mmseg"  # mmengine's checkpoints and logs, within the run's folder
 
@@ -45,7 +48,7 @@ def train(
         None,
         folder.root / _WORK,
         model=encoder,
-        head=settings.network,
+        head=cast("Head", settings.network),
         crop=settings.crop,
         scale=settings.scale,
         short_side=settings.resize,
