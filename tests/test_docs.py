@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.dense_data import scene, segmentation_lists
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -16,7 +18,7 @@ def examples(name: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("number", [0, 1, 5])
+@pytest.mark.parametrize("number", [1, 2, 6])
 def test_dense(number, model_folder):
     names = {
         "images": torch.rand(2, 3, 64, 96),
@@ -39,7 +41,7 @@ def test_dense(number, model_folder):
 
 def test_dense_in_a_config_of_mmseg(model_folder):
     names = {}
-    exec(examples("dense.md")[2].replace("org/name", model_folder.as_posix()), names)
+    exec(examples("dense.md")[3].replace("org/name", model_folder.as_posix()), names)
     (module,) = names["custom_imports"]["imports"]
     importlib.import_module(module)
     from mmseg.registry import MODELS
@@ -57,7 +59,7 @@ def test_dense_fine_tuning_by_mmseg(model_folder, tmp_path, monkeypatch):
     (tmp_path / "data/camvid/classes.txt").write_text("road\nsky\n")
     picture.convert("RGB").save(tmp_path / "street.jpg")
     monkeypatch.chdir(tmp_path)
-    text = examples("dense.md")[3].replace("org/name", model_folder.as_posix()).replace("(360, 360)", "(64, 64)")
+    text = examples("dense.md")[4].replace("org/name", model_folder.as_posix()).replace("(360, 360)", "(64, 64)")
     names = {}
     exec(text.replace("iterations=2000", "iterations=1, batch_size=2, workers=0"), names)
     assert names["classes"].shape == (40, 48)
@@ -68,7 +70,7 @@ def test_detectron2(model_folder, data_root, tmp_path, monkeypatch):
     """The same lines on a few pictures, for one step."""
     from sslhsic_transfer.adapters.data import detection
 
-    code = examples("dense.md")[4].replace('"org/name"', repr(str(model_folder)))
+    code = examples("dense.md")[5].replace('"org/name"', repr(str(model_folder)))
     code = code.replace(
         "sides=(480, 512), iterations=2000", "sides=(64,), max_size=96, iterations=1, batch_size=2, workers=0"
     )
@@ -87,5 +89,16 @@ def test_detectron2(model_folder, data_root, tmp_path, monkeypatch):
     assert len(names["found"].boxes) == len(names["found"].scores) == len(names["found"].labels)
 
 
+def test_transfer(model_folder, tmp_path, monkeypatch):
+    segmentation_lists(tmp_path / "data/camvid")
+    scene(1)[0].save(tmp_path / "street.jpg")
+    monkeypatch.chdir(tmp_path)
+    code = examples("dense.md")[0].replace("org/name", model_folder.as_posix())
+    names = {}
+    exec(code.replace('"iterations=2000"', '"iterations=2", "warmup=1", "workers=0", "crop=[64,64]"'), names)
+    assert names["results"][0].metric == "mIoU"
+    assert names["classes"].shape == (60, 80)
+
+
 def test_dense_has_no_other_examples():
-    assert len(examples("dense.md")) == 6
+    assert len(examples("dense.md")) == 7

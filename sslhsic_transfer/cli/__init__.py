@@ -9,9 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from sslhsic_transfer import __version__
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.cli import measuring, sharing, training
 from sslhsic_transfer.cli.converting import convert_app
-from sslhsic_transfer.cli.options import speaks
 from sslhsic_transfer.cli.transferring import transfer_app
 from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
 
@@ -55,7 +55,7 @@ def main() -> NoReturn:
     try:
         app()
     except TrainingInterruptedError as stop:
-        if speaks():
+        if is_main_process():
             print(stop, file=sys.stderr)
         sys.exit(128 + stop.signal)
     except SSLHSICError as error:

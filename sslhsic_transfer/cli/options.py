@@ -1,6 +1,5 @@
 """Arguments that several commands share."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +16,3 @@ Floors = Annotated[bool, typer.Option("--floors", help="Measure raw pixels and t
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that go through the network at once.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that read pictures.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default CUDA where there is one.")]
-
-
-def speaks() -> bool:
-    """Whether this is the one of several training processes that speaks."""
-    return os.environ.get("RANK", "0") == "0"

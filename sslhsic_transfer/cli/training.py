@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sslhsic_transfer.cli.options import speaks
+from sslhsic_transfer._processes import is_main_process
 
 
 def pretrain(
@@ -26,7 +26,7 @@ def pretrain(
     from sslhsic_transfer.pretrain.recipe_file import load_recipe
 
     model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
-    if speaks():
+    if is_main_process():
         typer.echo(f"Model: {model}/")  # the slash tells it from a repository on the Hub
 
 

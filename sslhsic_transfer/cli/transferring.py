@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sslhsic_transfer.cli.options import speaks
+from sslhsic_transfer._processes import is_main_process
 
 if TYPE_CHECKING:
     from sslhsic_transfer.transfer.config import Framework
@@ -93,6 +93,6 @@ def _run(
     results = transfer(
         task, model, data, output, framework=framework, init=init, overrides=overrides or (), resume=resume
     )
-    if speaks():
+    if is_main_process():
         print_results(results)
         typer.echo(f"Model: {output / 'model'}/; figures: {output / 'results.json'}; see {output / 'predictions.png'}")

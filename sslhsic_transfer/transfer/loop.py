@@ -87,6 +87,7 @@ class _Fit:
     ) -> None:
         self.task, self.folder, self.settings = task, folder, task.settings
         self.accelerator = build_accelerator(self.settings.precision, [], folder.root)
+        self.accelerator.wait_for_everyone()  # the first process may still be at the run's folder
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         self.plain = network = network.to(self.accelerator.device).to(memory_format=torch.channels_last)

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.state import read_safetensors, refuse_non_finite, some
@@ -30,6 +31,8 @@ def train(config: TransferConfig, encoder: Encoder, data: Any, folder: RunFolder
     with seeded(mix_seed(config.typed_settings().seed)):
         network = task.network(encoder)
     fit(task, network, task.examples(data), folder, progress=progress)
+    if not is_main_process():
+        return
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     refuse_non_finite(state, "the fine-tuned network")
     folder.model.mkdir(parents=True, exist_ok=True)

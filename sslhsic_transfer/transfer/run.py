@@ -6,6 +6,7 @@ from typing import Any
 
 from sslhsic_transfer._config import overridden, validated
 from sslhsic_transfer._files import write_json
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import find_detection
@@ -53,7 +54,7 @@ def transfer(
         progress: whether to show progress bars.
 
     Returns:
-        What was measured, as in results.json.
+        What was measured, as in results.json; nothing in the processes of a launcher but the first.
 
     Raises:
         ConfigError: settings or a framework that cannot be used.
@@ -78,8 +79,11 @@ def transfer(
         settings=settings.model_dump(mode="json"),
     )
     folder = RunFolder(output)
-    folder.begin(config, resume=resume)
+    if is_main_process():
+        folder.begin(config, resume=resume)
     FRAMEWORKS[task][framework].train(config, encoder, training, folder, progress=progress)
+    if not is_main_process():
+        return []
     config.save(folder.model)
     return _measure(load_transferred(folder.model), test, folder, progress)
 
