@@ -26,6 +26,7 @@ class TransferConfig(BaseModel):
     task: Task = Field(description="What the network does.")
     framework: Framework = Field(description="Whose network it is.")
     classes: tuple[str, ...] = Field(default=(), description="Names, in the order of their numbers.")
+    data: str = Field(description="What it was trained on.")
     encoder: EncoderConfig = Field(description="The encoder in it.")
     preprocessing: Preprocessing = Field(description="Of the encoder.")
     initial_weights: str = Field(description="Where the encoder's weights came from.")

@@ -11,7 +11,7 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
-from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.models.config import ARCHITECTURES
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
@@ -67,11 +67,15 @@ def transfer(
         raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
     settings = _settings(task, overrides)
     training, test = (_find(task, data, split, settings) for split in (settings.train, settings.test))
+    classes, tested = (getattr(split, "classes", ()) for split in (training, test))
+    if classes != tested:
+        raise DataError(f"{settings.train} has the classes {classes}, {settings.test} {tested}; expected the same.")
     encoder, initial = _encoder(model, init, settings.seed)
     config = TransferConfig(
         task=task,
         framework=framework,
-        classes=getattr(training, "classes", ()),
+        classes=classes,
+        data=f"{training.name}, {settings.train}: {len(training)} pictures",
         encoder=encoder.config,
         preprocessing=encoder.preprocessing,
         initial_weights=initial,
@@ -147,7 +151,8 @@ def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str]:
             untrained = Encoder(encoder.config, encoder.preprocessing)
         return untrained, f"random {encoder.config.architecture}"
     if init == "supervised":
-        return Encoder.from_torchvision(encoder.config.architecture), f"supervised {encoder.config.architecture}"
+        supervised = Encoder.from_torchvision(encoder.config.architecture, weights="IMAGENET1K_V1")
+        return supervised, f"supervised {encoder.config.architecture}"
     other = from_pretrained(init)
     if other.config != encoder.config:
         raise ConfigError(

@@ -16,7 +16,7 @@ from tests.hub_server.fixture import hub  # noqa: F401 - a fixture
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "share_on_hub.py"
 REPO = "tester/digits-r18"
-SMALL = ("epochs=1", "batch_size=16", "augmentation.size=32", "head.hidden_dim=32", "workers=0")
+SMALL = ("epochs=1", "batch_size=16", "augmentation.size=32", "head.hidden_dim=32", "workers=0", "precision=fp32")
 
 LOAD = """
 import sys, torch

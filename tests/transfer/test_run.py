@@ -8,6 +8,7 @@ from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.errors import (
     CheckpointError,
     ConfigError,
+    DataError,
     ModelNotFoundError,
     OutputExistsError,
     WeightsError,
@@ -67,6 +68,23 @@ def test_a_run_is_not_overwritten_nor_taken_up_with_other_settings(segmented, mo
     assert [result.value for result in again] == [result.value for result in results]
 
 
+def test_other_data_are_another_run(segmented, model_folder, tmp_path):
+    place, _ = segmented
+    data = segmentation_lists(tmp_path / "scenes", train=9)
+    with pytest.raises(
+        CheckpointError, match=r"data: 'scenes, train: 8 pictures' then, 'scenes, train: 9 pictures' now"
+    ):
+        transfer("segmentation", model_folder, data, place / "run", overrides=SEGMENTATION, resume=True, progress=False)
+
+
+def test_splits_of_different_classes_are_refused(model_folder, tmp_path):
+    data = detection_coco(tmp_path / "scenes")
+    path = data / "annotations" / "instances_val.json"
+    path.write_text(path.read_text().replace('"square"', '"circle"'))
+    with pytest.raises(DataError, match=r"train has the classes \('square',\), val \('circle',\)"):
+        transfer("detection", model_folder, data, tmp_path / "run", progress=False)
+
+
 def test_damaged_models_are_refused(segmented, tmp_path):
     place, _ = segmented
     with pytest.raises(ModelNotFoundError, match=r"No transfer\.json"):
@@ -83,7 +101,7 @@ def test_damaged_models_are_refused(segmented, tmp_path):
 
 def test_detection(model_folder, tmp_path):
     data = detection_coco(tmp_path / "scenes", train=16)
-    settings = (*QUICK, "iterations=40", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
+    settings = (*QUICK, "iterations=25", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
     results = transfer("detection", model_folder, data, tmp_path / "run", overrides=settings, progress=False)
     assert [result.metric for result in results] == ["AP", "AP50", "AP75"]
     assert results[1].value > 0.5, "AP50"
@@ -113,7 +131,7 @@ def test_segmentation_by_mmseg(model_folder, tmp_path):
 
 def test_detection_by_detectron2(model_folder, tmp_path):
     data = detection_coco(tmp_path / "scenes", train=16)
-    settings = (*QUICK, "iterations=40", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
+    settings = (*QUICK, "iterations=25", "batch_size=4", "sides=[64]", "proposals=50", "sampled_regions=32")
     options = {"framework": "detectron2", "progress": False}
     results = transfer("detection", model_folder, data, tmp_path / "run", overrides=settings, **options)
     assert [result.metric for result in results] == ["AP", "AP50", "AP75"]

@@ -14,16 +14,15 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("missing", ["detectron2", "fvcore"])
-def test_a_missing_package_names_the_command(missing):
+def test_a_missing_package_names_the_command():
     done = python(
-        f"import sys; sys.modules[{missing!r}] = None\n"
+        "import sys; sys.modules['detectron2'] = None\n"
         "import sslhsic_transfer.adapters.detectron2 as adapter\n"
         "adapter.to_detectron2\n"  # needs no Detectron2
         "adapter.fine_tune"
     )
     assert "MissingDependencyError" in done.stderr
-    assert f"the package {missing!r}, which is not installed" in done.stderr
+    assert "the package 'detectron2', which is not installed" in done.stderr
     command = "pip install 'sslhsic-transfer[detectron2]' && python -m sslhsic_transfer.adapters.detectron2.install"
     assert command in done.stderr
 

@@ -10,17 +10,16 @@ from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.errors import CheckpointError
 
 
-@pytest.mark.parametrize("package", ["mmseg", "mmengine", "mmcv"])
-def test_without_the_framework_the_error_is_the_install_command(package):
+def test_without_the_framework_the_error_is_the_install_command():
     code = (
-        f"import sys; sys.modules[{package!r}] = None\n"
+        "import sys; sys.modules['mmseg'] = None\n"
         "from sslhsic_transfer.adapters.backbone import DenseBackbone\n"
         "from sslhsic_transfer.errors import MissingDependencyError\n"
         "try:\n    import sslhsic_transfer.adapters.mmseg\n"
         "except MissingDependencyError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert f"needs the package {package!r}" in done.stdout
+    assert "needs the package 'mmseg'" in done.stdout
     assert "pip install 'sslhsic-transfer[mmseg]'" in done.stdout
 
 

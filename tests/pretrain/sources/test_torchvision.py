@@ -1,6 +1,7 @@
 import hashlib
 import pickle
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -155,7 +156,8 @@ def test_several_processes_do_not_download_at_once(tmp_path, monkeypatch):
 
 
 def test_a_package_that_a_class_needs_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
+    for name in ("pycocotools", "pycocotools.coco"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match="CocoDetection needs the package 'pycocotools"):
         find_data(f"torchvision://CocoDetection?root={tmp_path}&annFile=x.json")
 
