@@ -31,6 +31,12 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def blood_cells() -> Path:
+    """Twelve pictures of BCCD, train and val, in COCO's and VOC's layout."""
+    return Path(__file__).parent / "pictures" / "bccd"
+
+
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of the bundled pictures: train/ with 24 of each, test/ with 8 of each."""
     root = tmp_path_factory.mktemp("digits")

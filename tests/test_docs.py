@@ -66,7 +66,7 @@ def test_dense_fine_tuning_by_mmseg(model_folder, tmp_path, monkeypatch):
     assert names["scores"].matrix.sum() == 40 * 48
 
 
-def test_detectron2(model_folder, data_root, tmp_path, monkeypatch):
+def test_detectron2(model_folder, blood_cells, tmp_path, monkeypatch):
     """The same lines on a few pictures, for one step."""
     from sslhsic_transfer.adapters.data import detection
 
@@ -74,12 +74,12 @@ def test_detectron2(model_folder, data_root, tmp_path, monkeypatch):
     code = code.replace(
         "sides=(480, 512), iterations=2000", "sides=(64,), max_size=96, iterations=1, batch_size=2, workers=0"
     )
-    picture = sorted((data_root / "raccoon_det/VOC2007/JPEGImages").iterdir())[0]
+    picture = sorted((blood_cells / "VOC2007/JPEGImages").iterdir())[0]
     code = code.replace('"picture.jpg"', repr(str(picture))).replace('"runs/cells"', repr(str(tmp_path / "run")))
     assert "iterations=1," in code
 
     def few(root, split):
-        data = find(data_root / "raccoon_det", split)
+        data = find(blood_cells, split)
         return dataclasses.replace(data, pictures=data.pictures[:2])
 
     find = detection.find_detection

@@ -155,6 +155,17 @@ def test_depth(model_folder, tmp_path, network):
     assert load_transferred(tmp_path / "run" / "model").predict(scene(101)[0]).shape == SIZE[::-1]
 
 
+@pytest.mark.parametrize("framework", ["torchvision", "detectron2"])
+def test_detection_on_real_pictures(model_folder, blood_cells, tmp_path, framework):
+    settings = ("workers=0", "iterations=2", "warmup=1", "batch_size=2", "sides=[96]", "proposals=20")
+    options = {"framework": framework, "overrides": (*settings, "sampled_regions=16"), "progress": False}
+    results = transfer("detection", model_folder, blood_cells, tmp_path / "run", **options)
+    assert [(result.metric, result.dataset, result.n) for result in results] == [
+        (metric, "bccd", 4) for metric in ("AP", "AP50", "AP75")
+    ]
+    assert load_transferred(tmp_path / "run" / "model").config.classes == ("Platelets", "RBC", "WBC")
+
+
 def test_where_the_weights_come_from(model_folder, own_model):
     encoder, name = _encoder(model_folder, "pretrained", 0)
     assert (name, encoder.weights_sha256 is None) == (str(model_folder), False)

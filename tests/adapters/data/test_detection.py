@@ -89,12 +89,20 @@ def test_no_layout_and_no_xml(tmp_path):
         find_detection(root, "val")
 
 
-@pytest.mark.parametrize(("name", "boxes"), [("bccd", 1138), ("raccoon_det", 26)])
-def test_both_layouts_of_real_data_agree(data_root, name, boxes):
-    coco, voc = (find_detection(data_root / name, "val", layout) for layout in ("coco", "voc"))
+def agree(root, boxes):
+    coco, voc = (find_detection(root, "val", layout) for layout in ("coco", "voc"))
     assert coco.classes == voc.classes
     by_path = {entry.path: entry for entry in voc.pictures}
     assert sum(len(entry.boxes) for entry in coco.pictures) == boxes
     for entry in coco.pictures:
         assert np.array_equal(entry.boxes, by_path[entry.path].boxes)
         assert np.array_equal(entry.labels, by_path[entry.path].labels)
+
+
+def test_both_layouts_of_real_pictures_agree(blood_cells):
+    agree(blood_cells, boxes=73)
+
+
+@pytest.mark.parametrize(("name", "boxes"), [("bccd", 1138), ("raccoon_det", 26)])
+def test_both_layouts_of_real_data_agree(data_root, name, boxes):
+    agree(data_root / name, boxes)

@@ -7,7 +7,7 @@ from sslhsic_transfer.adapters.data.detection import DetectionData, find_detecti
 
 
 @pytest.fixture(scope="session")
-def cells(data_root) -> tuple[DetectionData, DetectionData]:
+def cells(blood_cells) -> tuple[DetectionData, DetectionData]:
     """A few pictures of blood cells to train on, and a few others."""
-    train, val = (find_detection(data_root / "bccd", split) for split in ("train", "val"))
+    train, val = (find_detection(blood_cells, split) for split in ("train", "val"))
     return dataclasses.replace(train, pictures=train.pictures[:6]), dataclasses.replace(val, pictures=val.pictures[:2])
