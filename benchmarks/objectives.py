@@ -50,6 +50,10 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("target_decay=0.9", "loss.num_features=2048", "optimizer.learning_rate=3e-3"),
         ("target_decay=0.8", "loss.num_features=2048"),
         ("objective=ssl-hsic-no-target", "loss.num_features=2048"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=gaussian"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=gaussian", "loss.initial_scale=0.5"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.initial_scale=2"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=2"),
     ),
     "simclr": (
         *_COMMON,

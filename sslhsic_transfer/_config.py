@@ -60,7 +60,7 @@ def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -
         new: the other.
         free: names that may differ, in any section.
     """
-    before, now = _flat(old.model_dump()), _flat(new.model_dump())
+    before, now = flattened(old.model_dump()), flattened(new.model_dump())
     return [
         f"{key}: {before.get(key)!r} then, {now.get(key)!r} now"
         for key in {**before, **now}
@@ -68,10 +68,11 @@ def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -
     ]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys: {"loss": {"gamma": 3}} -> {"loss.gamma": 3}."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_list, recognise
+from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_list, read_map, recognise
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import load_image
 
@@ -63,11 +64,13 @@ def find_depth(
     Raises:
         DataError: no such split in that layout, or files that are not there.
     """
-
-    def lists(root: Path, split: str) -> DepthData | None:
-        return _lists(root, split, units_per_metre)
-
-    readers = {"lists": lists, "kitti": _kitti, "nyu": _nyu, "diode": _diode}
+    lists = partial(_lists, units_per_metre=units_per_metre)
+    readers = {
+        "lists": lists,
+        "kitti": partial(_lists, units_per_metre=_KITTI_UNITS, gaps=True),
+        "nyu": _nyu,
+        "diode": _diode,
+    }
     chosen = {"lists": lists} if layout == "auto" else readers
     return recognise(root, split, layout, chosen, LAYOUTS)
 
@@ -95,34 +98,19 @@ def read_depth_png(path: Path, units_per_metre: float) -> Depth:
     Raises:
         DataError: it cannot be read, or is no map of one channel with 16 bits.
     """
-    try:
-        with Image.open(path) as picture:
-            mode, values = picture.mode, np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    mode, values = read_map(path)
     if not mode.startswith("I"):
         raise DataError(f"{path} is a picture of mode {mode}; expected a 16-bit PNG with one channel.")
     return (values.astype(np.float64) / units_per_metre).astype(np.float32)
 
 
-def _lists(root: Path, split: str, units_per_metre: float) -> DepthData | None:
+def _lists(root: Path, split: str, units_per_metre: float, *, gaps: bool = False) -> DepthData | None:
+    """Pairs of a list; with gaps, lines without depth are left out."""
     source = root / f"{split}.txt"
     if not source.is_file():
         return None
-    pairs = tuple((root / picture, root / depth) for picture, depth, *_ in read_list(source, columns=2))
-    return _of_files(root, split, _Files(pairs, units_per_metre), source)
-
-
-def _kitti(root: Path, split: str) -> DepthData | None:
-    source = root / f"{split}.txt"
-    if not source.is_file():
-        return None
-    rows = [row for row in read_list(source, columns=2) if row[1] != "None"]
-    pairs = tuple((root / picture, root / depth) for picture, depth, *_ in rows)
-    return _of_files(root, split, _Files(pairs, _KITTI_UNITS), source)
-
-
-def _of_files(root: Path, split: str, files: _Files, source: Path) -> DepthData:
+    rows = [row for row in read_list(source, columns=2) if not (gaps and row[1] == "None")]
+    files = _Files(tuple((root / picture, root / depth) for picture, depth, *_ in rows), units_per_metre)
     all_there((path for pair in files.pairs for path in pair), source)
     names = tuple(str(picture.relative_to(root)) for picture, _ in files.pairs)
     return DepthData(root.resolve().name, split, names, files.picture, files.depth)

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import SUFFIXES
@@ -76,6 +80,19 @@ def all_there(paths: Iterable[Path], source: Path) -> None:
         raise DataError(
             f"{len(missing)} of {len(paths)} files that {source} names are not there, such as {missing[0]}."
         )
+
+
+def read_map(path: Path) -> tuple[str, NDArray[Any]]:
+    """A picture file whose numbers are data: its mode, and its values as they are stored, palettes not applied.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.mode, np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

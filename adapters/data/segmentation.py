@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_classes, read_list, recognise
+from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_classes, read_list, read_map, recognise
 from sslhsic_transfer.errors import DataError
 
 _VOID = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
@@ -62,11 +61,7 @@ class SegmentationData:
             DataError: not a readable picture with one channel, or numbers that are no class.
         """
         path = self.pairs[index][1]
-        try:
-            with Image.open(path) as picture:
-                mask = np.asarray(picture).astype(np.int64)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
+        mask = read_map(path)[1].astype(np.int64)
         if mask.ndim != 2:
             raise DataError(
                 f"{path} has {mask.shape[-1]} channels; expected one, of class numbers: convert colours first."

@@ -12,6 +12,7 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 import torch
 from detectron2.config import CfgNode
 
+from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import write_json, write_text
 from sslhsic_transfer.adapters.backbone import PARTS
 from sslhsic_transfer.adapters.data.detection import DetectionData
@@ -167,17 +168,9 @@ def _same_run(cfg: CfgNode, output: Path) -> None:
     if not path.exists():
         write_text(path, cfg.dump())
         return
-    before, now = (_flat(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), cfg.dump()))
+    before, now = (flattened(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), cfg.dump()))
     if other := [key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in _FREE]:
         raise CheckpointError(
             f"{output} holds a run with other settings, which cannot be resumed with these:\n"
             + "\n".join(f"{key}: {before.get(key)} there, {now.get(key)} here" for key in sorted(other))
         )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted ones."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

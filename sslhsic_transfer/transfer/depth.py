@@ -17,9 +17,9 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.examples import (
     Example,
+    MapPredictor,
     at_size_of,
     crop_flip_jitter,
-    network_input,
     resized_by,
     seeded,
     short_side_factor,
@@ -101,23 +101,10 @@ class DepthExamples(Dataset[tuple[Tensor, Tensor]]):
         return picture.as_subclass(Tensor), target.as_subclass(Tensor)
 
 
-class DepthPredictor:
-    """A trained network as a function: picture -> (H, W) float32 metres, at the picture's own size.
-
-    Args:
-        network: a `DepthModel`.
-        preprocessing: of the encoder.
-        resize: short side that the network sees; None: the picture's own.
-    """
-
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing, resize: int | None) -> None:
-        self.network = network.eval()
-        self.resize = resize
-        self.preprocessing = preprocessing
+class DepthPredictor(MapPredictor):
+    """A trained `DepthModel` as a function: picture -> (H, W) float32 metres, at the picture's own size."""
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
         """One picture of any size."""
-        device = next(self.network.parameters()).device
-        depth = self.network(network_input(picture, self.resize, self.preprocessing).to(device))
-        return np.asarray(at_size_of(picture, depth)[0, 0].cpu(), dtype=np.float32)
+        return np.asarray(at_size_of(picture, self.output(picture))[0, 0].cpu(), dtype=np.float32)

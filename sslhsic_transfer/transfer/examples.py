@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -78,6 +79,26 @@ def bytes_at(picture: Image.Image, resize: int | None) -> torch.Tensor:
     factor = short_side_factor(image, resize)
     resized: torch.Tensor = T.resize(image, [round(factor * side) for side in image.shape[-2:]], antialias=True)
     return resized
+
+
+class MapPredictor:
+    """A trained network that gives maps, as a function of one picture of any size.
+
+    Args:
+        network: (1, 3, h, w) -> its output.
+        preprocessing: of the encoder.
+        resize: short side that the network sees; None: the picture's own.
+    """
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing, resize: int | None) -> None:
+        self.network = network.eval()
+        self.preprocessing = preprocessing
+        self.resize = resize
+
+    def output(self, picture: Image.Image) -> Any:
+        """What the network says to a picture."""
+        device = next(self.network.parameters()).device
+        return self.network(network_input(picture, self.resize, self.preprocessing).to(device))
 
 
 def at_size_of(picture: Image.Image, maps: torch.Tensor) -> torch.Tensor:

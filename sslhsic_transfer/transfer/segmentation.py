@@ -21,9 +21,9 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.examples import (
     Example,
+    MapPredictor,
     at_size_of,
     crop_flip_jitter,
-    network_input,
     random_scale,
     resized_by,
     seeded,
@@ -113,23 +113,11 @@ class SegmentationExamples(Dataset[tuple[Tensor, Tensor]]):
         return picture.as_subclass(Tensor), target.as_subclass(Tensor).long()
 
 
-class SegmentationPredictor:
-    """A trained network as a function: picture -> (H, W) uint8 classes, at the picture's own size.
-
-    Args:
-        network: torchvision's.
-        preprocessing: of the encoder.
-        resize: short side that the network sees; None: the picture's own.
-    """
-
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing, resize: int | None) -> None:
-        self.network = network.eval()
-        self.resize = resize
-        self.preprocessing = preprocessing
+class SegmentationPredictor(MapPredictor):
+    """Torchvision's trained network as a function: picture -> (H, W) uint8 classes, at the picture's own size."""
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> NDArray[np.uint8]:
         """One picture of any size."""
-        device = next(self.network.parameters()).device
-        scores = self.network(network_input(picture, self.resize, self.preprocessing).to(device))["out"]
+        scores = self.output(picture)["out"]
         return np.asarray(at_size_of(picture, scores).argmax(dim=1)[0].cpu(), dtype=np.uint8)
