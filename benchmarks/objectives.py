@@ -54,6 +54,8 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=gaussian", "loss.initial_scale=0.5"),
         ("target_decay=0.9", "loss.num_features=2048", "loss.initial_scale=2"),
         ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=2"),
+        ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=128"),
+        ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=512"),
     ),
     "simclr": (
         *_COMMON,
@@ -68,6 +70,12 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("rivals.temperature=0.1", "optimizer.learning_rate=6e-3"),
         ("rivals.temperature=0.15", "optimizer.learning_rate=4e-3"),
         ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3", "head.embedding_dim=512"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=4e-3"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=3e-3"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.weight_decay=0.1"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "augmentation.crop_area=[0.08,1]"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.hidden_dim=4096"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.embedding_dim=512"),
     ),
 }
 

@@ -37,6 +37,18 @@ class FingerprintError(WeightsError):
     """Weights or features differ from those that were recorded when the model was saved."""
 
 
+class ModelFileError(SSLHSICError, RuntimeError):
+    """An ONNX file is damaged, hostile, of another library, or cannot be run."""
+
+
+class ExportError(SSLHSICError, RuntimeError):
+    """A network cannot be exported; where an operator is the reason, the message names it."""
+
+
+class VerificationError(SSLHSICError, RuntimeError):
+    """An exported file does not give what the encoder gives; every check that failed is listed."""
+
+
 class HubError(SSLHSICError, OSError):
     """The Hugging Face Hub refused or failed, or cannot be reached; the message tells the next step."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from sslhsic_transfer.errors import DataError, ImageError
@@ -181,6 +182,32 @@ def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
         raise ImageError(f"Cannot read {source} as a picture: {error}") from error
 
 
+def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:
+    """Turn any form of picture but a tensor into an (H, W, 3) uint8 array, RGB; torch is not needed.
+
+    Args:
+        picture: a path; a PIL image; a uint8 array (H, W), (H, W, 1) or (H, W, 3), RGB.
+
+    Raises:
+        ImageError: something else, another shape or dtype, or an unreadable file.
+    """
+    if isinstance(picture, str | Path):
+        picture = load_image(picture)
+    if isinstance(picture, Image.Image):
+        return np.asarray(to_rgb(picture))
+    if not isinstance(picture, np.ndarray):
+        raise ImageError(
+            f"Got a picture of type {type(picture).__name__}; expected a path, PIL image, array or tensor."
+        )
+    array = picture[:, :, None] if picture.ndim == 2 else picture
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape or array.dtype != np.uint8:
+        raise ImageError(
+            f"Got a picture array of shape {picture.shape} and dtype {array.dtype}; expected uint8 of shape (H, W, 3), "
+            "RGB, or (H, W). For channels first, pass a torch tensor."
+        )
+    return np.broadcast_to(array, (*array.shape[:2], 3))
+
+
 def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
     """Turn any form of picture into a (3, H, W) uint8 tensor.
 
@@ -192,18 +219,10 @@ def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
         ImageError: another shape, dtype or range, or an unreadable file.
     """
     import torch
-    from torchvision.transforms.v2 import functional as F
 
-    if isinstance(picture, str | Path):
-        picture = load_image(picture)
-    if isinstance(picture, Image.Image):
-        return F.pil_to_tensor(to_rgb(picture))
-    if isinstance(picture, np.ndarray):
-        return _checked_array(picture)
     if not isinstance(picture, torch.Tensor):
-        raise ImageError(
-            f"Got a picture of type {type(picture).__name__}; expected a path, PIL image, array or tensor."
-        )
+        array = to_uint8_array(picture)
+        return torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))
     tensor = picture.detach()
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3) or 0 in tensor.shape:
         raise ImageError(f"Got a picture tensor of shape {tuple(tensor.shape)}; expected (3, H, W) or (1, H, W).")
@@ -230,19 +249,6 @@ def as_pictures(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
     if dims is None:
         return list(images)
     return list(images) if dims == 4 else [images]  # a single picture is (H, W), (H, W, C) or (C, H, W)
-
-
-def _checked_array(array: np.ndarray[Any, Any]) -> "torch.Tensor":
-    import torch
-
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape or array.dtype != np.uint8:
-        raise ImageError(
-            f"Got a picture array of shape {array.shape} and dtype {array.dtype}; expected uint8 of shape (H, W, 3), "
-            "RGB, or (H, W). For channels first, pass a torch tensor."
-        )
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).expand(3, -1, -1)
 
 
 def is_picture(path: Path, root: Path) -> bool:

@@ -65,14 +65,13 @@ def find_depth(
         DataError: no such split in that layout, or files that are not there.
     """
     lists = partial(_lists, units_per_metre=units_per_metre)
-    readers = {
+    readers: dict[str, Callable[[Path, str], DepthData | None]] = {
         "lists": lists,
         "kitti": partial(_lists, units_per_metre=_KITTI_UNITS, gaps=True),
         "nyu": _nyu,
         "diode": _diode,
     }
-    chosen = {"lists": lists} if layout == "auto" else readers
-    return recognise(root, split, layout, chosen, LAYOUTS)
+    return recognise(root, split, layout, {"lists": lists} if layout == "auto" else readers, LAYOUTS)
 
 
 @dataclass(frozen=True)

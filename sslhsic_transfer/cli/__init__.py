@@ -10,7 +10,7 @@ import typer
 
 from sslhsic_transfer import __version__
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.cli import measuring, sharing, training
+from sslhsic_transfer.cli import exporting, measuring, sharing, training
 from sslhsic_transfer.cli.converting import convert_app
 from sslhsic_transfer.cli.transferring import transfer_app
 from sslhsic_transfer.errors import SSLHSICError, TrainingInterruptedError
@@ -23,7 +23,15 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure what a model's embeddings are worth.", no_args_is_help=True)
 
-for command in (sharing.models, training.pretrain, training.plot, measuring.embed, sharing.publish):
+for command in (
+    sharing.models,
+    training.pretrain,
+    training.plot,
+    measuring.embed,
+    exporting.export,
+    exporting.verify,
+    sharing.publish,
+):
     app.command()(command)
 for probe in (measuring.knn, measuring.linear):
     evaluate_app.command()(probe)

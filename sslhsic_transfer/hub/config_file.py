@@ -10,13 +10,36 @@ import sslhsic_transfer
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
-from sslhsic_transfer.hub.fingerprint import Fingerprint
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 CONFIG_NAME = "config.json"
 LARGEST_CONFIG = 1 << 20  # bytes
+FEATURES_KEPT = 16
+
+
+class Fingerprint(BaseModel):
+    """Identity of a set of weights: see `sslhsic_transfer.hub.fingerprint`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of model.safetensors.")
+    features: list[float] = Field(
+        min_length=FEATURES_KEPT,
+        max_length=FEATURES_KEPT,
+        description="The first values of the embedding of the fixed input.",
+    )
+
+
+class OnnxFile(BaseModel):
+    """An exported file in the model folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(pattern=r"^onnx/[A-Za-z0-9_]+\.onnx$", description="Its place in the folder.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")
+    size: int = Field(gt=0, description="Its bytes.")
 
 
 class FolderConfig(BaseModel):
@@ -29,13 +52,15 @@ class FolderConfig(BaseModel):
     preprocessing: Preprocessing = Field(description="How pictures become its input.")
     fingerprint: Fingerprint = Field(description="Identity of the weights.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="Facts about the weights.")
+    onnx: dict[str, OnnxFile] = Field(default_factory=dict, description="Exported files, by their precision.")
 
 
 def config_values(config: FolderConfig) -> dict[str, Any]:
     """What a config.json says: our own keys, and beside them what timm reads."""
     library = {"library_name": "sslhsic-transfer", "library_version": sslhsic_transfer.__version__}
     others = timm_config(config.encoder, config.preprocessing)
-    return library | config.model_dump(mode="json") | others
+    own = config.model_dump(mode="json", exclude=None if config.onnx else {"onnx"})
+    return library | own | others
 
 
 def write_config(path: Path, config: FolderConfig) -> None:

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sslhsic_transfer.errors import HubError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, read_config
-from sslhsic_transfer.hub.folder import ModelFiles
+from sslhsic_transfer.hub.files import WEIGHTS_NAME, ModelFiles
 from sslhsic_transfer.hub.hub_errors import breaks_off, hub_errors
 from sslhsic_transfer.hub.names import HubName
-from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, largest_weights
-from sslhsic_transfer.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +46,36 @@ def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> 
         HubError: the Hub refuses or fails, the connection breaks, or the disk is full.
         ConfigError: config.json cannot be used.
     """
-    config, commit = _fetch(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access, force)
-    weights, _ = _fetch(name, WEIGHTS_NAME, commit, lambda: _largest_weights(config), access, force)
+    config, commit = fetch_file(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access, force)
+    weights, _ = fetch_file(name, WEIGHTS_NAME, commit, lambda: _largest_weights(config), access, force)
     return ModelFiles(config, weights)
 
 
-def _fetch(
-    name: HubName, filename: str, revision: str | None, limit: Callable[[], int], access: HubAccess, force: bool
+def fetch_file(
+    name: HubName,
+    filename: str,
+    revision: str | None,
+    limit: Callable[[], int],
+    access: HubAccess,
+    force: bool = False,
 ) -> tuple[Path, str]:
-    """One file's path in the cache, and the commit that it is of."""
+    """Fetch one file of a repository, or find it in the cache.
+
+    Args:
+        name: repository and revision.
+        filename: the file.
+        revision: branch, tag or commit to take it from.
+        limit: gives the most bytes that it may have; asked only where something is to be fetched.
+        access: how the Hub may be used.
+        force: fetch again what is in the cache.
+
+    Returns:
+        Its path in the cache, and the commit that it is of.
+
+    Raises:
+        ModelNotFoundError: no such repository, revision or file, or not in the cache when that is all there is.
+        HubError: the Hub refuses or fails, the connection breaks, the disk is full, or the file is too large.
+    """
     asked = {
         "repo_id": name.repo_id,
         "filename": filename,
@@ -73,7 +90,7 @@ def _fetch(
         if force or not path.is_file():  # the content may be there already, of another commit: then it is only linked
             if plan.file_size > (most := limit()):
                 raise HubError(
-                    f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; this network's has at most "
+                    f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; expected at most "
                     f"{most}. It was not fetched."
                 )
             logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
@@ -83,6 +100,11 @@ def _fetch(
 
 
 def _largest_weights(config: Path) -> int:
+    import torch  # here, because ONNX files are fetched where it is not installed
+
+    from sslhsic_transfer.hub.weights_file import largest_weights
+    from sslhsic_transfer.models.encoder import Encoder
+
     with torch.device("meta"):
         return largest_weights(Encoder(read_config(config).encoder))
 

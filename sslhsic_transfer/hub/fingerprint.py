@@ -5,29 +5,15 @@ padding, another order of layers, a broken kernel).
 """
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer.errors import FingerprintError
+from sslhsic_transfer.hub.config_file import FEATURES_KEPT, Fingerprint
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 
 PROBE_SIZE = 64
-FEATURES_KEPT = 16
 # Relative to the norm of what is compared. Libraries for convolution differ by about 1e-6; float16 storage by 1e-3.
 TOLERANCE = 5e-3
-
-
-class Fingerprint(BaseModel):
-    """Identity of a set of weights, stored in config.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of model.safetensors.")
-    features: list[float] = Field(
-        min_length=FEATURES_KEPT,
-        max_length=FEATURES_KEPT,
-        description="The first values of the embedding of `probe_image()`.",
-    )
 
 
 def probe_image() -> torch.Tensor:

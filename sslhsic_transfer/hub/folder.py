@@ -1,6 +1,5 @@
 """A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,32 +7,13 @@ from safetensors.torch import save_file
 
 from sslhsic_transfer._files import atomic_path, sha256_of_file
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
-from sslhsic_transfer.hub.fingerprint import Fingerprint, check_features, probe_features
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, Fingerprint, FolderConfig, read_config, write_config
+from sslhsic_transfer.hub.files import ModelFiles
+from sslhsic_transfer.hub.fingerprint import check_features, probe_features
 from sslhsic_transfer.hub.state import refuse_non_finite
 from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
-from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME, read_weights
+from sslhsic_transfer.hub.weights_file import read_weights
 from sslhsic_transfer.models.encoder import Encoder
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The two files that make a model, on this machine.
-
-    Attributes:
-        config: config.json.
-        weights: model.safetensors, or a lone file of another name beside its config.
-    """
-
-    config: Path
-    weights: Path
-
-    @classmethod
-    def at(cls, path: str | Path) -> "ModelFiles":
-        """The files of a folder, or a weights file and the config.json beside it."""
-        path = Path(path)
-        folder, name = (path.parent, path.name) if path.suffix == ".safetensors" else (path, WEIGHTS_NAME)
-        return cls(folder / CONFIG_NAME, folder / name)
 
 
 def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = False) -> Path:

@@ -8,7 +8,8 @@ import torch
 from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.download import HubAccess, download_model
-from sslhsic_transfer.hub.folder import ModelFiles, load_folder
+from sslhsic_transfer.hub.files import ModelFiles
+from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
 from sslhsic_transfer.hub.zoo import ZOO, ZooModel, pinned, unknown_name
 from sslhsic_transfer.models.encoder import Encoder

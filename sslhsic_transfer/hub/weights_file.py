@@ -10,7 +10,6 @@ from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.state import check_fit, not_whole, read_safetensors
 from sslhsic_transfer.models.encoder import Encoder
 
-WEIGHTS_NAME = "model.safetensors"
 LARGEST_HEADER = 1 << 20  # bytes; that of a ResNet-152 has about 100 KB
 
 

@@ -10,13 +10,13 @@ from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
 from sslhsic_transfer.hub.download import HubAccess, download_model
+from sslhsic_transfer.hub.files import WEIGHTS_NAME
 from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
-from sslhsic_transfer.hub.weights_file import WEIGHTS_NAME
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, save_results
 

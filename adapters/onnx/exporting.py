@@ -1,0 +1,199 @@
+"""`export`: from an encoder to a verified ONNX file."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+import sslhsic_transfer
+from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.adapters.onnx.graph import encoder_graph, tidy
+from sslhsic_transfer.adapters.onnx.info import InputForm, OnnxInfo, Output, Precision
+from sslhsic_transfer.adapters.onnx.precision import as_float16
+from sslhsic_transfer.adapters.onnx.preprocessing import prepend
+from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
+from sslhsic_transfer.adapters.onnx.saving import data_file, describe, write_model
+from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
+from sslhsic_transfer.errors import ConfigError, OutputExistsError
+from sslhsic_transfer.images import ImageFolder, Picture
+from sslhsic_transfer.models.encoder import Encoder
+
+_MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        size: its bytes, with those of the file beside it where there is one.
+        sha256: hash of the file.
+        verification: how it compares with the encoder.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    verification: VerifyReport
+
+    def __str__(self) -> str:
+        return f"{self.verification}\nWritten: {self.size / 1e6:.1f} MB, SHA-256 {self.sha256}"
+
+
+def export(
+    encoder: Encoder,
+    path: str | Path,
+    *,
+    outputs: Sequence[Output] = ("pooled",),
+    precision: Precision = "fp32",
+    input: InputForm = "normalized",  # noqa: A002 - the field's name in the file
+    batch: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    opset: int = 20,
+    calibration: str | Path | Sequence[Picture] | None = None,
+    quantization: Quantization | None = None,
+    pictures: str | Path | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Export an encoder, and compare the file with it; one that does not give the same is not left behind.
+
+    The same encoder and options give the same bytes on the same machine.
+
+    >>> report = export(encoder, "model.onnx", outputs=("pooled", "c5"))
+
+    Args:
+        encoder: in any mode, on any device; it stays as it is.
+        path: the file to write.
+        outputs: ``"pooled"``, the embedding, and ``"c2"`` to ``"c5"``, feature maps.
+        precision: ``"fp32"``; ``"fp16"``, for GPUs; ``"int8"``, for processors.
+        input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
+            size; ``"pictures"``: (B, H, W, 3) uint8 of any size, resized and cropped in the graph.
+        batch: fixed number of pictures; None: any.
+        size: fixed height and width; None: any.
+        opset: version of the standard operators.
+        calibration: for int8: a folder of pictures, or pictures, of the kind that the file will see.
+        quantization: for int8: how.
+        pictures: a folder to verify with instead of the bundled pictures, with a sub-folder a class.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        ConfigError: options that do not fit together.
+        OutputExistsError: the file is there already.
+        ExportError: the network cannot be exported.
+        VerificationError: the file does not give what the encoder gives.
+        MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    path = Path(path)
+    _check(path, precision, calibration, quantization, overwrite)
+    sides = (size, size) if isinstance(size, int) else size
+    how = None
+    model = encoder_graph(encoder, outputs, batch=batch, size=sides, opset=opset)
+    if precision == "fp16":
+        model = as_float16(model)
+    elif precision == "int8":
+        assert calibration is not None
+        settings = quantization or Quantization()
+        images = _prepared(encoder, calibration, sides)
+        how = settings.described(len(images))
+        model = as_int8(model, images, settings)
+    if input != "normalized":
+        prepend(model, encoder.preprocessing, input)
+    tidy(model)
+    info = OnnxInfo(
+        model=_called(encoder),
+        weights_sha256=encoder.weights_sha256 or weights_hash(encoder),
+        encoder=encoder.config,
+        preprocessing=encoder.preprocessing,
+        input=input,
+        outputs=tuple(outputs),
+        precision=precision,
+        quantization=how,
+        opset=opset,
+        licence=encoder.metadata.get("licence"),
+        library_version=sslhsic_transfer.__version__,
+    )
+    describe(model, info)
+    with _staged(path) as staged:
+        write_model(model, staged)
+        verification = verify(staged, encoder, pictures)
+    files = [path, *(file for file in [data_file(path)] if file.exists())]
+    return ExportReport(
+        path,
+        sum(file.stat().st_size for file in files),
+        sha256_of_file(path),
+        VerifyReport(path, info, verification.checks),
+    )
+
+
+def weights_hash(encoder: Encoder) -> str:
+    """The SHA-256 that model.safetensors has, or would have, if the encoder were saved as it is."""
+    import hashlib
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    """A place under the same name in a folder beside the target; moved there when all has gone well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        staged = folder / path.name
+        yield staged
+        data_file(path).unlink(missing_ok=True)
+        for file in (data_file(staged), staged):
+            if file.exists():
+                file.replace(path.parent / file.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(path: Path, precision: Precision, calibration: Any, quantization: Any, overwrite: bool) -> None:
+    if precision not in ("fp32", "fp16", "int8"):
+        raise ConfigError(f"Unknown precision {precision!r}; expected fp32, fp16 or int8.")
+    if path.suffix != ".onnx":
+        raise ConfigError(f"Got the file name {path.name!r}; expected one that ends in .onnx.")
+    if precision == "int8" and calibration is None:
+        raise ConfigError("int8 needs pictures to calibrate with: pass calibration=FOLDER (--calibration DIR).")
+    if precision != "int8" and (calibration is not None or quantization is not None):
+        raise ConfigError(f"Calibration is for int8; this export is {precision}.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} already exists; choose another name, or pass overwrite=True (--overwrite).")
+
+
+def _prepared(
+    encoder: Encoder, calibration: str | Path | Sequence[Picture], sides: tuple[int, int] | None
+) -> NDArray[np.float32]:
+    """Calibration pictures as the network's input, evenly chosen where there are many."""
+    pictures: Sequence[Picture]
+    pictures = ImageFolder.scan(calibration).paths if isinstance(calibration, str | Path) else calibration
+    if not len(pictures):
+        return np.empty((0, 3, 32, 32), np.float32)
+    chosen = np.linspace(0, len(pictures) - 1, min(_MOST_CALIBRATION, len(pictures))).round().astype(int)
+    preprocessing = encoder.preprocessing
+    if sides and sides != (preprocessing.crop, preprocessing.crop):
+        raise ConfigError(
+            f"Calibration pictures become {preprocessing.crop} × {preprocessing.crop} by the encoder's preprocessing, "
+            f"which a fixed size of {sides[0]} × {sides[1]} does not fit."
+        )
+    transform = preprocessing.transform()
+    return torch.stack([transform(pictures[index]) for index in chosen]).numpy()
+
+
+def _called(encoder: Encoder) -> str:
+    """The encoder's name, without the way to it on this machine."""
+    name = encoder.name_or_path
+    if name is None:
+        return encoder.config.architecture
+    parts = Path(name).parts
+    return name if len(parts) <= 2 and not Path(name).is_absolute() else "/".join(parts[-2:])

@@ -1,0 +1,192 @@
+"""From an encoder to an ONNX graph: float32, normalised pictures in, embedding and feature maps out."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.adapters.onnx.info import Output
+from sslhsic_transfer.errors import ConfigError, ExportError
+from sslhsic_transfer.models.config import STAGES
+from sslhsic_transfer.models.encoder import Encoder
+
+INPUT = "images"
+OPSETS = range(18, 24)  # 18: Resize filters; above 23 ONNX Runtime's kernels are not complete
+_TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
+
+
+class _Outputs(nn.Module):
+    """An encoder's outputs as a tuple."""
+
+    def __init__(self, encoder: Encoder, outputs: Sequence[Output]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.outputs = tuple(outputs)
+        self.last = max((STAGES[-1] if name == "pooled" else name for name in outputs), key=STAGES.index)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps = self.encoder.forward_stages(images, self.last)
+        return tuple(maps["c5"].mean(dim=(2, 3)) if name == "pooled" else maps[name] for name in self.outputs)
+
+
+def encoder_graph(
+    encoder: Encoder,
+    outputs: Sequence[Output],
+    *,
+    batch: int | None = None,
+    size: tuple[int, int] | None = None,
+    opset: int = 20,
+) -> Any:
+    """Trace an encoder.
+
+    Args:
+        encoder: in any mode, on any device; it stays as it is.
+        outputs: ``"pooled"``, ``"c2"`` to ``"c5"``.
+        batch: fixed number of pictures; None: any.
+        size: fixed height and width; None: any from 32 on.
+        opset: version of the standard operators.
+
+    Returns:
+        An ``onnx.ModelProto`` with normalisation folded into the convolutions and nothing of this machine in it.
+
+    Raises:
+        ConfigError: unknown outputs or opset, or sizes that no encoder takes.
+        ExportError: torch cannot export it.
+        MissingDependencyError: onnx or onnxscript is not installed.
+    """
+    _check(outputs, batch, size, opset)
+    for package in ("onnx", "onnxscript"):
+        optional_import(package, extra="onnx", purpose="Exporting to ONNX")
+    network = _Outputs(_plain_copy(encoder), outputs).eval()
+    shape = (batch or _TRACED[0], 3, *(size or _TRACED[2:]))
+    free = {0: batch is None, 2: size is None, 3: size is None}
+    names = {0: "batch", 2: "height", 3: "width"}
+    dynamic = {axis: names[axis] for axis, is_free in free.items() if is_free}
+    model = trace(network, torch.zeros(shape), [INPUT], list(outputs), dynamic, opset)
+    if encoder.config.padding == "same":
+        _pad_as_jax(model)
+    return model
+
+
+def trace(
+    network: nn.Module, example: Tensor, inputs: list[str], outputs: list[str], dynamic: dict[int, str], opset: int
+) -> Any:
+    """Export a network in eval mode on the CPU.
+
+    Args:
+        network: one tensor in, a tensor or a tuple of them out.
+        example: an input.
+        inputs: its name.
+        outputs: names.
+        dynamic: axis of the input -> name, for those that may have any length.
+        opset: version of the standard operators.
+
+    Raises:
+        ExportError: torch cannot export it; the message names the operator where there is one to name.
+    """
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=(dynamic or None,),
+                dynamo=True,
+                opset_version=opset,
+                verbose=False,
+            )
+    except Exception as error:  # of many kinds, most of them of torch's own
+        raise ExportError(f"{type(network).__name__} cannot be exported: {_reason(error)}") from error
+    assert program is not None
+    model = program.model_proto
+    tidy(model)
+    return model
+
+
+def tidy(model: Any) -> None:
+    """Take out what the exporter notes of the machine and of Python, and name nodes by their number, in place."""
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version, model.doc_string = "sslhsic-transfer", "", ""
+    graph = model.graph
+    graph.name, graph.doc_string = "encoder", ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for number, node in enumerate(graph.node):
+        del node.metadata_props[:]
+        node.doc_string = ""
+        node.name = f"{node.op_type.lower()}_{number}"
+    for value in [*graph.input, *graph.output, *graph.initializer]:
+        del value.metadata_props[:]
+        value.doc_string = ""
+
+
+def _plain_copy(encoder: Encoder) -> Encoder:
+    """A float32 copy on the CPU with symmetric padding, whose layers torch can export at any size."""
+    config = encoder.config.model_copy(update={"padding": "torch"})
+    with torch.device("meta"):
+        copy = Encoder(config, encoder.preprocessing)
+    state = {
+        name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
+        for name, tensor in encoder.state_dict().items()
+    }
+    copy.load_state_dict(state, strict=True, assign=True)
+    return copy.requires_grad_(False).eval()
+
+
+def _pad_as_jax(model: Any) -> None:
+    """Strided layers padded as ``SAME``: ONNX's own SAME_UPPER, which puts what is odd at the end, as JAX does."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        strided = max(values.get("strides", [1])) > 1 and max(values.get("kernel_shape", [1])) > 1
+        if node.op_type in ("Conv", "MaxPool") and strided:
+            kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("auto_pad", "SAME_UPPER")])
+
+
+def _check(outputs: Sequence[Output], batch: int | None, size: tuple[int, int] | None, opset: int) -> None:
+    expected = ("pooled", *STAGES)
+    unknown = [name for name in outputs if name not in expected]
+    if unknown or not outputs or len(set(outputs)) < len(outputs):
+        raise ConfigError(
+            f"Got outputs {', '.join(outputs) or '(none)'}; expected some of {', '.join(expected)}, each once."
+        )
+    if opset not in OPSETS:
+        raise ConfigError(f"Got opset {opset}; expected one from {OPSETS.start} to {OPSETS.stop - 1}.")
+    if batch is not None and batch < 1:
+        raise ConfigError(f"Got a fixed batch of {batch}; expected 1 or more.")
+    if size is not None and min(size) < 32:
+        raise ConfigError(f"Got a fixed size of {size[0]} × {size[1]}; expected at least 32 × 32.")
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, which names the operator; torch wraps it several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells what it does, on the screen and by warnings."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,71 @@
+"""What an exported file says of itself, in its metadata; read and written without torch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sslhsic_transfer._config import validated
+from sslhsic_transfer.errors import ModelFileError
+from sslhsic_transfer.models.config import EncoderConfig, Stage
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+Output = Literal["pooled", Stage]
+Precision = Literal["fp32", "fp16", "int8"]
+InputForm = Literal["normalized", "resized", "pictures"]
+_PREFIX = "sslhsic."
+
+
+class OnnxInfo(BaseModel):
+    """Facts about an exported encoder; each is an entry of the file's metadata, under ``sslhsic.``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = Field(default=1, description="Version of these entries.")
+    model: str = Field(description="What the encoder was called when it was exported.")
+    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the model.safetensors it comes from.")
+    encoder: EncoderConfig = Field(description="Which network.")
+    preprocessing: Preprocessing = Field(description="How pictures become its input.")
+    input: InputForm = Field(
+        description="'normalized': float32 (B, 3, H, W), after all preprocessing; 'resized': uint8 (B, H, W, 3), "
+        "normalised in the graph; 'pictures': uint8 (B, H, W, 3) of any size, all of the preprocessing in the graph."
+    )
+    outputs: tuple[Output, ...] = Field(min_length=1, description="What it gives: 'pooled', 'c2' to 'c5'.")
+    precision: Precision = Field(description="Of weights and arithmetic; inputs and outputs stay float32.")
+    quantization: str | None = Field(default=None, description="How an int8 file was made.")
+    opset: int = Field(description="Version of the standard operators.")
+    licence: str | None = Field(default=None, description="SPDX identifier of the weights' licence.")
+    library_version: str = Field(description="Of sslhsic_transfer.")
+
+    def entries(self) -> dict[str, str]:
+        """As entries of a file's metadata, in a fixed order; what is not known is left out."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {_PREFIX + name: _text(value) for name, value in values.items()}
+
+    @classmethod
+    def of(cls, entries: Mapping[str, str], source: str) -> "OnnxInfo":
+        """From the entries of a file's metadata.
+
+        Raises:
+            ModelFileError: there are none of ours.
+            ConfigError: they do not validate.
+        """
+        own = {name.removeprefix(_PREFIX): text for name, text in entries.items() if name.startswith(_PREFIX)}
+        if not own:
+            raise ModelFileError(
+                f"{source} says nothing of itself: it is no encoder exported by this library. "
+                "Make one: sslhsic export MODEL --output FILE.onnx"
+            )
+        return validated(cls, {name: _value(text) for name, text in own.items()}, source=f"The metadata of {source}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text) if text[:1] in "[{0123456789" else text
+    except ValueError:
+        return text

@@ -1,0 +1,114 @@
+"""Preprocessing as the first nodes of a graph: uint8 pictures in, so that a server needs no code of its own."""
+
+from typing import Any
+
+import numpy as np
+
+from sslhsic_transfer.adapters.onnx.graph import INPUT
+from sslhsic_transfer.adapters.onnx.info import InputForm
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+_NAME = "pictures"
+_PREFIX = "prepare"
+
+
+def prepend(model: Any, preprocessing: Preprocessing, form: InputForm) -> None:
+    """Put preprocessing in front of a graph, in place; its input becomes ``pictures``, (B, H, W, 3) uint8.
+
+    Args:
+        model: an ``onnx.ModelProto`` whose input is normalised pictures.
+        preprocessing: the encoder's.
+        form: ``"resized"``: scaling and normalisation; ``"pictures"``: resizing and cropping, too. The pictures of a
+            batch then have one size, whatever it is.
+
+    Raises:
+        ConfigError: a graph of fixed height and width does not fit the crop, or the resizing has no ONNX operator.
+    """
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    batch, _, *sides = graph.input[0].type.tensor_type.shape.dim
+    build = _Builder()
+    value = build.node("Transpose", [_NAME], perm=[0, 3, 1, 2])
+    value = build.node("Cast", [value], to=TensorProto.FLOAT)
+    shape: list[Any] = [_dim(batch), *(_dim(side) for side in sides), 3]
+    if form == "pictures":
+        if any(isinstance(_dim(side), int) and _dim(side) != preprocessing.crop for side in sides):
+            raise ConfigError(
+                f"Got a fixed size of {_dim(sides[0])} × {_dim(sides[1])}; the preprocessing in the graph makes "
+                f"{preprocessing.crop} × {preprocessing.crop}."
+            )
+        value = _cropped(build, _resized(build, value, preprocessing), preprocessing.crop)
+        shape = [_dim(batch), "picture_height", "picture_width", 3]
+    mean, std = (np.asarray(numbers, np.float64) for numbers in (preprocessing.mean, preprocessing.std))
+    value = build.node("Mul", [value, build.constant((1 / (255 * std)).astype(np.float32).reshape(1, 3, 1, 1))])
+    offset = build.constant((-mean / std).astype(np.float32).reshape(1, 3, 1, 1))
+    build.nodes.append(helper.make_node("Add", [value, offset], [INPUT], name=f"{_PREFIX}_add_normalized"))
+    nodes = [*build.nodes, *graph.node]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(build.initializers)
+    graph.input.append(helper.make_tensor_value_info(_NAME, TensorProto.UINT8, shape))
+
+
+class _Builder:
+    """Nodes and constants under names of their own."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+
+    def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"{_PREFIX}_{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        from onnx import numpy_helper
+
+        name = f"{_PREFIX}_constant_{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def integer(self, value: int) -> str:
+        return self.constant([value], np.int64)
+
+
+def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
+    """The short side to its length, the other in proportion and rounded down; rounded to whole steps of 255."""
+    sides = build.node("Shape", [value], start=2)
+    short = build.node("ReduceMin", [sides], keepdims=1)
+    scaled = build.node("Mul", [sides, build.integer(preprocessing.resize)])
+    size = build.node("Div", [scaled, short])  # of integers: rounded down, as torchvision does
+    channels = build.node("Shape", [value], end=2)
+    target = build.node("Concat", [channels, size], axis=0)
+    method: dict[str, Any]
+    if preprocessing.interpolation == "nearest":
+        method = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        cubic = preprocessing.interpolation == "bicubic"
+        method = {"mode": "cubic" if cubic else "linear", "coordinate_transformation_mode": "half_pixel"}
+        method |= {"antialias": 1} if preprocessing.antialias else {}
+        method |= {"cubic_coeff_a": -0.5 if preprocessing.antialias else -0.75} if cubic else {}
+    resized = build.node("Resize", [value, "", "", target], **method)
+    low, high = build.constant(0, np.float32), build.constant(255, np.float32)
+    return build.node("Round", [build.node("Clip", [resized, low, high])])
+
+
+def _cropped(build: _Builder, value: str, crop: int) -> str:
+    """The centre: (side - crop) / 2 rounded to the even neighbour, as Python and torchvision do."""
+    from onnx import TensorProto
+
+    sides = build.node("Cast", [build.node("Shape", [value], start=2)], to=TensorProto.FLOAT)
+    free = build.node("Sub", [sides, build.constant([crop], np.float32)])
+    middle = build.node("Round", [build.node("Mul", [free, build.constant([0.5], np.float32)])])
+    start = build.node("Cast", [middle], to=TensorProto.INT64)
+    end = build.node("Add", [start, build.integer(crop)])
+    return build.node("Slice", [value, start, end, build.constant([2, 3], np.int64)])
+
+
+def _dim(dim: Any) -> Any:
+    return dim.dim_value if dim.HasField("dim_value") else dim.dim_param

@@ -1,0 +1,151 @@
+"""Int8: weights per channel, activations by what the user's own pictures give.
+
+QuantizeLinear/DequantizeLinear pairs say so in the graph: the form that ONNX Runtime, TensorRT and OpenVINO fuse into
+integer kernels.
+"""
+
+import contextlib
+import io
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.errors import ConfigError
+
+Method = Literal["minmax", "percentile", "entropy"]
+METHODS: dict[Method, str] = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
+_OPERATORS = ["Conv", "Add", "MaxPool", "Relu"]
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How an int8 file is made.
+
+    Attributes:
+        method: how the range of each activation is found: ``"minmax"``: all of it; ``"percentile"``: without the rarest
+            values; ``"entropy"``: so that least information is lost.
+        percentile: share of values kept, in percent, for ``"percentile"``.
+        reduce_range: weights in 7 bits, for processors whose 8-bit products saturate (x86 without VNNI); None: as this
+            one needs.
+        skip: names of convolutions that stay in float32.
+    """
+
+    method: Method = "minmax"
+    percentile: float = 99.999
+    reduce_range: bool | None = None
+    skip: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"Unknown calibration {self.method!r}; expected one of: {', '.join(METHODS)}.")
+        if not 50 < self.percentile <= 100:
+            raise ConfigError(f"Got percentile={self.percentile}; expected more than 50, at most 100.")
+
+    @property
+    def narrow(self) -> bool:
+        """Whether weights get 7 bits."""
+        return not has_wide_products() if self.reduce_range is None else self.reduce_range
+
+    def described(self, pictures: int) -> str:
+        """In a line, for the file's metadata."""
+        kept = f" {self.percentile:g}" if self.method == "percentile" else ""
+        skipped = f", {len(self.skip)} convolutions in float32" if self.skip else ""
+        return (
+            f"QDQ, per channel, {self.method}{kept} over {pictures} pictures, weights of {7 if self.narrow else 8} bits"
+            + skipped
+        )
+
+
+def has_wide_products() -> bool:
+    """Whether this processor sums 8-bit products without saturating: VNNI on x86; everything else does."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "vnni" in text
+
+
+def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> Any:
+    """A quantised copy of a float32 graph; what is not a convolution, sum or pooling stays in float32.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        images: (N, 3, H, W) normalised pictures to calibrate with.
+        settings: how.
+
+    Raises:
+        ConfigError: no pictures, or names to skip that are no convolutions.
+        MissingDependencyError: onnxruntime is not installed.
+    """
+    import onnx
+
+    quantization = optional_import("onnxruntime.quantization", extra="onnx", purpose="Quantising")
+    if not len(images):
+        raise ConfigError("int8 needs pictures to calibrate with: pass calibration=FOLDER (--calibration DIR).")
+    names = {node.name for node in model.graph.node if node.op_type == "Conv"}
+    if unknown := [name for name in settings.skip if name not in names]:
+        raise ConfigError(f"No convolutions are called {', '.join(unknown)}; there are: {', '.join(sorted(names))}.")
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is simplified already
+    told = contextlib.redirect_stdout(io.StringIO())  # the calibration prints every step
+    with tempfile.TemporaryDirectory() as place, told:
+        output = Path(place) / "model.onnx"
+        quantization.quantize_static(
+            prepared,
+            output,
+            _reader(quantization, model.graph.input[0].name, _fitting(model, images)),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=_OPERATORS,
+            per_channel=True,
+            reduce_range=settings.narrow,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=list(settings.skip),
+            calibrate_method=getattr(quantization.CalibrationMethod, METHODS[settings.method]),
+            extra_options={
+                "CalibTensorRangeSymmetric": False,
+                "CalibPercentile": settings.percentile,
+                "CalibStridedMinMax": 1,  # one batch at a time: all activations of all pictures would fill the memory
+            },
+        )
+        return onnx.load(output)
+
+
+def _fitting(model: Any, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Batches that the graph takes; where its batch is fixed, the last one is filled up from the start."""
+    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    size = fixed or _BATCH
+    if fixed and len(images) % fixed:
+        images = images[np.arange(-(-len(images) // fixed) * fixed) % len(images)]
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _reader(quantization: Any, name: str, batches: Sequence[NDArray[np.float32]]) -> Any:
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+        """Batches, a range of them at a time."""
+
+        def __init__(self) -> None:
+            self.rest: Iterator[NDArray[np.float32]] = iter(batches)
+
+        def __len__(self) -> int:
+            return len(batches)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self.rest = iter(batches[start_index:end_index])
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            batch = next(self.rest, None)
+            return None if batch is None else {name: batch}
+
+    return Reader()

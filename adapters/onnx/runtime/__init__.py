@@ -1,0 +1,1 @@
+"""Running exported files: NumPy, Pillow and ONNX Runtime; no torch."""

@@ -1,0 +1,261 @@
+"""`OnnxEncoder`: an exported encoder with the interface of `Encoder`, where torch need not be installed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslhsic_transfer.adapters.onnx.info import OnnxInfo
+from sslhsic_transfer.adapters.onnx.runtime.locate import locate
+from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
+from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, resized
+from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, open_session
+from sslhsic_transfer.errors import ConfigError, FingerprintError, InputError, ModelFileError
+from sslhsic_transfer.hub.download import HubAccess
+from sslhsic_transfer.images import Picture, as_pictures, to_uint8_array
+from sslhsic_transfer.models.config import FeatureSpec, Stage
+from sslhsic_transfer.models.preprocessing import Preprocessing
+
+_SMALLEST_SIDE = 32
+Array = NDArray[Any]
+
+
+class OnnxEncoder:
+    """An exported encoder.
+
+    >>> encoder = OnnxEncoder.from_pretrained("runs/demo/model/onnx/model.onnx")
+    >>> encoder.embed(["cat.jpg", "dog.jpg"]).shape  # pictures in, preprocessing included
+    (2, 512)
+    >>> encoder(images).shape  # (B, 3, H, W) float32, normalised
+    (2, 512)
+
+    Args:
+        session: of ONNX Runtime.
+        info: what the file says of itself.
+        providers: what the session runs on.
+
+    Attributes:
+        session: for whatever ONNX Runtime offers beyond.
+        info: precision, hash of the weights, licence, …
+        providers: what it runs on and what was left out.
+    """
+
+    def __init__(self, session: Any, info: OnnxInfo, providers: ProviderReport) -> None:
+        self.session = session
+        self.info = info
+        self.providers = providers
+        (given,) = session.get_inputs()
+        self._input = given.name
+        batch = given.shape[0]
+        self._batch = batch if isinstance(batch, int) else None
+        self._sides = tuple(side if isinstance(side, int) else None for side in self._height_and_width(given.shape))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_file: str | Path,
+        *,
+        variant: str = "fp32",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> "OnnxEncoder":
+        """Load an exported encoder.
+
+        Args:
+            name_or_file: a .onnx file; or a model folder, ``org/repo`` or a short name that has exported files.
+            variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; a lone file is what it is.
+            revision: branch, tag or commit of a Hub repository.
+            cache_dir: where downloads are kept; by default huggingface_hub's cache.
+            local_files_only: never go to the network.
+            token: for private repositories.
+            providers: some of ``"cuda"``, ``"tensorrt"``, ``"openvino"``, ``"coreml"``, ``"cpu"``, in order of
+                preference; see `providers` for what became of them. None: CUDA where there is one, else the CPU.
+            threads: of one operator; None: as many as this process, or its container, may use.
+
+        Raises:
+            ModelNotFoundError: no such model, or no such variant of it.
+            ModelFileError: the file is damaged, hostile or no exported encoder.
+            FingerprintError: it is not the file, or not of the weights, that the name stands for.
+            ConfigError, HubError: see `sslhsic_transfer.adapters.onnx.runtime.locate.locate`.
+            MissingDependencyError: onnxruntime is not installed.
+        """
+        found = locate(name_or_file, variant, revision, HubAccess(cache_dir, local_files_only, token))
+        model = inspect(found.path)
+        info = OnnxInfo.of(model.metadata, str(found.path))
+        if found.weights_sha256 not in (None, info.weights_sha256):
+            raise FingerprintError(
+                f"{found.path} was exported from weights with SHA-256 {info.weights_sha256}; those beside it have "
+                f"{found.weights_sha256}. Export it again."
+            )
+        session, report = open_session(model, providers, threads)
+        _check_interface(session, info, found.path)
+        return cls(session, info, report)
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of the pooled embedding."""
+        return self.info.encoder.feature_dim
+
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map that the file gives."""
+        return {stage: spec for stage, spec in self.info.encoder.specs.items() if stage in self.info.outputs}
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become the encoder's input."""
+        return self.info.preprocessing
+
+    def __call__(self, images: Array) -> NDArray[np.float32]:
+        """Embed a batch.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised; (B, H, W, 3) uint8 for a file with preprocessing in the graph.
+
+        Returns:
+            (B, D) float32.
+
+        Raises:
+            InputError: wrong shape or dtype, NaN or infinite values, or the file does not give the embedding.
+        """
+        return self.run(images, ["pooled"])["pooled"]
+
+    def feature_maps(self, images: Array, stages: Sequence[Stage] | None = None) -> dict[Stage, NDArray[np.float32]]:
+        """Feature maps of a batch.
+
+        Args:
+            images: as for calling.
+            stages: some of those that the file gives, `specs`; None: all of them.
+
+        Returns:
+            Stage -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉) float32.
+        """
+        return self.run(images, list(self.specs) if stages is None else stages)  # type: ignore[return-value]
+
+    def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> NDArray[np.float32]:
+        """Embed pictures, preprocessing included.
+
+        Args:
+            images: one picture or several, each a path, a PIL image or a uint8 array (H, W, 3) or (H, W).
+            batch_size: how many go through the network at once.
+
+        Returns:
+            (N, D) float32 in the order given; (0, D) for none.
+
+        Raises:
+            InputError: a picture cannot be read or used; the message tells which.
+        """
+        if batch_size < 1:
+            raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
+        pictures = as_pictures(images)
+        parts = [np.empty((0, self.feature_dim), np.float32)]
+        for start in range(0, len(pictures), batch_size):
+            batch = []
+            for index, picture in enumerate(pictures[start : start + batch_size], start):
+                try:
+                    batch.append(to_uint8_array(picture))
+                except InputError as error:
+                    raise type(error)(f"Picture {index}: {error}") from error
+            parts += [self(group) for group in self.batches(batch)]
+        return np.concatenate(parts)
+
+    def run(self, images: Array, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Any of the file's outputs for a batch; a last batch smaller than a fixed one is filled up and cut again."""
+        self._check(images)
+        if not outputs or not set(outputs) <= set(self.info.outputs):
+            raise InputError(
+                f"Got outputs {list(outputs)}; expected some of what this file gives: {', '.join(self.info.outputs)}. "
+                f"For others export it again, with --outputs."
+            )
+        count = len(images)
+        if self._batch and count < self._batch:
+            images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
+        try:
+            values = self.session.run(list(outputs), {self._input: images})
+        except Exception as error:  # ONNX Runtime's errors have no common class but Exception
+            raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
+        found = {name: value[:count] for name, value in zip(outputs, values, strict=True)}
+        if not all(np.isfinite(value).all() for value in found.values()):
+            raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")
+        return found
+
+    def run_on_device(self, images: Any, outputs: Sequence[str] = ("pooled",)) -> dict[str, Any]:
+        """Run where the data are, by IO binding: nothing is copied to the host and back.
+
+        Args:
+            images: an ``onnxruntime.OrtValue``, on the CPU or on the session's device, such as
+                ``OrtValue.ortvalue_from_numpy(array, "cuda", 0)`` or one made of a torch tensor by DLPack.
+            outputs: some of the file's.
+
+        Returns:
+            Output -> OrtValue on the same device; ``.numpy()`` copies it to the host.
+        """
+        device = images.device_name()
+        binding = self.session.io_binding()
+        binding.bind_ortvalue_input(self._input, images)
+        for name in outputs:
+            binding.bind_output(name, device)
+        self.session.run_with_iobinding(binding)
+        return dict(zip(outputs, binding.get_outputs(), strict=True))
+
+    def batches(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Array]:
+        """What the file takes, of (H, W, 3) uint8 pictures in order: batches of one size, no larger than it allows."""
+        groups: list[list[Array]] = []
+        for picture in pictures:
+            prepared = self._prepared(picture)
+            last = groups[-1] if groups else None
+            if last and last[0].shape == prepared.shape and len(last) != self._batch:
+                last.append(prepared)
+            else:
+                groups.append([prepared])
+        return [np.stack(group) for group in groups]
+
+    def _prepared(self, picture: NDArray[np.uint8]) -> Array:
+        if self.info.input == "pictures":
+            return picture
+        small = resized(picture, self.preprocessing)
+        return small if self.info.input == "resized" else normalized(small, self.preprocessing)
+
+    def _height_and_width(self, shape: Sequence[Any]) -> tuple[Any, Any]:
+        return (shape[2], shape[3]) if self.info.input == "normalized" else (shape[1], shape[2])
+
+    def _check(self, images: Array) -> None:
+        floating = self.info.input == "normalized"
+        form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
+        if not isinstance(images, np.ndarray):
+            raise InputError(
+                f"Got {type(images).__name__}; expected an array {form}. For pictures use encoder.embed(…)."
+            )
+        if images.ndim != 4 or images.shape[1 if floating else 3] != 3 or 0 in images.shape:
+            raise InputError(f"Got shape {images.shape}; expected {form}.")
+        if images.dtype != (np.float32 if floating else np.uint8):
+            raise InputError(f"Got {images.dtype}; expected {form}.")
+        sides = self._height_and_width(images.shape)
+        if self.info.input != "pictures" and min(sides) < _SMALLEST_SIDE:
+            raise InputError(
+                f"Got images of {sides[0]} × {sides[1]} pixels; expected at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE}."
+            )
+        fixed = [wanted or side for wanted, side in zip(self._sides, sides, strict=True)]
+        if fixed != list(sides):
+            raise InputError(
+                f"Got images of {sides[0]} × {sides[1]} pixels; this file is fixed to {fixed[0]} × {fixed[1]}."
+            )
+        if floating and (bad := images.size - int(np.isfinite(images).sum())):  # a ReLU may turn NaN into 0
+            raise InputError(f"The images hold {bad} NaN or infinite values; expected finite ones.")
+        if self._batch and len(images) > self._batch:
+            raise InputError(f"Got {len(images)} images; this file is fixed to batches of {self._batch}.")
+
+
+def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
+    names = tuple(output.name for output in session.get_outputs())
+    if names != info.outputs or len(session.get_inputs()) != 1:
+        raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(info.outputs)}.")
+    for output in session.get_outputs():
+        if output.name != "pooled" and output.shape[1] != info.encoder.specs[output.name].channels:
+            raise ConfigError(f"{path} is of another network than its metadata say: {output.name} is {output.shape}.")

@@ -1,0 +1,135 @@
+"""From what a user calls a model to an ONNX file on this machine."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, FolderConfig, read_config
+from sslhsic_transfer.hub.download import HubAccess, fetch_file
+from sslhsic_transfer.hub.names import HubName, parse_name
+from sslhsic_transfer.hub.zoo import ZOO, pinned, unknown_name
+
+logger = logging.getLogger(__name__)
+
+Variant = Literal["fp32", "fp16", "int8"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+FOLDER = "onnx"
+_SUFFIXES: dict[Variant, str] = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
+
+
+def variant_path(variant: str) -> str:
+    """Where a variant lies in a model folder and on the Hub, as transformers.js and Optimum have it.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    if variant not in VARIANTS:
+        raise ConfigError(f"Unknown variant {variant!r}; expected one of: {', '.join(VARIANTS)}.")
+    return f"{FOLDER}/model{_SUFFIXES[variant]}.onnx"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file on this machine.
+
+    Attributes:
+        path: the file.
+        weights_sha256: hash of the weights that it must come from; None where nothing is known.
+    """
+
+    path: Path
+    weights_sha256: str | None = None
+
+
+def locate(name_or_file: str | Path, variant: str, revision: str | None, access: HubAccess) -> Located:
+    """Find an exported file: itself, in a model folder, in the package, in the cache or on the Hub.
+
+    Args:
+        name_or_file: a .onnx file, or what `from_pretrained` takes: a model folder, ``org/repo``, a short name.
+        variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; a lone file is what it is.
+        revision: of a repository.
+        access: how the Hub may be used.
+
+    Returns:
+        The file; where config.json names its hash, it has that hash.
+
+    Raises:
+        ModelNotFoundError: no such model, or no such variant of it.
+        ConfigError: a name that cannot be one, an unknown variant, or a config.json that cannot be used.
+        FingerprintError: the file is not the one that config.json names, or config.json is of other weights.
+        HubError: the Hub refuses, fails or cannot be reached.
+    """
+    if str(name_or_file).endswith(".onnx"):
+        return Located(Path(name_or_file).expanduser())
+    filename = variant_path(variant)
+    name = parse_name(name_or_file, revision)
+    if isinstance(name, Path):
+        return _in_folder(name, variant)
+    if isinstance(name, HubName):
+        return _on_the_hub(name, filename, variant, access)
+    model, folder = ZOO.get(name.name), Path(name.name)
+    if model is None:
+        if folder.is_dir() and name.revision is None:
+            return _in_folder(folder, variant)
+        raise unknown_name(name.name)
+    if name.revision not in (None, model.revision):
+        return _on_the_hub(HubName(model.hub_name.repo_id, name.revision), filename, variant, access)
+    sha256 = pinned(model)
+    if (model.shipped / filename).is_file():
+        return _in_folder(model.shipped, variant, sha256)
+    return _on_the_hub(model.hub_name, filename, variant, access, sha256)
+
+
+def _in_folder(folder: Path, variant: str, weights_sha256: str | None = None) -> Located:
+    config = _config(folder / CONFIG_NAME, weights_sha256)
+    path = folder / variant_path(variant)
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"There is no {path}. Make it: sslhsic export {folder}/ --precision {variant} --output {path}"
+        )
+    return _checked(path, variant, config)
+
+
+def _on_the_hub(
+    name: HubName, filename: str, variant: str, access: HubAccess, weights_sha256: str | None = None
+) -> Located:
+    path, commit = fetch_file(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access)
+    config = _config(path, weights_sha256)
+    if variant not in config.onnx:
+        there = ", ".join(config.onnx) or "none"
+        raise ModelNotFoundError(
+            f"{name} has no ONNX file of variant {variant!r} (it has: {there}). Export it here: "
+            f"sslhsic export {name} --precision {variant} --output model.onnx"
+        )
+    most = config.onnx[variant].size
+    path, _ = fetch_file(name, filename, commit, lambda: most, access)
+    try:
+        return _checked(path, variant, config)
+    except FingerprintError as error:
+        if access.local_files_only:
+            raise
+        logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", name, error)
+        path, _ = fetch_file(name, filename, commit, lambda: most, access, force=True)
+        return _checked(path, variant, config)
+
+
+def _config(path: Path, weights_sha256: str | None) -> FolderConfig:
+    config = read_config(path)
+    if weights_sha256 is not None and config.fingerprint.sha256 != weights_sha256:
+        raise FingerprintError(
+            f"{path} describes weights with SHA-256 {config.fingerprint.sha256}; expected {weights_sha256}. These are "
+            "not the weights that the name stands for: fetch them again, or name the folder itself."
+        )
+    return config
+
+
+def _checked(path: Path, variant: str, config: FolderConfig) -> Located:
+    if (listed := config.onnx.get(variant)) and (found := sha256_of_file(path)) != listed.sha256:
+        raise FingerprintError(
+            f"{path} has SHA-256 {found}; {CONFIG_NAME} names {listed.sha256}. The file was changed or exchanged: "
+            "fetch or export it again."
+        )
+    return Located(path, config.fingerprint.sha256)

@@ -1,0 +1,130 @@
+"""ONNX Runtime sessions: providers by name, with what became of each; threads that fit the container."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
+from sslhsic_transfer.errors import ConfigError, ModelFileError
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One way to run a graph.
+
+    Attributes:
+        full: ONNX Runtime's own name for it.
+        package: what brings it.
+    """
+
+    full: str
+    package: str
+
+
+PROVIDERS: dict[str, Provider] = {
+    "tensorrt": Provider("TensorrtExecutionProvider", "onnxruntime-gpu, and TensorRT itself"),
+    "cuda": Provider("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "coreml": Provider("CoreMLExecutionProvider", "onnxruntime on macOS"),
+    "cpu": Provider("CPUExecutionProvider", "onnxruntime"),
+}
+_USUAL = ("cuda", "cpu")  # tensorrt compiles for minutes, openvino and coreml round differently: only when asked for
+
+
+@dataclass(frozen=True)
+class ProviderReport:
+    """Which providers were asked for, and what became of them.
+
+    Attributes:
+        used: those in use, the first one preferred for each operator.
+        left_out: name -> why.
+    """
+
+    used: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"ONNX Runtime runs on {', '.join(self.used)}"]
+        return "; ".join([*lines, *(f"not on {name}: {why}" for name, why in self.left_out.items())])
+
+
+def open_session(
+    model: ModelFile, providers: Sequence[str] | None = None, threads: int | None = None
+) -> tuple[Any, ProviderReport]:
+    """Make a session of a file that has been inspected.
+
+    Args:
+        model: the file; what is run are the bytes that were inspected, unless its tensors lie in files beside it.
+        providers: names of `PROVIDERS` in order of preference; those that are not there are left out, and the CPU
+            stands in. None: CUDA where there is one, else the CPU.
+        threads: of one operator; None: as many as this process may use, a container's quota included.
+
+    Raises:
+        ConfigError: an unknown provider, or less than one thread.
+        ModelFileError: ONNX Runtime cannot use the file.
+        MissingDependencyError: onnxruntime is not installed.
+    """
+    ort = optional_import("onnxruntime", extra="onnx", purpose="Running ONNX files")
+    chosen, left_out = _available(ort, providers)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors only: what was left out is in the report
+    options.intra_op_num_threads = _threads(threads)
+    source: Any = str(model.path) if model.beside else model.content
+    names = [PROVIDERS[name].full for name in chosen]
+    try:
+        session = ort.InferenceSession(source, options, providers=names)
+    except Exception as error:  # ONNX Runtime's errors have no common class but Exception
+        raise ModelFileError(f"{model.path} cannot be run: {_first_line(error)}") from error
+    used = set(session.get_providers())
+    for name in [name for name in chosen if PROVIDERS[name].full not in used]:
+        left_out[name] = "ONNX Runtime could not start it (its libraries or a device are missing)"
+    return session, ProviderReport(tuple(name for name in chosen if name not in left_out), left_out)
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use: its affinity, and the quota of its control group where there is one."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(count, _quota(Path("/sys/fs/cgroup")))))
+
+
+def _quota(groups: Path) -> float:
+    """Processors' worth of time that a container may use, by version 2 or 1 of control groups; infinite without."""
+    try:
+        limit, period = (groups / "cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        try:
+            limit = (groups / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (groups / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return math.inf
+    if limit in ("max", "-1") or not limit.isdigit() or not period.isdigit():
+        return math.inf
+    return int(limit) / max(1, int(period))
+
+
+def _available(ort: Any, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    there = set(ort.get_available_providers())
+    if wanted is None:
+        return [name for name in _USUAL if PROVIDERS[name].full in there], {}
+    if unknown := [name for name in wanted if name not in PROVIDERS]:
+        raise ConfigError(f"Unknown providers {', '.join(unknown)}; expected some of: {', '.join(PROVIDERS)}.")
+    left_out = {
+        name: f"this onnxruntime does not have it: pip install {PROVIDERS[name].package}"
+        for name in wanted
+        if PROVIDERS[name].full not in there
+    }
+    return [name for name in dict.fromkeys([*wanted, "cpu"]) if name not in left_out], left_out
+
+
+def _threads(wanted: int | None) -> int:
+    if wanted is not None and wanted < 1:
+        raise ConfigError(f"Got threads={wanted}; expected 1 or more.")
+    return wanted or usable_cpus()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,45 @@
+"""From a graph to a file: checked, deterministic, whole or absent."""
+
+from pathlib import Path
+from typing import Any
+
+from sslhsic_transfer.adapters.onnx.info import OnnxInfo
+from sslhsic_transfer.errors import ExportError
+
+LARGEST_SINGLE = 2_000_000_000  # bytes; a Protocol Buffers message has less than 2 GiB
+_IR_VERSION = 10  # of 2024: what runtimes of the last years read
+
+
+def describe(model: Any, info: OnnxInfo) -> None:
+    """Write the metadata of a graph, in place, and only those."""
+    del model.metadata_props[:]
+    for key, value in info.entries().items():
+        model.metadata_props.add(key=key, value=value)
+    model.ir_version = min(model.ir_version, _IR_VERSION)
+
+
+def data_file(path: Path) -> Path:
+    """The file beside one that is too large to hold its own weights."""
+    return path.with_name(path.name + ".data")
+
+
+def write_model(model: Any, path: Path) -> None:
+    """Write a graph and check what was written: types, shapes, and every operator against the standard.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        path: of the file; weights beyond two gigabytes lie in `data_file` beside it.
+
+    Raises:
+        ExportError: the graph is no valid ONNX.
+    """
+    import onnx
+
+    if model.ByteSize() > LARGEST_SINGLE:
+        onnx.save_model(model, path, save_as_external_data=True, location=data_file(path).name, size_threshold=1024)
+    else:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"The exported graph is not valid ONNX: {error}") from error

@@ -1,0 +1,258 @@
+"""Whether a file gives what the encoder gives: at other shapes than the traced one, on real pictures, as neighbours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
+from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
+from sslhsic_transfer.errors import VerificationError
+from sslhsic_transfer.evaluate.knn import knn_predict
+from sslhsic_transfer.images import ImageFolder, to_uint8_array
+from sslhsic_transfer.models.config import STAGES
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.modes import evaluating
+from sslhsic_transfer.sample import sign_digits
+
+_SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width
+_BANK, _QUERIES = 200, 100
+_NEIGHBOURS = 20
+_MARKS = {(True, True): "ok    ", (True, False): "FAILED", (False, True): "      "}  # whether bound, whether passed
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file of one precision must reach.
+
+    Attributes:
+        relative: largest difference over the largest value; None: not asked, as rounding is meant.
+        cosine: mean over real pictures.
+        smallest_cosine: over real pictures; None: not asked, as single pictures may be rounded badly.
+        agreement: share of pictures that their neighbours in the embedding put into the same class.
+    """
+
+    relative: float | None
+    cosine: float
+    smallest_cosine: float | None
+    agreement: float
+
+
+BOUNDS: dict[Precision, Bounds] = {
+    "fp32": Bounds(relative=1e-4, cosine=0.9999, smallest_cosine=0.9999, agreement=0.97),
+    "fp16": Bounds(relative=None, cosine=0.9999, smallest_cosine=0.9999, agreement=0.97),
+    "int8": Bounds(relative=None, cosine=0.99, smallest_cosine=None, agreement=0.9),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        name: what was compared.
+        value: what was found.
+        bound: what was asked for; None where the value is only told.
+        at_most: whether the bound is an upper one.
+    """
+
+    name: str
+    value: float
+    bound: float | None
+    at_most: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bound holds; NaN passes none."""
+        if self.bound is None:
+            return True
+        return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+    def __str__(self) -> str:
+        asked = "" if self.bound is None else f" ({'at most' if self.at_most else 'at least'} {self.bound:g})"
+        return f"{_MARKS[self.bound is not None, self.passed]} {self.name}: {self.value:.6g}{asked}"
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """All comparisons of a file with its encoder.
+
+    Attributes:
+        path: the file.
+        info: what it says of itself.
+        checks: what was compared.
+    """
+
+    path: Path
+    info: OnnxInfo
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bound holds."""
+        return all(check.passed for check in self.checks)
+
+    def value(self, name: str) -> float:
+        """The figure of the first check whose name begins so.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for check in self.checks:
+            if check.name.startswith(name):
+                return check.value
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.path.name} ({self.info.precision})", *map(str, self.checks)])
+
+
+def verify(path: str | Path, encoder: Encoder, pictures: str | Path | None = None) -> VerifyReport:
+    """Compare a file with the encoder that it was exported from.
+
+    Args:
+        path: the .onnx file.
+        encoder: on any device; it is used in float32.
+        pictures: folder of real pictures, with a sub-folder a class for the comparison of neighbours; by default those
+            that came with the package.
+
+    Returns:
+        Every comparison made.
+
+    Raises:
+        VerificationError: the file is of other weights, or a bound does not hold; all that failed are listed.
+        ModelFileError, ModelNotFoundError: it cannot be run.
+    """
+    path = Path(path)
+    runtime = OnnxEncoder.from_pretrained(path, providers=["cpu"])
+    _check_identity(path, runtime.info, encoder)
+    bounds = BOUNDS[runtime.info.precision]
+    with evaluating(encoder), torch.inference_mode():
+        checks = [*_shape_checks(runtime, encoder, bounds), *_picture_checks(runtime, encoder, bounds, pictures)]
+    report = VerifyReport(path, runtime.info, tuple(checks))
+    if not report.passed:
+        raise VerificationError(f"{path.name} does not give what {runtime.info.model} gives.\n{report}")
+    return report
+
+
+def _check_identity(path: Path, info: OnnxInfo, encoder: Encoder) -> None:
+    expected = {
+        "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
+        "network": (info.encoder, encoder.config),
+        "preprocessing": (info.preprocessing, encoder.preprocessing),
+    }
+    if odd := [f"{name}: {found} in the file, {own} here" for name, (found, own) in expected.items() if found != own]:
+        raise VerificationError("\n".join([f"{path} was exported from another encoder.", *odd]))
+
+
+def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> list[Check]:
+    """Normalised noise of several shapes, or of the file's own where it is fixed."""
+    if runtime.info.input != "normalized":
+        return []
+    generator = torch.Generator().manual_seed(0)
+    checks = []
+    for count, height, width in _shapes(runtime):
+        images = torch.randn(count, 3, height, width, generator=generator)
+        expected = _outputs(encoder, images, runtime.info.outputs)
+        found = runtime.run(images.numpy(), runtime.info.outputs)
+        worst = max(_relative(found[name], expected[name]) for name in expected)
+        checks.append(
+            Check(f"relative error at {count} × 3 × {height} × {width}", worst, bounds.relative, at_most=True)
+        )
+    return checks
+
+
+def _shapes(runtime: OnnxEncoder) -> Sequence[tuple[int, int, int]]:
+    batch, _, height, width = (
+        side if isinstance(side, int) else None for side in runtime.session.get_inputs()[0].shape
+    )
+    return list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in _SHAPES))
+
+
+def _picture_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds, pictures: str | Path | None) -> list[Check]:
+    """Cosine of every output on real pictures, and the classes that neighbours vote for."""
+    bank, queries = _real_pictures(pictures)
+    expected = _of_pictures(encoder, queries, runtime.info.outputs)
+    found = _of_pictures_by_file(runtime, queries)
+    checks = []
+    for name in expected:
+        cosines = _cosines(found[name], expected[name])
+        subject = f"of {name} on {len(queries)} pictures"
+        checks.append(Check(f"mean cosine {subject}", float(cosines.mean()), bounds.cosine))
+        checks.append(Check(f"smallest cosine {subject}", float(cosines.min()), bounds.smallest_cosine))
+    if "pooled" in expected and bank.classes:
+        labels = torch.tensor(bank.labels)
+        votes = [
+            knn_predict(torch.from_numpy(reference), labels, torch.from_numpy(own), k=_NEIGHBOURS)
+            for reference, own in (
+                (_of_pictures(encoder, bank, ["pooled"])["pooled"], expected["pooled"]),
+                (runtime.embed(bank.paths), found["pooled"]),
+            )
+        ]
+        agreement = (votes[0] == votes[1]).float().mean().item()
+        checks.append(Check(f"{_NEIGHBOURS}-NN agreement on {len(queries)} pictures", agreement, bounds.agreement))
+    return checks
+
+
+def _real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
+    """A bank and queries, spread evenly over what there is."""
+    if folder is None:
+        sample = sign_digits()
+        return _some(ImageFolder.scan(sample.train), _BANK), _some(ImageFolder.scan(sample.test), _QUERIES)
+    everything = _some(ImageFolder.scan(folder), 3 * _QUERIES)
+    indices = range(len(everything))
+    return _picked(everything, [i for i in indices if i % 3]), _picked(everything, [i for i in indices if not i % 3])
+
+
+def _some(folder: ImageFolder, count: int) -> ImageFolder:
+    return _picked(folder, np.linspace(0, len(folder) - 1, min(count, len(folder))).round().astype(int).tolist())
+
+
+def _picked(folder: ImageFolder, indices: Sequence[int]) -> ImageFolder:
+    labels = tuple(folder.labels[index] for index in indices) if folder.labels else ()
+    return ImageFolder(folder.root, tuple(folder.paths[index] for index in indices), folder.classes, labels)
+
+
+def _of_pictures(encoder: Encoder, folder: ImageFolder, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    transform = encoder.preprocessing.transform()
+    parts: list[dict[str, NDArray[np.float32]]] = []
+    for start in range(0, len(folder), 25):
+        images = torch.stack([transform(path) for path in folder.paths[start : start + 25]])
+        parts.append(_outputs(encoder, images, outputs))
+    return _joined(parts)
+
+
+def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder) -> dict[str, NDArray[np.float32]]:
+    parts = [
+        runtime.run(batch, runtime.info.outputs)
+        for start in range(0, len(folder), 25)
+        for batch in runtime.batches([to_uint8_array(path) for path in folder.paths[start : start + 25]])
+    ]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _outputs(encoder: Encoder, images: torch.Tensor, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    weight = encoder.conv1.weight
+    maps = encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
+    given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
+    return {name: given[name].float().cpu().numpy() for name in outputs}
+
+
+def _relative(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def _cosines(found: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each picture's values."""
+    a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (found, expected))
+    cosines: NDArray[np.float64] = (a * b).sum(1) / np.maximum(
+        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
+    )
+    return cosines

@@ -1,0 +1,103 @@
+"""The commands `sslhsic export` and `sslhsic verify`: files that run without torch.
+
+Only typer is imported before one runs.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sslhsic_transfer.cli.options import Model
+
+
+class Precision(StrEnum):
+    """Of weights and arithmetic: see `sslhsic_transfer.adapters.onnx.exporting.export`."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+class InputForm(StrEnum):
+    """How much of the preprocessing is in the graph: see `sslhsic_transfer.adapters.onnx.info.OnnxInfo`."""
+
+    normalized = "normalized"
+    resized = "resized"
+    pictures = "pictures"
+
+
+class Calibration(StrEnum):
+    """How ranges are found: see `sslhsic_transfer.adapters.onnx.quantization.Quantization`."""
+
+    minmax = "minmax"
+    percentile = "percentile"
+    entropy = "entropy"
+
+
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help="Pictures to verify with, one sub-folder a class; by default those that came with the package."),
+]
+
+
+def export(
+    model: Model,
+    *,
+    output: Annotated[Path, typer.Option(help="File to write, such as model.onnx.")],
+    outputs: Annotated[str, typer.Option(help="What it gives: pooled, c2, c3, c4, c5, with commas.")] = "pooled",
+    precision: Annotated[Precision, typer.Option(help="int8 needs --calibration.")] = Precision.fp32,
+    input_form: Annotated[
+        InputForm,
+        typer.Option(
+            "--input",
+            help="What it takes: normalized float pictures; uint8 pictures of the right size; uint8 pictures of any.",
+        ),
+    ] = InputForm.normalized,
+    batch: Annotated[int | None, typer.Option(min=1, help="Fixed number of pictures; by default any.")] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Fixed side in pixels; by default any.")] = None,
+    opset: Annotated[int, typer.Option(help="Version of the standard operators.")] = 20,
+    calibration: Annotated[Path | None, typer.Option(help="For int8: pictures of the kind it will see.")] = None,
+    method: Annotated[Calibration, typer.Option(help="For int8: how ranges are found.")] = Calibration.minmax,
+    percentile: Annotated[float, typer.Option(help="For --method percentile: share of values kept.")] = 99.999,
+    reduce_range: Annotated[
+        bool | None,
+        typer.Option("--reduce-range/--full-range", help="For int8: weights of 7 bits; by default as this CPU needs."),
+    ] = None,
+    pictures: Pictures = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a model as a verified ONNX file."""
+    from sslhsic_transfer.adapters.onnx.exporting import export as run
+    from sslhsic_transfer.adapters.onnx.quantization import Quantization
+    from sslhsic_transfer.hub.loading import from_pretrained
+
+    report = run(
+        from_pretrained(model),
+        output,
+        outputs=[name.strip() for name in outputs.split(",")],  # type: ignore[misc]
+        precision=precision.value,
+        input=input_form.value,
+        batch=batch,
+        size=size,
+        opset=opset,
+        calibration=calibration,
+        quantization=Quantization(method.value, percentile, reduce_range) if precision is Precision.int8 else None,
+        pictures=pictures,
+        overwrite=overwrite,
+    )
+    typer.echo(report)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="An exported file.")],
+    model: Model,
+    *,
+    pictures: Pictures = None,
+) -> None:
+    """Compare an ONNX file with the model that it was exported from."""
+    from sslhsic_transfer.adapters.onnx.verification import verify as run
+    from sslhsic_transfer.hub.loading import from_pretrained
+
+    typer.echo(run(file, from_pretrained(model), pictures))
