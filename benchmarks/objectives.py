@@ -56,6 +56,7 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=2"),
         ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=128"),
         ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=512"),
+        ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=laplace"),
     ),
     "simclr": (
         *_COMMON,

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import tarfile
@@ -129,6 +130,40 @@ def test_the_installed_wheel_works_from_any_folder(distributions, tmp_path):
         check=False,
     )
     assert done.stdout.strip() == "1000", done.stderr
+
+
+def test_exported_encoders_run_where_torch_is_not_installed(distributions, model_folder, digits, tmp_path):
+    """An environment with ONNX Runtime, NumPy, Pillow and two small packages for settings, and nothing else."""
+    import torch
+
+    from sslhsic_transfer import from_pretrained
+    from sslhsic_transfer.adapters.onnx import export
+
+    encoder = from_pretrained(model_folder)
+    export(encoder, tmp_path / "model.onnx", pictures=digits / "test")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "clean"], check=True, timeout=120)
+    python = tmp_path / "clean/bin/python"
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    needed = ["onnxruntime", "numpy", "pillow", "pydantic", "pyyaml"]
+    for command in ([*pip, "-c", ROOT / "constraints.txt", *needed], [*pip, "--no-deps", distributions[1]]):
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    picture = next((digits / "test").rglob("*.jpg"))
+    code = (
+        "import importlib.util as u, json; from sslhsic_transfer.adapters.onnx import OnnxEncoder; "
+        "assert not u.find_spec('torch') and not u.find_spec('torchvision'); "
+        f"print(json.dumps(OnnxEncoder.from_pretrained('model.onnx').embed([{str(picture)!r}]).tolist()))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = torch.tensor(json.loads(done.stdout))
+    assert torch.cosine_similarity(found, encoder.embed([picture])).item() >= 0.9999
+    clean, torchs = (_bytes(place) for place in (tmp_path / "clean", Path(torch.__file__).parent))
+    print(f"the environment has {clean / 1e6:.0f} MB, torch alone {torchs / 1e6:.0f} MB")
+    assert clean < torchs / 2
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def test_the_sdist_holds_what_a_build_needs(distributions):

@@ -30,6 +30,10 @@ def publish(
     tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch to write to; by default main.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    with_onnx: Annotated[
+        str | None, typer.Option(metavar="PRECISIONS", help="Export ONNX files first, such as fp32,int8.")
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option(help="For int8: pictures of the kind it will see.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what would be uploaded.")] = False,
 ) -> None:
     """Check a model folder, upload it to the Hugging Face Hub, and read it back."""
@@ -42,6 +46,12 @@ def publish(
         if not equals:
             raise typer.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="--fact")
         given[name] = value
+    if with_onnx:
+        from sslhsic_transfer.adapters.onnx.folder import add_onnx
+
+        precisions = [name.strip() for name in with_onnx.split(",")]
+        for exported in add_onnx(model, precisions, calibration=calibration):  # type: ignore[arg-type]
+            typer.echo(exported)
     report = run(
         model,
         repo,

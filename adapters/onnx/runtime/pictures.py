@@ -61,7 +61,8 @@ def _resample(picture: NDArray[np.uint8], size: tuple[int, int], preprocessing: 
 
 
 def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    return np.minimum((np.arange(new) * np.float32(old / new)).astype(np.intp), old - 1)
+    scale = np.float32(old / new)  # in single precision, as torch computes it
+    return np.minimum((np.arange(new, dtype=np.float32) * scale).astype(np.intp), old - 1)
 
 
 def _linear_taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

@@ -16,6 +16,7 @@ CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
 _DENSE = {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}
+_ONNX = "onnx"  # records of exported files, which compare these with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
 _MARK = "<!-- Written by sslhsic-transfer"
@@ -66,14 +67,15 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
     from huggingface_hub import ModelCard
 
     facts = read_facts(config.metadata)
-    own = [result for result in results if result.weights_sha256 == config.fingerprint.sha256]
+    sha256 = config.fingerprint.sha256
+    own = [result for result in results if result.weights_sha256 == sha256 and result.task != _ONNX]
     if not own:
         raise PublishError(
             "results.json has no figure that was measured with these weights: run `sslhsic evaluate knn MODEL …` with "
             "--output MODEL/results.json."
         )
     name = repo_id.rpartition("/")[2]
-    tables, subjects = _tables(results, config.fingerprint.sha256, name)
+    tables, subjects = _tables(results, sha256, name)
     strides = [spec.stride for spec in config.encoder.specs.values()]
     card = ModelCard.from_template(
         _metadata(name, facts, config, [result for result in own if result.task != "rankme"]),
@@ -88,13 +90,13 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
         strides=", ".join(str(stride) for stride in strides[:-1]) + f" and {strides[-1]}",
         snippet=usage_snippet(repo_id, config.encoder.feature_dim),
         in_timm=_in_timm(config),
-        in_onnx=config.encoder.padding == "torch",  # "same" pads by the size, which cannot be left open
+        variants=list(config.onnx),
         encoder=config.encoder,
         preprocessing=config.preprocessing,
         tables=tables,
         subjects=subjects,
         protocols=list(dict.fromkeys(f"{_task(result)}: {result.protocol}." for result in own)),
-        sha256=config.fingerprint.sha256,
+        sha256=sha256,
         has_recipe=has_recipe,
     )
     return re.sub(r"\n{3,}", "\n\n", str(card.content)).rstrip() + "\n"
@@ -141,16 +143,18 @@ def _metric(result: Result) -> str:
 
 
 def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
-    """Rows and subjects of the two tables, global and dense; a table without rows is left out."""
+    """Rows and subjects of the tables: global, dense, and of exported files; a table without rows is left out."""
     tables: dict[str, list[Row]] = {}
     subjects: dict[str, list[str]] = {}
     for group, chosen in (
-        ("Global", [result for result in results if result.task not in _DENSE]),
+        ("Global", [result for result in results if result.task not in (*_DENSE, _ONNX)]),
         ("Dense", [result for result in results if result.task in _DENSE]),
+        ("ONNX", [result for result in results if result.task == _ONNX and result.weights_sha256 == sha256]),
     ):
         if not chosen:
             continue
-        named = [(name if result.weights_sha256 == sha256 else result.model, result) for result in chosen]
+        renamed = group != "ONNX"  # where each file is a subject of its own
+        named = [(name if renamed and result.weights_sha256 == sha256 else result.model, result) for result in chosen]
         subjects[group] = sorted({subject for subject, _ in named}, key=lambda subject: (subject != name, subject))
         tables[group] = _rows(named, subjects[group])
     return tables, subjects

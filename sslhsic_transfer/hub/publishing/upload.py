@@ -20,7 +20,7 @@ from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, save_results
 
-# What is uploaded, where it is there; nothing else in the folder is.
+# What is uploaded, where it is there, and the ONNX files that config.json lists; nothing else in the folder is.
 PUBLISHED = (
     CARD_NAME,
     CONFIG_NAME,
@@ -105,7 +105,8 @@ def publish(
     changed = {file: contents[file] for file, (_, how) in files.items() if how != "unchanged"}
     if tag is not None and tag in state.tags and (changed or state.tags[tag] != state.commit):
         raise PublishError(f"{repo_id} has a tag {tag} already, at commit {state.tags[tag]}: choose another one.")
-    left_out = tuple(sorted(entry.name for entry in folder.iterdir() if entry.name not in PUBLISHED))
+    known = {Path(file).parts[0] for file in (*PUBLISHED, *contents)}
+    left_out = tuple(sorted(entry.name for entry in folder.iterdir() if entry.name not in known))
     if dry_run:
         return PublishReport(repo_id, files, left_out, tag=tag, note=note)
 
@@ -170,7 +171,8 @@ def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[st
                 "generated card can be passed as intended_use and limits"
             ],
         )
-    there = {file: folder / file for file in PUBLISHED if (folder / file).is_file()}
+    exported = [listed.file for listed in config.onnx.values()]
+    there = {file: folder / file for file in (*PUBLISHED, *exported) if (folder / file).is_file()}
     try:
         card = render_card(repo_id, config, load_results(folder / RESULTS_NAME), has_recipe="recipe.yaml" in there)
     except PublishError as error:

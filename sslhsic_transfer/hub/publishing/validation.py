@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import PublishError, SSLHSICError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, read_config
 from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.sample import sign_digits
 
@@ -32,6 +34,7 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
     problems: list[str] = []
     checks: dict[str, Callable[[], object]] = {
         "weights": lambda: load_folder(folder),
+        "ONNX files": lambda: _check_exported(folder),
         "card": lambda: _check_card(card),
         "example": lambda: _run_snippet(card, repo_id, folder),
     }
@@ -49,6 +52,16 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
 def not_fit(folder: Path, problems: list[str]) -> PublishError:
     """One error for everything that keeps a folder from being published."""
     return PublishError(f"{folder} cannot be published:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+def _check_exported(folder: Path) -> None:
+    for listed in read_config(folder).onnx.values():
+        path = folder / listed.file
+        if not path.is_file() or sha256_of_file(path) != listed.sha256:
+            raise PublishError(
+                f"{listed.file} is not there, or not the file that {CONFIG_NAME} lists: export it again with "
+                "`sslhsic publish … --with-onnx`"
+            )
 
 
 def _check_card(card: str) -> None:

@@ -46,7 +46,7 @@ def test_says_all_in_the_promised_order(config, results):
         'from_pretrained("org/tiny-r18")',
         "# (2, 512)",
         'timm.create_model("hf_hub:org/tiny-r18"',
-        'torch.onnx.export(encoder, (images,), "encoder.onnx"',
+        "`sslhsic export org/tiny-r18 --output model.onnx`",
         "## Preprocessing",
         "## Results",
         "### Global",
@@ -148,21 +148,12 @@ def test_optional_facts_are_told(config, results):
 
 
 @torch.no_grad()
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_its_examples_run_and_onnx_runtime_agrees(config, results, publishable, tmp_path, monkeypatch):
-    import onnxruntime
-
+def test_its_first_example_runs(config, results, publishable, tmp_path, monkeypatch):
     card = render_card(REPO, config, results).replace(REPO, publishable.as_posix())
-    first, _, onnx = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    first, _ = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for name, picture in zip(("cat.jpg", "dog.jpg"), sorted(sign_digits().test.rglob("*.jpg")), strict=False):
         shutil.copy(picture, tmp_path / name)
     names: dict[str, object] = {}
     exec(first, names)
     assert names["embeddings"].shape == (2, 512)
-    exec(onnx, names)
-    session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
-    for shape in ((1, 3, 64, 64), (3, 3, 64, 96), (2, 3, 97, 131)):
-        images = torch.randn(shape)
-        (embeddings,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
-        torch.testing.assert_close(torch.tensor(embeddings), names["encoder"](images), rtol=1e-4, atol=1e-5)

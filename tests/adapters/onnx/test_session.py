@@ -1,0 +1,81 @@
+"""Providers by name, with what became of them; threads that fit what the process may use."""
+
+import os
+
+import pytest
+
+from sslhsic_transfer.adapters.onnx.runtime import session
+from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile, inspect
+from sslhsic_transfer.adapters.onnx.runtime.session import open_session, usable_cpus
+from sslhsic_transfer.errors import ConfigError, ModelFileError
+
+
+@pytest.fixture
+def model(files):
+    return inspect(files / "model.onnx")
+
+
+def test_by_default_on_what_there_is(model):
+    opened, report = open_session(model)
+    assert report.used == ("cpu",)
+    assert not report.left_out
+    assert opened.get_providers() == ["CPUExecutionProvider"]
+    assert str(report) == "ONNX Runtime runs on cpu"
+
+
+def test_what_is_not_there_is_reported_with_what_brings_it(model):
+    _, report = open_session(model, ["tensorrt", "cuda", "openvino", "coreml"])
+    assert report.used == ("cpu",)
+    assert "pip install onnxruntime-gpu" in report.left_out["cuda"]
+    assert "not on openvino: this onnxruntime does not have it: pip install onnxruntime-openvino" in str(report)
+
+
+def test_a_provider_that_does_not_start_is_reported(model, monkeypatch):
+    monkeypatch.setitem(session.PROVIDERS, "cuda", session.Provider("AzureExecutionProvider", "onnxruntime"))
+    opened, report = open_session(model, ["cuda"])
+    if "AzureExecutionProvider" not in opened.get_providers():
+        assert "could not start" in report.left_out["cuda"]
+    assert report.used[-1] == "cpu"
+
+
+def test_unknown_providers_and_threads(model):
+    with pytest.raises(ConfigError, match="Unknown providers gpu; expected some of: tensorrt, cuda"):
+        open_session(model, ["gpu"])
+    with pytest.raises(ConfigError, match="threads=0"):
+        open_session(model, threads=0)
+
+
+def test_threads_are_those_that_the_process_may_use(model, monkeypatch):
+    assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
+    opened, _ = open_session(model)
+    assert opened.get_session_options().intra_op_num_threads == usable_cpus()
+    opened, _ = open_session(model, threads=1)
+    assert opened.get_session_options().intra_op_num_threads == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(session, "_quota", lambda _: 2.5)
+    assert usable_cpus() == 3
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, float("inf")),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, float("inf")),
+        ({"cpu.max": "nonsense"}, float("inf")),
+        ({}, float("inf")),
+    ],
+    ids=str,
+)
+def test_quotas_of_containers(tmp_path, contents, expected):
+    for name, text in contents.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert session._quota(tmp_path) == expected
+
+
+def test_what_onnx_runtime_refuses_is_an_error_of_ours(tmp_path, model):
+    broken = ModelFile(tmp_path / "model.onnx", model.content[: len(model.content) // 2])
+    with pytest.raises(ModelFileError, match=r"model.onnx cannot be run"):
+        open_session(broken)
