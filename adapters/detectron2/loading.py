@@ -17,6 +17,7 @@ from detectron2.data import DatasetMapper, build_detection_train_loader, get_det
 from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
+from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError
 
 
@@ -76,7 +77,7 @@ class DrawSampler(Sampler[int]):
     def _draws(self) -> Iterator[int]:
         epoch = self.start // self.size
         while True:
-            generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
             order = torch.randperm(self.size, generator=generator)
             yield from (order + epoch * self.size).tolist()
             epoch += 1
@@ -95,13 +96,8 @@ class SeededMapper:
 
     def __call__(self, entry: dict[str, Any]) -> Any:
         """One picture as the network gets it."""
-        with _numbers_of(mixed(self.seed, entry["draw"])):
+        with _numbers_of(mix_seed(self.seed, entry["draw"])):
             return self.mapper(entry)
-
-
-def mixed(seed: int, number: int) -> int:
-    """A seed of 32 bits for one of many random sequences."""
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 @contextmanager
@@ -109,7 +105,7 @@ def _numbers_of(seed: int) -> Iterator[None]:
     """Seed Python's and numpy's generators, which Detectron2 draws from, and put them back."""
     before = random.getstate(), np.random.get_state()
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed % 2**32)  # all that it takes
     try:
         yield
     finally:

@@ -19,7 +19,8 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
-from sslhsic_transfer.adapters.detectron2.loading import mixed, train_loader
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.adapters.detectron2.loading import train_loader
 from sslhsic_transfer.errors import CheckpointError
 
 
@@ -59,7 +60,7 @@ class Trainer(DefaultTrainer):
         """One step, which draws its anchors and regions from the iteration's own random numbers."""
         if self.cfg.SEED >= 0:
             _ = self._trainer._data_loader_iter  # making it, as current code does at its first use, draws a number
-            torch.manual_seed(mixed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
+            torch.manual_seed(mix_seed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
         super().run_step()
 
     def state_dict(self) -> dict[str, Any]:
