@@ -2,8 +2,8 @@
 
 python examples/browser/install.py [--chromium]
 
-onnxruntime-web comes from the npm registry by plain HTTPS, or by npm where only npm knows the way there. Version and hash
-are those of package-lock.json. Chromium comes from apt-get, where there is one and it may install.
+onnxruntime-web comes from the npm registry by plain HTTPS, or by npm where only npm knows the way there. Version and
+hash are those of package-lock.json. Chromium comes from apt-get, where there is one and it may install.
 """
 
 import argparse
@@ -95,7 +95,8 @@ def _installed() -> str:
 
 def _fetched(version: str) -> bytes:
     """The package's archive."""
-    registry = os.environ.get("npm_config_registry", "https://registry.npmjs.org").rstrip("/")
+    chosen = [value for name, value in os.environ.items() if name.lower() == "npm_config_registry" and value]
+    registry = (chosen or ["https://registry.npmjs.org"])[0].rstrip("/")
     try:
         with urllib.request.urlopen(f"{registry}/{PACKAGE}/-/{PACKAGE}-{version}.tgz", timeout=60) as answer:
             return answer.read()

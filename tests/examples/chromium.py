@@ -20,7 +20,7 @@ _FLAGS = (
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--window-size=1100,900",
 )  # fmt: skip
-# Chromium reads commands from file descriptor 3 and writes answers to 4; by way of 103 and 104, as 3 may be one of ours.
+# Chromium reads commands from file descriptor 3 and answers on 4; by way of 103 and 104, as 3 may be one of ours.
 _AT_3_AND_4 = """
 import os, sys
 for number in (1, 2):

@@ -52,8 +52,12 @@ def server(built):
         def log_message(self, *parts):
             asked.append(self.requestline)
 
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *parts):
+            """A tab that goes on to the next page breaks connections."""
+
     asked: list[str] = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=built)) as server:
+    with Server(("127.0.0.1", 0), functools.partial(Handler, directory=built)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", asked
@@ -156,7 +160,9 @@ def test_nothing_leaves_the_browser(tab, page, server, pictures):
     assert refused == "TypeError", "the page's own policy lets nothing out"
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)], ids=["empty", "text", "broken off"]
+)
 def test_what_is_no_picture_is_told_and_the_next_one_works(page, content, tmp_path, pictures):
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(content)
