@@ -42,10 +42,11 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) -e '.[pretrain,eval]'
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) adapters/detectron2/install.py
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) adapters/detectron2/install.py examples/browser/package-lock.json
 	@echo "==> Installing the library and everything its tests use into $(VENV) (torch is large: minutes)"
 	$(INSTALL) -e '.[pretrain,data,eval,onnx,transfer,mmseg,detectron2,bench,dev]'
 	$(BIN)/python -m sslhsic_transfer.adapters.detectron2.install
+	-$(BIN)/python examples/browser/install.py --chromium  # where it cannot, the page's test says so and is skipped
 	@touch $@ $(VENV)/installed-demo
 
 $(VENV)/bin/python:

@@ -57,7 +57,9 @@ class OnnxInfo(BaseModel):
                 f"{source} says nothing of itself: it is no encoder exported by this library. "
                 "Make one: sslhsic export MODEL --output FILE.onnx"
             )
-        return validated(cls, {name: _value(text) for name, text in own.items()}, source=f"The metadata of {source}")
+        plain = {name for name, field in cls.model_fields.items() if field.annotation in (str, str | None)}
+        values = {name: text if name in plain else _value(text) for name, text in own.items()}
+        return validated(cls, values, source=f"The metadata of {source}")
 
 
 def _text(value: Any) -> str:

@@ -66,6 +66,12 @@ def export(
         typer.Option("--reduce-range/--full-range", help="For int8: weights of 7 bits; by default as this CPU needs."),
     ] = None,
     pictures: Pictures = None,
+    triton: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Put it into this model repository of Triton, too.")
+    ] = None,
+    triton_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What Triton shall call it; by default the model's name.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a model as a verified ONNX file."""
@@ -88,6 +94,10 @@ def export(
         overwrite=overwrite,
     )
     typer.echo(report)
+    if triton is not None:
+        from sslhsic_transfer.adapters.onnx.triton import triton_repository
+
+        typer.echo(f"For Triton: {triton_repository(output, triton, name=triton_name, overwrite=overwrite)}")
 
 
 def verify(
