@@ -1,6 +1,6 @@
 """Pictures: finding them in folders, and turning whatever a user has into RGB."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -93,6 +93,12 @@ class ImageFolder:
             return cls(root, paths, (), ())
         index = {name: number for number, name in enumerate(classes)}
         return cls(root, paths, classes, tuple(index[part[0]] for part in parts))
+
+    def subset(self, indices: Iterable[int]) -> "ImageFolder":
+        """Some of the pictures, in the order of ``indices``; the classes stay."""
+        chosen = list(indices)
+        labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
+        return ImageFolder(self.root, tuple(self.paths[index] for index in chosen), self.classes, labels)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -41,6 +41,14 @@ def test_folders_without_pictures_are_refused(tmp_path):
         ImageFolder.scan(tmp_path / "readme.txt")
 
 
+def test_a_part_of_a_folder_keeps_order_and_classes(digits):
+    folder = ImageFolder.scan(digits / "test")
+    part = folder.subset([17, 3, 3])
+    assert part.paths == (folder.paths[17], folder.paths[3], folder.paths[3])
+    assert (part.labels, part.classes) == ((2, 0, 0), ("0", "1", "5"))
+    assert ImageFolder.scan(digits / "test/0").subset(range(2)).labels == ()
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
 def test_every_mode_becomes_rgb(mode):
     image = Image.new("RGB", (5, 4), (200, 10, 10))

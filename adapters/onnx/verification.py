@@ -207,16 +207,11 @@ def _real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]
         return _some(ImageFolder.scan(sample.train), _BANK), _some(ImageFolder.scan(sample.test), _QUERIES)
     everything = _some(ImageFolder.scan(folder), 3 * _QUERIES)
     indices = range(len(everything))
-    return _picked(everything, [i for i in indices if i % 3]), _picked(everything, [i for i in indices if not i % 3])
+    return everything.subset(i for i in indices if i % 3), everything.subset(i for i in indices if not i % 3)
 
 
 def _some(folder: ImageFolder, count: int) -> ImageFolder:
-    return _picked(folder, np.linspace(0, len(folder) - 1, min(count, len(folder))).round().astype(int).tolist())
-
-
-def _picked(folder: ImageFolder, indices: Sequence[int]) -> ImageFolder:
-    labels = tuple(folder.labels[index] for index in indices) if folder.labels else ()
-    return ImageFolder(folder.root, tuple(folder.paths[index] for index in indices), folder.classes, labels)
+    return folder.subset(np.linspace(0, len(folder) - 1, min(count, len(folder))).round().astype(int).tolist())
 
 
 def _of_pictures(encoder: Encoder, folder: ImageFolder, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -10,7 +10,6 @@ MODEL is what `from_pretrained` takes. The gallery is the bundled hand signs, or
 import argparse
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,18 +95,13 @@ def _chosen(gallery: Path | None, count: int) -> tuple[ImageFolder, ImageFolder]
     found = ImageFolder.scan(gallery)
     shown = _spread(found, count)
     rest = [index for index in range(len(found)) if found.paths[index] not in set(shown.paths)]
-    return shown, _spread(_picked(found, rest), EXAMPLES)
+    return shown, _spread(found.subset(rest), EXAMPLES)
 
 
 def _spread(pictures: ImageFolder, count: int) -> ImageFolder:
     """At most so many, from the middle of as many equal parts."""
     count = min(count, len(pictures))
-    return _picked(pictures, [int((number + 0.5) * len(pictures) / count) for number in range(count)])
-
-
-def _picked(pictures: ImageFolder, indices: Sequence[int]) -> ImageFolder:
-    labels = tuple(pictures.labels[index] for index in indices) if pictures.labels else ()
-    return ImageFolder(pictures.root, tuple(pictures.paths[index] for index in indices), pictures.classes, labels)
+    return pictures.subset(int((number + 0.5) * len(pictures) / count) for number in range(count))
 
 
 def _thumbnails(pictures: ImageFolder, folder: Path) -> list[dict[str, str]]:
