@@ -21,7 +21,7 @@ from sslhsic_transfer.sample import sign_digits
 RELATIVE_ERROR = 1e-4  # largest difference of a map over its largest value
 EQUAL_CLASSES = 0.999  # share of pixels: two classes may have the same score but for rounding
 _SHAPES = ((1, 65, 97), (3, 64, 80), (2, 131, 96), (1, 33, 224))  # pictures, height, width
-_LARGER = ((1, 97, 65), (1, 120, 160), (1, 201, 150), (1, 90, 333), (1, 256, 256))  # for detectors
+_LARGER = ((1, 97, 65), (1, 120, 160), (1, 201, 150), (1, 90, 333))  # for detectors
 
 
 def verify_dense(path: str | Path, dense: DenseNetwork, pictures: str | Path | None = None) -> VerifyReport:

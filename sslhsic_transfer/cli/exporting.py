@@ -74,10 +74,20 @@ def export(
     if (Path(model) / "transfer.json").is_file():
         from sslhsic_transfer.transfer.onnx_export import export_transferred
 
-        names = None if outputs == "pooled" else [name.strip() for name in outputs.split(",")]
-        chosen = {"outputs": names, "precision": precision.value, "input": input_form.value, "calibration": calibration}
-        shape = {"batch": batch, "size": size, "opset": opset}
-        typer.echo(export_transferred(model, output, **chosen, **shape, pictures=pictures, overwrite=overwrite))
+        dense_report = export_transferred(
+            model,
+            output,
+            outputs=None if outputs == "pooled" else [name.strip() for name in outputs.split(",")],  # type: ignore[misc]
+            precision=precision.value,
+            input=input_form.value,
+            calibration=calibration,
+            batch=batch,
+            size=size,
+            opset=opset,
+            pictures=pictures,
+            overwrite=overwrite,
+        )
+        typer.echo(dense_report)
         return
     from sslhsic_transfer.adapters.onnx.exporting import export as run
     from sslhsic_transfer.adapters.onnx.quantization import Quantization
