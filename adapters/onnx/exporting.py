@@ -136,7 +136,7 @@ def weights_hash(network: nn.Module) -> str:
     """The SHA-256 that model.safetensors has, or would have, if the network were saved as it is."""
     import hashlib
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
 
 
