@@ -132,7 +132,7 @@ class _DilatedSameConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Conv2d's own name
         """(B, C, H, W) -> (B, C', H, W)."""
         step = self.dilation[0]
-        before = [step * (-(-size // step) % 2) for size in input.shape[-2:]]  # the coarse grid's size counts
+        before = [step * ((size + step - 1) // step % 2) for size in input.shape[-2:]]  # the coarse grid's size counts
         padded = F.pad(input, [before[1], 2 * step - before[1], before[0], 2 * step - before[0]])
         return F.conv2d(padded, self.weight, self.bias, 1, 0, self.dilation)
 

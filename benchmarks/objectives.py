@@ -76,6 +76,11 @@ TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
         ("rivals.temperature=0.15", "optimizer.learning_rate=4e-3"),
         ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3", "head.embedding_dim=512"),
         ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=4e-3"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=3e-3"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.weight_decay=0.1"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "augmentation.crop_area=[0.08,1]"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.hidden_dim=4096"),
+        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.embedding_dim=512"),
     ),
 }
 

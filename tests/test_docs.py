@@ -100,5 +100,20 @@ def test_transfer(model_folder, tmp_path, monkeypatch):
     assert names["classes"].shape == (60, 80)
 
 
+def test_dense_as_onnx(tmp_path, monkeypatch):
+    from sslhsic_transfer import Preprocessing
+    from sslhsic_transfer.adapters.onnx import DenseNetwork, export_dense
+
+    monkeypatch.chdir(tmp_path)
+    network = torch.nn.Conv2d(3, 32, 3, padding=1)
+    dense = DenseNetwork(network, "segmentation", "torchvision", "fcn", "camvid", Preprocessing(), resize=64)
+    export_dense(dense, "camvid.onnx")
+    scene(1)[0].save("street.jpg")
+    names = {"images": torch.rand(2, 3, 64, 96).numpy()}
+    exec(examples("dense.md")[7], names)
+    assert names["classes"].shape == (60, 80)
+    assert names["logits"].shape == (2, 32, 64, 96)
+
+
 def test_dense_has_no_other_examples():
-    assert len(examples("dense.md")) == 7
+    assert len(examples("dense.md")) == 8

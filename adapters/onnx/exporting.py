@@ -1,9 +1,6 @@
 """`export`: from an encoder to a verified ONNX file."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import nn
 
 import sslhsic_transfer
 from sslhsic_transfer._files import sha256_of_file
@@ -20,7 +18,7 @@ from sslhsic_transfer.adapters.onnx.info import InputForm, OnnxInfo, Output, Pre
 from sslhsic_transfer.adapters.onnx.precision import as_float16
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
-from sslhsic_transfer.adapters.onnx.saving import data_file, describe, write_model
+from sslhsic_transfer.adapters.onnx.saving import data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
 from sslhsic_transfer.images import ImageFolder, Picture
@@ -122,40 +120,24 @@ def export(
         library_version=sslhsic_transfer.__version__,
     )
     describe(model, info)
-    with _staged(path) as staged:
-        write_model(model, staged)
-        verification = verify(staged, encoder, pictures)
+    with staged(path) as place:
+        write_model(model, place)
+        verification = verify(place, encoder, pictures)
+    return report_of(path, VerifyReport(path, info, verification.checks))
+
+
+def report_of(path: Path, verification: VerifyReport) -> ExportReport:
+    """The report of a file that has been written."""
     files = [path, *(file for file in [data_file(path)] if file.exists())]
-    return ExportReport(
-        path,
-        sum(file.stat().st_size for file in files),
-        sha256_of_file(path),
-        VerifyReport(path, info, verification.checks),
-    )
+    return ExportReport(path, sum(file.stat().st_size for file in files), sha256_of_file(path), verification)
 
 
-def weights_hash(encoder: Encoder) -> str:
-    """The SHA-256 that model.safetensors has, or would have, if the encoder were saved as it is."""
+def weights_hash(network: nn.Module) -> str:
+    """The SHA-256 that model.safetensors has, or would have, if the network were saved as it is."""
     import hashlib
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
-
-
-@contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A place under the same name in a folder beside the target; moved there when all has gone well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        staged = folder / path.name
-        yield staged
-        data_file(path).unlink(missing_ok=True)
-        for file in (data_file(staged), staged):
-            if file.exists():
-                file.replace(path.parent / file.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check(path: Path, precision: Precision, calibration: Any, quantization: Any, overwrite: bool) -> None:

@@ -103,19 +103,24 @@ def trace(
                 verbose=False,
             )
     except Exception as error:  # of many kinds, most of them of torch's own
-        raise ExportError(f"{type(network).__name__} cannot be exported: {_reason(error)}") from error
+        raise ExportError(f"{type(network).__name__} cannot be exported: {reason(error)}") from error
     assert program is not None
     model = program.model_proto
     tidy(model)
     return model
 
 
-def tidy(model: Any) -> None:
-    """Take out what the exporter notes of the machine and of Python, and name nodes by their number, in place."""
+def tidy(model: Any, name: str = "encoder") -> None:
+    """Take out what the exporter notes of the machine and of Python, and name nodes by their number, in place.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        name: of the graph.
+    """
     del model.metadata_props[:]
     model.producer_name, model.producer_version, model.doc_string = "sslhsic-transfer", "", ""
     graph = model.graph
-    graph.name, graph.doc_string = "encoder", ""
+    graph.name, graph.doc_string = name, ""
     del graph.metadata_props[:]
     del graph.value_info[:]
     for number, node in enumerate(graph.node):
@@ -168,7 +173,7 @@ def _check(outputs: Sequence[Output], batch: int | None, size: tuple[int, int] |
         raise ConfigError(f"Got a fixed size of {size[0]} × {size[1]}; expected at least 32 × 32.")
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The innermost cause, which names the operator; torch wraps it several times."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -179,7 +184,7 @@ def _reason(error: BaseException) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporter tells what it does, on the screen and by warnings."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,12 +17,50 @@ InputForm = Literal["normalized", "resized", "pictures"]
 _PREFIX = "sslhsic."
 
 
-class OnnxInfo(BaseModel):
-    """Facts about an exported encoder; each is an entry of the file's metadata, under ``sslhsic.``."""
+class FileInfo(BaseModel):
+    """What files of every kind share: how facts become entries of a file's metadata, under ``sslhsic.``, and back."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: ClassVar[str]
 
     format_version: Literal[1] = Field(default=1, description="Version of these entries.")
+
+    def entries(self) -> dict[str, str]:
+        """As entries of a file's metadata, in a fixed order; what is not known is left out."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {_PREFIX + name: _text(value) for name, value in values.items()}
+
+    @classmethod
+    def of(cls, entries: Mapping[str, str], source: str) -> Self:
+        """From the entries of a file's metadata.
+
+        Raises:
+            ModelFileError: there are none of ours.
+            ConfigError: they do not validate.
+        """
+        own = {name.removeprefix(_PREFIX): text for name, text in entries.items() if name.startswith(_PREFIX)}
+        if not own:
+            raise ModelFileError(
+                f"{source} says nothing of itself: it is no {cls.kind} exported by this library. "
+                "Make one: sslhsic export MODEL --output FILE.onnx"
+            )
+        plain = {name for name, field in cls.model_fields.items() if field.annotation in (str, str | None)}
+        values = {name: text if name in plain else _value(text) for name, text in own.items()}
+        return validated(cls, values, source=f"The metadata of {source}")
+
+
+def kind_of(entries: Mapping[str, str]) -> str | None:
+    """What a file's metadata are of: an "encoder"; a "dense model", which alone names a task; or None."""
+    if not any(name.startswith(_PREFIX) for name in entries):
+        return None
+    return "dense model" if _PREFIX + "task" in entries else "encoder"
+
+
+class OnnxInfo(FileInfo):
+    """Facts about an exported encoder; each is an entry of the file's metadata, under ``sslhsic.``."""
+
+    kind: ClassVar[str] = "encoder"
+
     model: str = Field(description="What the encoder was called when it was exported.")
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the model.safetensors it comes from.")
     encoder: EncoderConfig = Field(description="Which network.")
@@ -37,29 +75,6 @@ class OnnxInfo(BaseModel):
     opset: int = Field(description="Version of the standard operators.")
     licence: str | None = Field(default=None, description="SPDX identifier of the weights' licence.")
     library_version: str = Field(description="Of sslhsic_transfer.")
-
-    def entries(self) -> dict[str, str]:
-        """As entries of a file's metadata, in a fixed order; what is not known is left out."""
-        values = self.model_dump(mode="json", exclude_none=True)
-        return {_PREFIX + name: _text(value) for name, value in values.items()}
-
-    @classmethod
-    def of(cls, entries: Mapping[str, str], source: str) -> "OnnxInfo":
-        """From the entries of a file's metadata.
-
-        Raises:
-            ModelFileError: there are none of ours.
-            ConfigError: they do not validate.
-        """
-        own = {name.removeprefix(_PREFIX): text for name, text in entries.items() if name.startswith(_PREFIX)}
-        if not own:
-            raise ModelFileError(
-                f"{source} says nothing of itself: it is no encoder exported by this library. "
-                "Make one: sslhsic export MODEL --output FILE.onnx"
-            )
-        plain = {name for name, field in cls.model_fields.items() if field.annotation in (str, str | None)}
-        values = {name: text if name in plain else _value(text) for name, text in own.items()}
-        return validated(cls, values, source=f"The metadata of {source}")
 
 
 def _text(value: Any) -> str:

@@ -1,16 +1,20 @@
 """From a graph to a file: checked, deterministic, whole or absent."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.adapters.onnx.info import OnnxInfo
+from sslhsic_transfer.adapters.onnx.info import FileInfo
 from sslhsic_transfer.errors import ExportError
 
 LARGEST_SINGLE = 2_000_000_000  # bytes; a Protocol Buffers message has less than 2 GiB
 _IR_VERSION = 10  # of 2024: what runtimes of the last years read
 
 
-def describe(model: Any, info: OnnxInfo) -> None:
+def describe(model: Any, info: FileInfo) -> None:
     """Write the metadata of a graph, in place, and only those."""
     del model.metadata_props[:]
     for key, value in info.entries().items():
@@ -43,3 +47,19 @@ def write_model(model: Any, path: Path) -> None:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The exported graph is not valid ONNX: {error}") from error
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A place under the same name in a folder beside the target; moved there when all has gone well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        place = folder / path.name
+        yield place
+        data_file(path).unlink(missing_ok=True)
+        for file in (data_file(place), place):
+            if file.exists():
+                file.replace(path.parent / file.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

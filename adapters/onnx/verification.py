@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sslhsic_transfer.adapters.onnx.dense_info import DenseInfo
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
@@ -81,7 +82,7 @@ class Check:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """All comparisons of a file with its encoder.
+    """All comparisons of a file with the network that it comes from.
 
     Attributes:
         path: the file.
@@ -90,7 +91,7 @@ class VerifyReport:
     """
 
     path: Path
-    info: OnnxInfo
+    info: OnnxInfo | DenseInfo
     checks: tuple[Check, ...]
 
     @property
@@ -161,7 +162,7 @@ def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> lis
         images = torch.randn(count, 3, height, width, generator=generator)
         expected = _outputs(encoder, images, runtime.info.outputs)
         found = runtime.run(images.numpy(), runtime.info.outputs)
-        worst = max(_relative(found[name], expected[name]) for name in expected)
+        worst = max(relative_error(found[name], expected[name]) for name in expected)
         checks.append(
             Check(f"relative error at {count} × 3 × {height} × {width}", worst, bounds.relative, at_most=True)
         )
@@ -243,7 +244,8 @@ def _outputs(encoder: Encoder, images: torch.Tensor, outputs: Sequence[str]) -> 
     return {name: given[name].float().cpu().numpy() for name in outputs}
 
 
-def _relative(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest difference over the largest value expected."""
     return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
 
 

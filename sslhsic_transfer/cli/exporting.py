@@ -46,7 +46,9 @@ def export(
     model: Model,
     *,
     output: Annotated[Path, typer.Option(help="File to write, such as model.onnx.")],
-    outputs: Annotated[str, typer.Option(help="What it gives: pooled, c2, c3, c4, c5, with commas.")] = "pooled",
+    outputs: Annotated[
+        str, typer.Option(help="What it gives: pooled, c2 to c5; of segmentation logits, classes; with commas.")
+    ] = "pooled",
     precision: Annotated[Precision, typer.Option(help="int8 needs --calibration.")] = Precision.fp32,
     input_form: Annotated[
         InputForm,
@@ -74,7 +76,25 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a model as a verified ONNX file."""
+    """Write a model, or one fine-tuned on a dense task (RUN/model/), as a verified ONNX file."""
+    if (Path(model) / "transfer.json").is_file():
+        from sslhsic_transfer.transfer.onnx_export import export_transferred
+
+        dense_report = export_transferred(
+            model,
+            output,
+            outputs=None if outputs == "pooled" else [name.strip() for name in outputs.split(",")],  # type: ignore[misc]
+            precision=precision.value,
+            input=input_form.value,
+            calibration=calibration,
+            batch=batch,
+            size=size,
+            opset=opset,
+            pictures=pictures,
+            overwrite=overwrite,
+        )
+        typer.echo(dense_report)
+        return
     from sslhsic_transfer.adapters.onnx.exporting import export as run
     from sslhsic_transfer.adapters.onnx.quantization import Quantization
     from sslhsic_transfer.hub.loading import from_pretrained
@@ -107,6 +127,11 @@ def verify(
     pictures: Pictures = None,
 ) -> None:
     """Compare an ONNX file with the model that it was exported from."""
+    if (Path(model) / "transfer.json").is_file():
+        from sslhsic_transfer.transfer.onnx_export import verify_transferred
+
+        typer.echo(verify_transferred(file, model, pictures))
+        return
     from sslhsic_transfer.adapters.onnx.verification import verify as run
     from sslhsic_transfer.hub.loading import from_pretrained
 

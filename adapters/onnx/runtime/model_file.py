@@ -1,21 +1,16 @@
 """An ONNX file looked into before anything runs it: metadata, operators, tensors, files beside it."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sslhsic_transfer.adapters.onnx.info import kind_of
+from sslhsic_transfer.adapters.onnx.runtime.operators import ENCODER, KINDS, FileKind
 from sslhsic_transfer.adapters.onnx.runtime.wire import content, fields, integers, text
 from sslhsic_transfer.errors import ModelFileError, ModelNotFoundError
 
-# All operators that an exported encoder can have: none of them makes a tensor of a size that stands in the file, calls
-# code, or branches.
-OPERATORS = frozenset(
-    {
-        "Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Div", "GlobalAveragePool",
-        "Identity", "MaxPool", "Mul", "QuantizeLinear", "ReduceMean", "ReduceMin", "Relu", "Resize", "Round",
-        "Shape", "Slice", "Sub", "Transpose",
-    }
-)  # fmt: skip
 # Bytes of a number, by its code in TensorProto.DataType.
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 _EXTERNAL = 1
@@ -41,13 +36,18 @@ class ModelFile:
     beside: set[Path] = field(default_factory=set)
 
 
-def inspect(path: str | Path) -> ModelFile:
-    """Read a file's structure and refuse what an exported encoder cannot hold.
+def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
+    """Read a file's structure and refuse what an exported model of its kind cannot hold.
+
+    Args:
+        path: the file.
+        kind: `ENCODER` or `DENSE` of `sslhsic_transfer.adapters.onnx.runtime.operators`.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        ModelFileError: it is cut off or no ONNX file, it holds operators, functions or sub-graphs that an encoder does
-            not have, tensors whose shape does not fit their data, or data outside of its folder.
+        ModelFileError: it is cut off or no ONNX file, it is of the other kind, it holds operators, functions or
+            sub-graphs that its kind does not have, tensors whose shape does not fit their data, or data outside of its
+            folder.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,39 +55,50 @@ def inspect(path: str | Path) -> ModelFile:
     if (size := path.stat().st_size) > _LARGEST:
         raise ModelFileError(f"{path} has {size} bytes, an ONNX file at most {_LARGEST}. Export or fetch it again.")
     found = ModelFile(path, path.read_bytes())
-    try:
-        _model(memoryview(found.content), found)
-    except ModelFileError as error:
-        raise ModelFileError(f"{path} is not run: {error}. Export or fetch it again.") from None
+    with _telling(path):
+        graph = _model(memoryview(found.content), found, kind)
+    if (other := kind_of(found.metadata)) is not None and other != kind.name:
+        raise ModelFileError(f"{path} is an exported {other}, no {kind.name}: open it by {KINDS[other].opener}.")
+    with _telling(path):
+        _graph(graph, found, kind)
     return found
 
 
-def _model(message: memoryview, found: ModelFile) -> None:
-    graphs = 0
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{path} is not run: {error}. Export or fetch it again.") from None
+
+
+def _model(message: memoryview, found: ModelFile, kind: FileKind) -> memoryview:
+    """Notes the metadata; the graph, not yet looked into."""
+    graphs = []
     for number, value in fields(message):
         if number == 7:
-            graphs += 1
-            _graph(content(value), found)
+            graphs.append(content(value))
         elif number == 14:
             entry = {key: text(part) for key, part in fields(content(value))}
             found.metadata[entry.get(1, "")] = entry.get(2, "")
         elif number in (20, 25):
-            raise ModelFileError("it holds functions or training graphs, which an exported encoder does not")
-    if graphs != 1:
-        raise ModelFileError(f"it holds {graphs} graphs, where one was expected")
+            raise ModelFileError(f"it holds functions or training graphs, which an exported {kind.name} does not")
+    if len(graphs) != 1:
+        raise ModelFileError(f"it holds {len(graphs)} graphs, where one was expected")
+    return graphs[0]
 
 
-def _graph(message: memoryview, found: ModelFile) -> None:
+def _graph(message: memoryview, found: ModelFile, kind: FileKind) -> None:
     for number, value in fields(message):
         if number == 1:
-            _node(content(value), found)
+            _node(content(value), found, kind)
         elif number == 5:
             _tensor(content(value), found)
         elif number == 15:
-            raise ModelFileError("it holds sparse tensors, which an exported encoder does not")
+            raise ModelFileError(f"it holds sparse tensors, which an exported {kind.name} does not")
 
 
-def _node(message: memoryview, found: ModelFile) -> None:
+def _node(message: memoryview, found: ModelFile, kind: FileKind) -> None:
     operator = domain = ""
     for number, value in fields(message):
         if number == 4:
@@ -100,9 +111,9 @@ def _node(message: memoryview, found: ModelFile) -> None:
                     _tensor(content(inner), found)
                 elif part in (6, 11, 22, 23):
                     raise ModelFileError(f"the operator {operator or 'of a node'} holds a sub-graph or sparse tensor")
-    if domain not in ("", "ai.onnx") or operator not in OPERATORS:
+    if domain not in ("", "ai.onnx") or operator not in kind.operators:
         name = f"{domain}.{operator}" if domain else operator
-        raise ModelFileError(f"it holds the operator {name!r}, which no exported encoder has")
+        raise ModelFileError(f"it holds the operator {name!r}, which no exported {kind.name} has")
     found.operators.add(operator)
 
 

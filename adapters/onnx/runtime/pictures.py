@@ -10,6 +10,7 @@ from sslhsic_transfer.images import Picture, to_uint8_array
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_SMOOTH = Preprocessing(interpolation="bilinear")  # what is not an encoder's input is resized so
 _CUBIC = -0.75  # torch's coefficient where nothing is filtered; Pillow's, with its filter, is -0.5
 
 
@@ -28,6 +29,31 @@ def resized(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     height, width = resized_size(picture.shape[0], picture.shape[1], short)
     top, left = round((height - crop) / 2), round((width - crop) / 2)
     return _resample(picture, (height, width), preprocessing)[top : top + crop, left : left + crop]
+
+
+def with_short_side(picture: NDArray[np.uint8], short: int, longest: int | None = None) -> NDArray[np.uint8]:
+    """A picture smoothly resized; nothing is cropped.
+
+    Args:
+        picture: (H, W, 3).
+        short: pixels that the short side gets, wherever the long one allows it.
+        longest: most pixels that the long side may get; None: any.
+    """
+    factor = short / min(picture.shape[:2])
+    sides = [factor * side for side in picture.shape[:2]]
+    if longest is None:
+        return _resample(picture, (round(sides[0]), round(sides[1])), _SMOOTH)
+    if max(sides) > longest:
+        sides = [side * longest / max(sides) for side in sides]
+    return _resample(picture, (int(sides[0] + 0.5), int(sides[1] + 0.5)), _SMOOTH)  # as Detectron2 rounds
+
+
+def at_size(maps: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Maps (C, h, w) float32 at another size, bilinear between the centres of pixels: (C, height, width)."""
+    values = maps.transpose(1, 2, 0)
+    for axis, new in ((1, width), (0, height)):
+        values = _along(values, axis, *_linear_taps(values.shape[axis], new))
+    return values.transpose(2, 0, 1)
 
 
 def resized_size(height: int, width: int, short: int) -> tuple[int, int]:

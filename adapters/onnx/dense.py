@@ -1,0 +1,191 @@
+"""`export_dense`: from a dense network to a verified ONNX file."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sslhsic_transfer
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.adapters.onnx import detector_graph
+from sslhsic_transfer.adapters.onnx.dense_info import OUTPUTS, DenseInfo, DenseInput, DenseOutput
+from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork, DetectionOutputs, MapOutputs
+from sslhsic_transfer.adapters.onnx.dense_verification import verify_dense
+from sslhsic_transfer.adapters.onnx.detections import LEAST, eager
+from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, weights_hash
+from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, tidy, trace
+from sslhsic_transfer.adapters.onnx.layers import exportable
+from sslhsic_transfer.adapters.onnx.preprocessing import prepend
+from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
+from sslhsic_transfer.adapters.onnx.saving import describe, staged, write_model
+from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
+from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError
+
+_TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
+_MOST_CLASSES = 256  # that uint8 can count
+
+
+def export_dense(
+    dense: DenseNetwork,
+    path: str | Path,
+    *,
+    outputs: Sequence[DenseOutput] | None = None,
+    input: DenseInput = "normalized",  # noqa: A002 - the field's name in the file
+    batch: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    opset: int = 20,
+    pictures: str | Path | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Export a network for segmentation, depth or detection, and compare the file with it, at several sizes.
+
+    A file that does not give the same is not left behind. Weights and arithmetic are float32.
+
+    >>> network = deeplabv3("org/name", num_classes=21)
+    >>> dense = DenseNetwork(network, "segmentation", "torchvision", "deeplabv3", "voc", encoder.preprocessing, classes)
+    >>> report = export_dense(dense, "voc.onnx")
+
+    Args:
+        dense: the network, in any mode, on any device; it stays as it is.
+        path: the file to write.
+        outputs: segmentation: ``"logits"``, scores of classes (B, C, H, W) float32, the default, and ``"classes"``
+            (B, H, W) uint8; depth: ``"depth"`` (B, 1, H, W) metres; detection: ``"boxes"`` (N, 4) in pixels of the
+            input, ``"scores"``, ``"labels"`` from 0 on, and ``"masks"`` (N, 1, 28, 28) within the boxes where there
+            are any: all of them unless chosen.
+        input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8. Maps have the
+            input's height and width.
+        batch: fixed number of pictures; None: any. Detectors take one.
+        size: fixed height and width; None: any.
+        opset: version of the standard operators: 18 to 23, for detectors to 20.
+        pictures: a folder to verify with instead of the bundled pictures; best of the kind that the model knows.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        ConfigError: options that do not fit together.
+        OutputExistsError: the file is there already.
+        ExportError: the network cannot be exported; the message names the operator where there is one to name.
+        VerificationError: the file does not give what the network gives.
+        MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    path = Path(path)
+    sides = (size, size) if isinstance(size, int) else size
+    chosen = _outputs(dense, outputs)
+    _check(dense, path, chosen, batch, sides, opset, overwrite)
+    for package in ("onnx", "onnxscript"):
+        optional_import(package, extra="onnx", purpose="Exporting to ONNX")
+    model = dense_graph(dense, chosen, batch=batch, size=sides, opset=opset)
+    if input == "resized":
+        prepend(model, dense.preprocessing, input)
+    tidy(model, dense.task)
+    info = DenseInfo(
+        task=dense.task,
+        framework=dense.framework,
+        network=dense.architecture,
+        model=dense.name,
+        weights_sha256=weights_hash(dense.network),
+        classes=dense.classes,
+        preprocessing=dense.preprocessing,
+        resize=dense.resize,
+        longest=dense.longest,
+        input=input,
+        outputs=chosen,
+        opset=opset,
+        library_version=sslhsic_transfer.__version__,
+    )
+    describe(model, info)
+    with staged(path) as place:
+        write_model(model, place)
+        checks = verify_dense(place, dense, pictures).checks
+        if dense.task == "detection" and VerifyReport(path, info, checks).value("detections") < LEAST:
+            checks += _checked_eagerly(place, dense, info, pictures, sides)
+    return report_of(path, VerifyReport(path, info, checks))
+
+
+def _checked_eagerly(
+    place: Path, dense: DenseNetwork, info: DenseInfo, pictures: str | Path | None, size: tuple[int, int] | None
+) -> tuple[Check, ...]:
+    """The comparison of a second file, which differs in the least score alone and finds something in any picture."""
+    second, network = place.with_name(f"eager_{place.name}"), eager(dense)
+    model = dense_graph(network, info.outputs, size=size, opset=info.opset)
+    describe(model, info.model_copy(update={"input": "normalized"}))
+    write_model(model, second)
+    checks = verify_dense(second, network, pictures).checks
+    return tuple(replace(check, name=f"without a least score: {check.name}") for check in checks)
+
+
+def dense_graph(
+    dense: DenseNetwork,
+    outputs: tuple[DenseOutput, ...],
+    *,
+    batch: int | None = None,
+    size: tuple[int, int] | None = None,
+    opset: int = 20,
+) -> Any:
+    """The graph, an ``onnx.ModelProto``: normalised pictures in, ``outputs`` out; arguments as of `export_dense`."""
+    network = dense.plain_copy()
+    if dense.task == "detection":
+        detector = DetectionOutputs(network, outputs, dense.preprocessing, dense.first_label).eval()
+        return _known(detector_graph.trace_detector(detector, outputs, size, opset), dense)
+    example = torch.zeros(batch or _TRACED[0], 3, *(size or _TRACED[2:]))
+    wrapped = MapOutputs(exportable(network), outputs, example).eval()
+    axes = {0: "batch"} if batch is None else {}
+    axes |= {2: "height", 3: "width"} if size is None else {}
+    return _known(trace(wrapped, example, [INPUT], list(outputs), axes, opset), dense)
+
+
+def _known(model: Any, dense: DenseNetwork) -> Any:
+    """The graph, if it holds nothing that would be refused when the file is opened."""
+    if odd := sorted({node.op_type for node in model.graph.node} - DENSE.operators):
+        raise ExportError(
+            f"{dense.name} ({dense.architecture}) becomes the operators {', '.join(odd)}, which files of dense models "
+            "may not hold. If they are safe to run, add them to sslhsic_transfer/adapters/onnx/runtime/operators.py."
+        )
+    return model
+
+
+def _outputs(dense: DenseNetwork, outputs: Sequence[DenseOutput] | None) -> tuple[DenseOutput, ...]:
+    known = OUTPUTS[dense.task]
+    if dense.task == "detection" and not _has_masks(dense):
+        known = tuple(name for name in known if name != "masks")
+    if outputs is None:
+        return known[:1] if dense.task == "segmentation" else known
+    if not outputs or len(set(outputs)) < len(outputs) or not set(outputs) <= set(known):
+        raise ConfigError(
+            f"Got outputs {', '.join(outputs) or '(none)'}; expected some of {', '.join(known)}, each once."
+        )
+    return tuple(outputs)
+
+
+def _has_masks(dense: DenseNetwork) -> bool:
+    heads = getattr(dense.network, "roi_heads", None)
+    return dense.framework == "torchvision" and heads is not None and bool(heads.has_mask())
+
+
+def _check(
+    dense: DenseNetwork,
+    path: Path,
+    outputs: tuple[DenseOutput, ...],
+    batch: int | None,
+    size: tuple[int, int] | None,
+    opset: int,
+    overwrite: bool,
+) -> None:
+    detects = dense.task == "detection"
+    known = detector_graph.OPSETS if detects else OPSETS
+    problems = []
+    if opset not in known:
+        problems.append(f"opset: got {opset}; expected one from {known.start} to {known.stop - 1}")
+    if batch is not None and (batch < 1 or (detects and batch != 1)):
+        problems.append(
+            f"batch: got {batch}; expected {'1, as detectors take one picture' if detects else '1 or more'}"
+        )
+    if size is not None and min(size) < 32:
+        problems.append(f"size: got {size[0]} × {size[1]}; expected at least 32 × 32")
+    if "classes" in outputs and len(dense.classes) > _MOST_CLASSES:
+        problems.append(f"outputs: got classes of {len(dense.classes)}; expected at most {_MOST_CLASSES}, or logits")
+    if problems:
+        raise ConfigError("\n".join(["The model cannot be exported so.", *problems]))
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} already exists; choose another name, or pass overwrite=True (--overwrite).")

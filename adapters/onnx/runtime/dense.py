@@ -1,0 +1,141 @@
+"""`OnnxDenseModel`: an exported segmentation, depth or detection model, where torch need not be installed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslhsic_transfer.adapters.data.detection import Boxes
+from sslhsic_transfer.adapters.onnx.dense_info import DenseInfo
+from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
+from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
+from sslhsic_transfer.adapters.onnx.runtime.pictures import at_size, normalized, with_short_side
+from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, open_session
+from sslhsic_transfer.errors import InputError, ModelFileError
+from sslhsic_transfer.images import Picture, to_uint8_array
+
+Array = NDArray[Any]
+
+
+class OnnxDenseModel:
+    """An exported dense model.
+
+    >>> model = OnnxDenseModel.from_file("camvid.onnx")
+    >>> classes = model.predict("street.jpg")  # what `load_transferred(…).predict` gives, without torch
+    >>> model.run(images)["logits"].shape  # (B, 3, H, W) float32, normalised
+    (2, 32, 360, 480)
+
+    Args:
+        session: of ONNX Runtime.
+        info: what the file says of itself.
+        providers: what the session runs on.
+
+    Attributes:
+        session: for whatever ONNX Runtime offers beyond.
+        info: task, names of the classes, hash of the weights, …
+        providers: what it runs on and what was left out.
+    """
+
+    def __init__(self, session: Any, info: DenseInfo, providers: ProviderReport) -> None:
+        self.session = session
+        self.info = info
+        self.providers = providers
+        self._input = session.get_inputs()[0]
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, *, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> "OnnxDenseModel":
+        """Load an exported dense model.
+
+        Args:
+            path: the .onnx file.
+            providers: as of `OnnxEncoder.from_pretrained`.
+            threads: of one operator; None: as many as this process, or its container, may use.
+
+        Raises:
+            ModelNotFoundError: there is no such file.
+            ModelFileError: it is damaged, hostile or no exported dense model.
+            ConfigError: its metadata, or the arguments, cannot be used.
+            MissingDependencyError: onnxruntime is not installed.
+        """
+        model = inspect(path, DENSE)
+        info = DenseInfo.of(model.metadata, str(path))
+        session, report = open_session(model, providers, threads)
+        names = tuple(output.name for output in session.get_outputs())
+        if names != info.outputs or len(session.get_inputs()) != 1:
+            raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(info.outputs)}.")
+        return cls(session, info, report)
+
+    def predict(self, picture: Picture) -> Any:
+        """What it sees in a picture, preprocessing included.
+
+        Args:
+            picture: a path, a PIL image or a uint8 array (H, W, 3) or (H, W).
+
+        Returns:
+            Segmentation: (H, W) uint8, indices into ``info.classes``. Detection: `Boxes`. Depth: (H, W) float32
+            metres. All at the picture's own size.
+
+        Raises:
+            ImageError: it is no picture.
+            InputError: the file is fixed to another size, or gives too little of what this needs.
+        """
+        whole = to_uint8_array(picture)
+        height, width = whole.shape[:2]
+        resize = self.info.resize
+        seen = whole if resize is None else with_short_side(whole, resize, self.info.longest)
+        found = self.run(self._prepared(seen)[None])
+        if self.info.task == "detection":
+            return self._boxes(found, (width / seen.shape[1], height / seen.shape[0]))
+        if self.info.task == "depth":
+            return at_size(found["depth"][0], height, width)[0]
+        if "logits" in found:
+            return at_size(found["logits"][0], height, width).argmax(axis=0).astype(np.uint8)
+        if seen.shape != whole.shape:
+            raise InputError(
+                "The file gives classes of a resized picture, which cannot be brought to the picture's own size "
+                "exactly. Export it again, with --outputs logits."
+            )
+        return found["classes"][0]
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """The file's outputs, by name.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised; or (B, H, W, 3) uint8, as ``info.input`` says.
+
+        Returns:
+            As ``info.outputs`` describes them.
+
+        Raises:
+            InputError: wrong shape or dtype, or NaN or infinite values.
+        """
+        floating = self.info.input == "normalized"
+        form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
+        if not isinstance(images, np.ndarray):
+            raise InputError(f"Got {type(images).__name__}; expected an array {form}. For pictures use predict(…).")
+        if images.dtype != (np.float32 if floating else np.uint8) or images.ndim != 4 or 0 in images.shape:
+            raise InputError(f"Got {images.dtype} of shape {images.shape}; expected {form}.")
+        fixed = [side if isinstance(side, int) else None for side in self._input.shape]
+        if any(wanted not in (None, side) for wanted, side in zip(fixed, images.shape, strict=True)):
+            asked = ", ".join("any" if side is None else str(side) for side in fixed)
+            raise InputError(f"Got images of shape {images.shape}; this file takes ({asked}).")
+        if floating and not np.isfinite(images).all():
+            raise InputError("The images hold NaN or infinite values; expected finite ones.")
+        try:
+            values = self.session.run(list(self.info.outputs), {self._input.name: images})
+        except Exception as error:  # ONNX Runtime's errors have no common class but Exception
+            raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
+        return dict(zip(self.info.outputs, values, strict=True))
+
+    def _prepared(self, picture: NDArray[np.uint8]) -> Array:
+        return picture if self.info.input == "resized" else normalized(picture, self.info.preprocessing)
+
+    def _boxes(self, found: dict[str, Array], factors: tuple[float, float]) -> Boxes:
+        if missing := [name for name in ("boxes", "scores", "labels") if name not in found]:
+            raise InputError(f"The file does not give {', '.join(missing)}. Export it again, with all outputs.")
+        corners = found["boxes"] * np.asarray([*factors, *factors], np.float32)
+        return Boxes(corners, found["scores"], found["labels"])
