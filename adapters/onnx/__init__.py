@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.adapters.onnx.dense import export_dense as export_dense
-    from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork as DenseNetwork
-    from sslhsic_transfer.adapters.onnx.dense_verification import verify_dense as verify_dense
+    from sslhsic_transfer.adapters.onnx.dense.exporting import export_dense as export_dense
+    from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork as DenseNetwork
+    from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense as verify_dense
     from sslhsic_transfer.adapters.onnx.exporting import export as export
     from sslhsic_transfer.adapters.onnx.quantization import Quantization as Quantization
     from sslhsic_transfer.adapters.onnx.runtime.dense import OnnxDenseModel as OnnxDenseModel
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "DenseNetwork": f"{__name__}.dense_network",
+        "DenseNetwork": f"{__name__}.dense.network",
         "OnnxDenseModel": f"{__name__}.runtime.dense",
         "OnnxEncoder": f"{__name__}.runtime.encoder",
         "Quantization": f"{__name__}.quantization",
         "export": f"{__name__}.exporting",
-        "export_dense": f"{__name__}.dense",
+        "export_dense": f"{__name__}.dense.exporting",
         "triton_repository": f"{__name__}.triton",
         "verify": f"{__name__}.verification",
-        "verify_dense": f"{__name__}.dense_verification",
+        "verify_dense": f"{__name__}.dense.verification",
     },
 )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sslhsic_transfer.adapters.onnx.dense_info import DenseInfo
+from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError

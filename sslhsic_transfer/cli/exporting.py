@@ -47,8 +47,9 @@ def export(
     *,
     output: Annotated[Path, typer.Option(help="File to write, such as model.onnx.")],
     outputs: Annotated[
-        str, typer.Option(help="What it gives: pooled, c2 to c5; of segmentation logits, classes; with commas.")
-    ] = "pooled",
+        str | None,
+        typer.Option(help="With commas: pooled (the default), c2 to c5; of segmentation logits, classes."),
+    ] = None,
     precision: Annotated[Precision, typer.Option(help="int8 needs --calibration.")] = Precision.fp32,
     input_form: Annotated[
         InputForm,
@@ -77,23 +78,15 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a model, or one fine-tuned on a dense task (RUN/model/), as a verified ONNX file."""
-    if (Path(model) / "transfer.json").is_file():
+    chosen = None if outputs is None else [name.strip() for name in outputs.split(",")]
+    common = {"batch": batch, "size": size, "opset": opset, "pictures": pictures, "overwrite": overwrite}
+    if _is_dense(model):
         from sslhsic_transfer.transfer.onnx_export import export_transferred
 
-        dense_report = export_transferred(
-            model,
-            output,
-            outputs=None if outputs == "pooled" else [name.strip() for name in outputs.split(",")],  # type: ignore[misc]
-            precision=precision.value,
-            input=input_form.value,
-            calibration=calibration,
-            batch=batch,
-            size=size,
-            opset=opset,
-            pictures=pictures,
-            overwrite=overwrite,
-        )
-        typer.echo(dense_report)
+        if triton is not None:
+            raise typer.BadParameter("is for encoders; this is a dense model", param_hint="--triton")
+        settings = {"outputs": chosen, "precision": precision.value, "input": input_form.value}
+        typer.echo(export_transferred(model, output, calibration=calibration, **settings, **common))  # type: ignore[arg-type]
         return
     from sslhsic_transfer.adapters.onnx.exporting import export as run
     from sslhsic_transfer.adapters.onnx.quantization import Quantization
@@ -102,16 +95,12 @@ def export(
     report = run(
         from_pretrained(model),
         output,
-        outputs=[name.strip() for name in outputs.split(",")],  # type: ignore[misc]
+        outputs=chosen or ("pooled",),  # type: ignore[arg-type]
         precision=precision.value,
         input=input_form.value,
-        batch=batch,
-        size=size,
-        opset=opset,
         calibration=calibration,
         quantization=Quantization(method.value, percentile, reduce_range) if precision is Precision.int8 else None,
-        pictures=pictures,
-        overwrite=overwrite,
+        **common,  # type: ignore[arg-type]
     )
     typer.echo(report)
     if triton is not None:
@@ -127,7 +116,7 @@ def verify(
     pictures: Pictures = None,
 ) -> None:
     """Compare an ONNX file with the model that it was exported from."""
-    if (Path(model) / "transfer.json").is_file():
+    if _is_dense(model):
         from sslhsic_transfer.transfer.onnx_export import verify_transferred
 
         typer.echo(verify_transferred(file, model, pictures))
@@ -136,3 +125,8 @@ def verify(
     from sslhsic_transfer.hub.loading import from_pretrained
 
     typer.echo(run(file, from_pretrained(model), pictures))
+
+
+def _is_dense(model: str) -> bool:
+    """Whether it is a folder that `sslhsic transfer` made."""
+    return (Path(model) / "transfer.json").is_file()

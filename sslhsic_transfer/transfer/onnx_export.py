@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.adapters.onnx.dense import export_dense
-from sslhsic_transfer.adapters.onnx.dense_info import DenseOutput
-from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork
-from sslhsic_transfer.adapters.onnx.dense_verification import verify_dense
+from sslhsic_transfer.adapters.onnx.dense.exporting import export_dense
+from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput
+from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork
+from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport
 from sslhsic_transfer.errors import ConfigError
@@ -38,8 +38,8 @@ def export_transferred(
         precision: ``"fp32"``; there is no other for dense models.
         input: ``"normalized"`` or ``"resized"``: see `export_dense`.
         calibration: none, as there is no int8.
-        options: of `sslhsic_transfer.adapters.onnx.dense.export_dense`: ``batch``, ``size``, ``opset``, ``pictures``,
-            ``overwrite``.
+        options: of `sslhsic_transfer.adapters.onnx.dense.exporting.export_dense`: ``batch``, ``size``, ``opset``,
+            ``pictures``, ``overwrite``.
 
     Raises:
         ConfigError: options that dense models do not have, or that do not fit together.

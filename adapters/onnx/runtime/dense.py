@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.data.detection import Boxes
-from sslhsic_transfer.adapters.onnx.dense_info import DenseInfo
+from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.runtime.pictures import at_size, normalized, with_short_side

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork, MapOutputs
-from sslhsic_transfer.adapters.onnx.detections import compare_detections
+from sslhsic_transfer.adapters.onnx.dense.detections import compare_detections
+from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, MapOutputs
 from sslhsic_transfer.adapters.onnx.runtime.dense import Array, OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, relative_error

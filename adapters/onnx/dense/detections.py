@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork
+from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork
 from sslhsic_transfer.adapters.onnx.runtime.dense import OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.adapters.onnx.verification import Check

@@ -12,7 +12,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 import sslhsic_transfer.adapters.mmseg  # noqa: F401 - before any test imports mmseg itself, which warns
 from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.onnx import DenseNetwork, OnnxDenseModel, OnnxEncoder, export_dense, verify_dense
-from sslhsic_transfer.adapters.onnx.layers import AdaptiveAverage
+from sslhsic_transfer.adapters.onnx.dense.layers import AdaptiveAverage
 from sslhsic_transfer.adapters.torchvision import deeplabv3, faster_rcnn, fcn, lraspp, mask_rcnn, retinanet
 from sslhsic_transfer.errors import (
     ConfigError,
@@ -22,7 +22,7 @@ from sslhsic_transfer.errors import (
     OutputExistsError,
     VerificationError,
 )
-from tests.adapters.onnx.networks import CLASSES, detector, encoder, segmentor, segments, stirred
+from tests.adapters.onnx.dense.networks import CLASSES, detector, encoder, segmentor, segments, stirred
 
 SHAPES = ((2, 3, 47, 75), (1, 3, 140, 90))
 

@@ -9,14 +9,14 @@ import torch
 
 import sslhsic_transfer
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.onnx import detector_graph
-from sslhsic_transfer.adapters.onnx.dense_info import OUTPUTS, DenseInfo, DenseInput, DenseOutput
-from sslhsic_transfer.adapters.onnx.dense_network import DenseNetwork, DetectionOutputs, MapOutputs
-from sslhsic_transfer.adapters.onnx.dense_verification import verify_dense
-from sslhsic_transfer.adapters.onnx.detections import LEAST, eager
+from sslhsic_transfer.adapters.onnx.dense import detector_graph
+from sslhsic_transfer.adapters.onnx.dense.detections import LEAST, eager
+from sslhsic_transfer.adapters.onnx.dense.info import OUTPUTS, DenseInfo, DenseInput, DenseOutput
+from sslhsic_transfer.adapters.onnx.dense.layers import exportable
+from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, DetectionOutputs, MapOutputs
+from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, weights_hash
 from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, tidy, trace
-from sslhsic_transfer.adapters.onnx.layers import exportable
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.saving import describe, staged, write_model

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer.adapters.onnx.dense_info import DenseOutput, Task
+from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput, Task
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 

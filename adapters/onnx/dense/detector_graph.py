@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import transform
 from torchvision.ops import boxes as box_operations
 
-from sslhsic_transfer.adapters.onnx.dense_info import DenseOutput
+from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput
 from sslhsic_transfer.adapters.onnx.graph import INPUT, reason, tidy
 from sslhsic_transfer.errors import ExportError
 

@@ -1,0 +1,1 @@
+"""Dense models to ONNX: segmentation, depth and detection."""
