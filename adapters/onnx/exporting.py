@@ -1,5 +1,6 @@
 """`export`: from an encoder to a verified ONNX file."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,6 @@ def report_of(path: Path, verification: VerifyReport) -> ExportReport:
 
 def weights_hash(network: nn.Module) -> str:
     """The SHA-256 that model.safetensors has, or would have, if the network were saved as it is."""
-    import hashlib
-
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
 
