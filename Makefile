@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO ?= runs/demo
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
@@ -18,7 +19,7 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@echo "==> The tests (make test-all adds those on real data)"
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(VENV)/installed-test
 	@echo "==> All tests; those on real data read SSLHSIC_DATA"

@@ -14,6 +14,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.pretrain import load_recipe, pretrain
@@ -21,7 +22,9 @@ from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import Result, load_results, save_results
 
-RECIPE = "imagenette-r18"  # with one epoch of warm-up, for short runs
+# The recipe with one epoch of warm-up, for short runs, and with what it had before these trials changed it.
+RECIPE = "imagenette-r18"
+BASE = ("optimizer.warmup_epochs=1", "target_decay=0.95", "loss.num_features=512")
 
 # What the trials have shown to serve each objective, beyond the recipe.
 TUNED: dict[ObjectiveName, tuple[str, ...]] = {
@@ -89,14 +92,14 @@ def run(
     data: Path, output: Path, objective: ObjectiveName, epochs: int, seed: int, settings: Sequence[str]
 ) -> RunFolder:
     """Pretrain, or take up or reuse what is in ``output``."""
-    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", "optimizer.warmup_epochs=1")
+    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", *BASE)
     folder = RunFolder(output)
     if not folder.model.exists():
         pretrain(load_recipe(RECIPE, [*base, *settings]), data, output, resume=True)
     return folder
 
 
-def tune(data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: int) -> list[dict[str, object]]:
+def tune(data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: int) -> list[dict[str, Any]]:
     """Online figures among the training pictures after each trial."""
     trials = []
     for objective in objectives:
@@ -106,7 +109,6 @@ def tune(data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: 
             last = [record for record in folder.read_metrics() if "knn" in record][-1]
             figures = {name: last[name] for name in ("knn", "linear", "rankme")}
             trials.append({"objective": objective, "settings": settings, "epochs": epochs} | figures)
-            print(f"{objective} {' '.join(settings) or 'as the recipe'}: {figures}", flush=True)
     return trials
 
 
@@ -138,6 +140,16 @@ def table(results: Sequence[Result], names: dict[str, str]) -> str:
     return "\n".join(rows)
 
 
+def trial_table(trials: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a row a trial, in the order in which they are listed above."""
+    rows = ["| objective | changed from the recipe | 20-NN | linear probe | RankMe |", "|---|---|---|---|---|"]
+    for trial in trials:
+        changed = ", ".join(f"`{setting}`" for setting in trial["settings"]) or "–"
+        figures = f"{100 * trial['knn']:.1f} | {100 * trial['linear']:.1f} | {trial['rankme']:.0f}"
+        rows.append(f"| {trial['objective']} | {changed} | {figures} |")
+    return "\n".join(rows)
+
+
 def _spread(values: Sequence[float]) -> str:
     text = f"{100 * statistics.mean(values):.1f}"
     return text if len(values) == 1 else f"{text} ± {100 * statistics.stdev(values):.1f}"
@@ -155,6 +167,7 @@ def main() -> None:
     if options.tune:
         trials = tune(options.data, options.output, options.tune, options.epochs)
         (options.output / "trials.json").write_text(json.dumps(trials, indent=1))
+        print(trial_table(trials))
         return
     results = measure(options.data, options.output, options.objectives, options.epochs, options.seeds)
     names = {

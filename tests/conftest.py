@@ -12,7 +12,16 @@ import torch
 from sslhsic_transfer import Preprocessing, create_encoder
 from sslhsic_transfer.sample import sign_digits
 
-torch.set_num_threads(2)
+# Beside another worker each keeps to a processor of its own, and so do the processes that it starts: threads that wait
+# for one another on a shared processor take several times as long.
+_threads = 2
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    _processors = sorted(os.sched_getaffinity(0))
+    _worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.sched_setaffinity(0, {_processors[_worker % len(_processors)]})
+    _threads = 1
+torch.set_num_threads(_threads)
+os.environ["OMP_NUM_THREADS"] = str(_threads)  # for the processes that tests start
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,7 +77,7 @@ def sslhsic(tmp_path: Path):
 
     def run(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "sslhsic"), *map(str, arguments)]
-        environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "2"}
+        environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
         result = subprocess.run(
             command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment, check=False
         )

@@ -130,8 +130,7 @@ def command(tiny_overrides, digits):
 def whole(command, tmp_path_factory):
     """A run that was never stopped."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    subprocess.run([*command, str(output)], check=True, capture_output=True, timeout=300, env=environment)
+    subprocess.run([*command, str(output)], check=True, capture_output=True, timeout=300)
     return output
 
 
@@ -140,13 +139,11 @@ def whole(command, tmp_path_factory):
 )
 def test_stopped_and_resumed_equals_never_stopped(number, to_the_group, command, whole, tmp_path):
     """Real processes and real signals, by the commands that a user types; a terminal's reach the workers, too."""
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
     stopped = tmp_path / "stopped"
     process = subprocess.Popen(
         [*command, str(stopped)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment,
         start_new_session=True,
     )
     deadline = time.monotonic() + 200
@@ -167,9 +164,7 @@ def test_stopped_and_resumed_equals_never_stopped(number, to_the_group, command,
         assert f"Stopped by {number.name} after step" in errors.decode()
         assert "Traceback" not in errors.decode()
 
-    done = subprocess.run(
-        [*command, str(stopped), "--resume"], check=True, capture_output=True, timeout=300, text=True, env=environment
-    )
+    done = subprocess.run([*command, str(stopped), "--resume"], check=True, capture_output=True, timeout=300, text=True)
     assert f"Model: {stopped / 'model'}" in done.stdout
     for file in ("model/model.safetensors", "checkpoints/step-00000018/state.safetensors"):
         assert (stopped / file).read_bytes() == (whole / file).read_bytes(), file
