@@ -30,6 +30,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
     os.environ["SSLHSIC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_accelerate_state():
+    """Accelerate keeps one precision a process: a file of tests must not find what another has left."""
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Real data sets of several gigapixels, which do not travel with the repository."""

@@ -98,9 +98,12 @@ def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
         method |= {"antialias": 1} if preprocessing.antialias else {}
         method |= {"cubic_coeff_a": -0.5 if preprocessing.antialias else -0.75} if cubic else {}
     half, low, high = (build.constant(number, np.float32) for number in (0.5001, 0, 255))  # a half may come out less
-    for axis in (3, 2):
-        side = build.node("Slice", [size, build.integer(axis - 2), build.integer(axis - 1)])
-        value = build.node("Resize", [value, "", "", side], axes=[axis], **method)
+    unchanged = build.node("Shape", [value], end=2)
+    height = build.node("Slice", [sides, build.integer(0), build.integer(1)])
+    width = build.node("Slice", [size, build.integer(1), build.integer(2)])
+    # All four sides are named: ONNX Runtime fails on Resize with axes where it moves the transposition beyond it.
+    for target in ([unchanged, height, width], [unchanged, size]):
+        value = build.node("Resize", [value, "", "", build.node("Concat", target, axis=0)], **method)
         value = build.node("Clip", [build.node("Add", [value, half]), low, high])
         value = build.node("Cast", [build.node("Cast", [value], to=TensorProto.INT32)], to=TensorProto.FLOAT)
     return value
