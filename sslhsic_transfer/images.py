@@ -1,23 +1,25 @@
 """Pictures: finding them in folders, and turning whatever a user has into RGB."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from sslhsic_transfer.errors import DataError, ImageError
+from sslhsic_transfer.errors import DataError, ImageError, InputError
 
 if TYPE_CHECKING:
     import torch
 
 # A picture, in any of the forms that the library takes.
 Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
+
+Converted = TypeVar("Converted")
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -255,6 +257,34 @@ def as_pictures(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
     if dims is None:
         return list(images)
     return list(images) if dims == 4 else [images]  # a single picture is (H, W), (H, W, C) or (C, H, W)
+
+
+def convert_pictures(
+    pictures: Sequence[Picture], convert: Callable[[Picture], Converted], first: int
+) -> list[Converted]:
+    """Convert pictures one by one.
+
+    Args:
+        pictures: some of the user's.
+        convert: of one picture.
+        first: the user's number of the first of them.
+
+    Raises:
+        InputError: as ``convert``, of the same class; the message tells which picture.
+    """
+    converted = []
+    for index, picture in enumerate(pictures, first):
+        try:
+            converted.append(convert(picture))
+        except InputError as error:
+            raise type(error)(f"Picture {index}: {error}") from error
+    return converted
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """So many indices spread evenly over a sequence, first and last among them; more than there are repeat."""
+    indices: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
+    return indices
 
 
 def is_picture(path: Path, root: Path) -> bool:

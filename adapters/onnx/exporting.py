@@ -22,7 +22,7 @@ from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
 from sslhsic_transfer.adapters.onnx.saving import data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
-from sslhsic_transfer.images import ImageFolder, Picture
+from sslhsic_transfer.images import ImageFolder, Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
 
 _MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find
@@ -160,7 +160,7 @@ def _prepared(
     pictures = ImageFolder.scan(calibration).paths if isinstance(calibration, str | Path) else calibration
     if not len(pictures):
         return np.empty((0, 3, 32, 32), np.float32)
-    chosen = np.linspace(0, len(pictures) - 1, min(_MOST_CALIBRATION, len(pictures))).round().astype(int)
+    chosen = evenly(len(pictures), min(_MOST_CALIBRATION, len(pictures)))
     preprocessing = encoder.preprocessing
     if sides and sides != (preprocessing.crop, preprocessing.crop):
         raise ConfigError(

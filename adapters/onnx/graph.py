@@ -18,7 +18,7 @@ from sslhsic_transfer.models.encoder import Encoder
 
 INPUT = "images"
 OPSETS = range(18, 24)  # 18: Resize filters; above 23 ONNX Runtime's kernels are not complete
-_TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
+TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
 
 
 class _Outputs(nn.Module):
@@ -64,7 +64,7 @@ def encoder_graph(
     for package in ("onnx", "onnxscript"):
         optional_import(package, extra="onnx", purpose="Exporting to ONNX")
     network = _Outputs(_plain_copy(encoder), outputs).eval()
-    shape = (batch or _TRACED[0], 3, *(size or _TRACED[2:]))
+    shape = (batch or TRACED[0], 3, *(size or TRACED[2:]))
     free = {0: batch is None, 2: size is None, 3: size is None}
     names = {0: "batch", 2: "height", 3: "width"}
     dynamic = {axis: names[axis] for axis, is_free in free.items() if is_free}

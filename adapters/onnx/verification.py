@@ -13,7 +13,7 @@ from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
-from sslhsic_transfer.images import ImageFolder, to_uint8_array
+from sslhsic_transfer.images import ImageFolder, evenly, to_uint8_array
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
@@ -158,7 +158,8 @@ def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> lis
         return []
     generator = torch.Generator().manual_seed(0)
     checks = []
-    for count, height, width in _shapes(runtime):
+    batch, _, *sides = runtime.session.get_inputs()[0].shape
+    for count, height, width in fitting(_SHAPES, (batch, *sides)):
         images = torch.randn(count, 3, height, width, generator=generator)
         expected = _outputs(encoder, images, runtime.info.outputs)
         found = runtime.run(images.numpy(), runtime.info.outputs)
@@ -169,11 +170,15 @@ def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> lis
     return checks
 
 
-def _shapes(runtime: OnnxEncoder) -> Sequence[tuple[int, int, int]]:
-    batch, _, height, width = (
-        side if isinstance(side, int) else None for side in runtime.session.get_inputs()[0].shape
-    )
-    return list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in _SHAPES))
+def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -> list[tuple[int, int, int]]:
+    """Shapes (pictures, height, width) as a file takes them, each once.
+
+    Args:
+        shapes: those wanted.
+        dims: of the file's input, likewise: a number where it is fixed, a name where it is not.
+    """
+    batch, height, width = (side if isinstance(side, int) else None for side in dims)
+    return list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in shapes))
 
 
 def _picture_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds, pictures: str | Path | None) -> list[Check]:
@@ -212,7 +217,7 @@ def _real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]
 
 
 def _some(folder: ImageFolder, count: int) -> ImageFolder:
-    return folder.subset(np.linspace(0, len(folder) - 1, min(count, len(folder))).round().astype(int).tolist())
+    return folder.subset(evenly(len(folder), min(count, len(folder))))
 
 
 def _of_pictures(encoder: Encoder, folder: ImageFolder, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import sslhsic_transfer
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import write_json
-from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
+from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -68,15 +68,17 @@ def write_config(path: Path, config: FolderConfig) -> None:
     write_json(path, config_values(config))
 
 
-def read_config(path: Path) -> FolderConfig:
+def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
     """Read and validate a config.json.
 
     Args:
         path: the file, or the folder that holds it.
+        sha256: the hash that the weights must have, where it is known from elsewhere.
 
     Raises:
         ModelNotFoundError: no folder, or no config.json in it.
         ConfigError: it is too large, does not parse or does not validate.
+        FingerprintError: it is of other weights.
     """
     path = path / CONFIG_NAME if path.is_dir() else path
     if not path.is_file():
@@ -94,4 +96,10 @@ def read_config(path: Path) -> FolderConfig:
         raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
     if not isinstance(values, dict) or "format_version" not in values:
         raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")
-    return validated(FolderConfig, values, source=str(path))
+    config = validated(FolderConfig, values, source=str(path))
+    if sha256 is not None and config.fingerprint.sha256 != sha256:
+        raise FingerprintError(
+            f"{path} describes weights with SHA-256 {config.fingerprint.sha256}; expected {sha256}. These are "
+            "not the weights that the name stands for: fetch them again, or name the folder itself."
+        )
+    return config

@@ -68,12 +68,7 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
         FingerprintError: the weights are whole but not the ones that config.json describes.
     """
     files = source if isinstance(source, ModelFiles) else ModelFiles.at(source)
-    config = read_config(files.config)
-    if sha256 is not None and config.fingerprint.sha256 != sha256:
-        raise FingerprintError(
-            f"{files.config} describes weights with SHA-256 {config.fingerprint.sha256}; expected {sha256}. These are "
-            "not the weights that the name stands for: fetch them again, or name the folder itself."
-        )
+    config = read_config(files.config, sha256=sha256)
     with torch.device("meta"):
         encoder = Encoder(config.encoder, config.preprocessing, metadata=config.metadata)
     state = read_weights(files.weights, encoder)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import InputError
-from sslhsic_transfer.images import Picture, as_pictures
+from sslhsic_transfer.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 from sslhsic_transfer.models.modes import evaluating
@@ -129,12 +129,7 @@ class Encoder(ResNet):
         parts = [torch.empty(0, self.feature_dim)]
         with evaluating(self):
             for start in range(0, len(pictures), batch_size):
-                batch = []
-                for index, picture in enumerate(pictures[start : start + batch_size], start):
-                    try:
-                        batch.append(transform(picture))
-                    except InputError as error:
-                        raise type(error)(f"Picture {index}: {error}") from error
+                batch = convert_pictures(pictures[start : start + batch_size], transform, first=start)
                 parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())
         return torch.cat(parts)
 

@@ -16,14 +16,13 @@ from sslhsic_transfer.adapters.onnx.dense.layers import exportable
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, DetectionOutputs, MapOutputs
 from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, weights_hash
-from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, tidy, trace
+from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, TRACED, tidy, trace
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.saving import describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
 from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError
 
-_TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
 _MOST_CLASSES = 256  # that uint8 can count
 
 
@@ -128,7 +127,7 @@ def dense_graph(
     if dense.task == "detection":
         detector = DetectionOutputs(network, outputs, dense.preprocessing, dense.first_label).eval()
         return _known(detector_graph.trace_detector(detector, outputs, size, opset), dense)
-    example = torch.zeros(batch or _TRACED[0], 3, *(size or _TRACED[2:]))
+    example = torch.zeros(batch or TRACED[0], 3, *(size or TRACED[2:]))
     wrapped = MapOutputs(exportable(network), outputs, example).eval()
     axes = {0: "batch"} if batch is None else {}
     axes |= {2: "height", 3: "width"} if size is None else {}

@@ -13,9 +13,9 @@ from sslhsic_transfer.adapters.onnx.dense.detections import compare_detections
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, MapOutputs
 from sslhsic_transfer.adapters.onnx.runtime.dense import Array, OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
-from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, relative_error
+from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fitting, relative_error
 from sslhsic_transfer.errors import VerificationError
-from sslhsic_transfer.images import ImageFolder, load_image
+from sslhsic_transfer.images import ImageFolder, evenly, load_image
 from sslhsic_transfer.sample import sign_digits
 
 RELATIVE_ERROR = 1e-4  # largest difference of a map over its largest value
@@ -83,16 +83,14 @@ def _compare_maps(runtime: OnnxDenseModel, dense: DenseNetwork, batch: NDArray[n
 def _pictures(folder: str | Path | None) -> list[Path]:
     """As many as are needed, evenly over what there is."""
     paths = ImageFolder.scan(sign_digits().test if folder is None else folder).paths
-    return [paths[index] for index in np.linspace(0, len(paths) - 1, 8).round().astype(int)]
+    return [paths[index] for index in evenly(len(paths), 8)]
 
 
 def _batches(runtime: OnnxDenseModel, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     """(B, H, W, 3) pictures, of shapes that the file takes."""
     given = runtime.session.get_inputs()[0].shape
     sides = given[2:] if runtime.info.input == "normalized" else given[1:3]
-    batch, height, width = (side if isinstance(side, int) else None for side in (given[0], *sides))
-    shapes = _LARGER if runtime.info.task == "detection" else _SHAPES
-    asked = list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in shapes))
+    asked = fitting(_LARGER if runtime.info.task == "detection" else _SHAPES, (given[0], *sides))
     images = [load_image(path) for path in paths]
     return [
         np.stack([_sized(images[(number + i) % len(images)], h, w) for i in range(n)])

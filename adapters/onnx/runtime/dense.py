@@ -12,8 +12,8 @@ from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.runtime.pictures import at_size, normalized, with_short_side
-from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, open_session
-from sslhsic_transfer.errors import InputError, ModelFileError
+from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check_interface, open_session, run_session
+from sslhsic_transfer.errors import InputError
 from sslhsic_transfer.images import Picture, to_uint8_array
 
 Array = NDArray[Any]
@@ -64,9 +64,7 @@ class OnnxDenseModel:
         model = inspect(path, DENSE)
         info = DenseInfo.of(model.metadata, str(path))
         session, report = open_session(model, providers, threads)
-        names = tuple(output.name for output in session.get_outputs())
-        if names != info.outputs or len(session.get_inputs()) != 1:
-            raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(info.outputs)}.")
+        check_interface(session, info.outputs, Path(path))
         return cls(session, info, report)
 
     def predict(self, picture: Picture) -> Any:
@@ -125,11 +123,7 @@ class OnnxDenseModel:
             raise InputError(f"Got images of shape {images.shape}; this file takes ({asked}).")
         if floating and not np.isfinite(images).all():
             raise InputError("The images hold NaN or infinite values; expected finite ones.")
-        try:
-            values = self.session.run(list(self.info.outputs), {self._input.name: images})
-        except Exception as error:  # ONNX Runtime's errors have no common class but Exception
-            raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
-        return dict(zip(self.info.outputs, values, strict=True))
+        return run_session(self.session, images, self.info.outputs)
 
     def _prepared(self, picture: NDArray[np.uint8]) -> Array:
         return picture if self.info.input == "resized" else normalized(picture, self.info.preprocessing)

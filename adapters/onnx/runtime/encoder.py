@@ -11,10 +11,10 @@ from sslhsic_transfer.adapters.onnx.info import OnnxInfo
 from sslhsic_transfer.adapters.onnx.runtime.locate import locate
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, resized
-from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, open_session
-from sslhsic_transfer.errors import ConfigError, FingerprintError, InputError, ModelFileError
+from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check_interface, open_session, run_session
+from sslhsic_transfer.errors import ConfigError, FingerprintError, InputError
 from sslhsic_transfer.hub.download import HubAccess
-from sslhsic_transfer.images import Picture, as_pictures, to_uint8_array
+from sslhsic_transfer.images import Picture, as_pictures, convert_pictures, to_uint8_array
 from sslhsic_transfer.models.config import FeatureSpec, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
@@ -156,12 +156,7 @@ class OnnxEncoder:
         pictures = as_pictures(images)
         parts = [np.empty((0, self.feature_dim), np.float32)]
         for start in range(0, len(pictures), batch_size):
-            batch = []
-            for index, picture in enumerate(pictures[start : start + batch_size], start):
-                try:
-                    batch.append(to_uint8_array(picture))
-                except InputError as error:
-                    raise type(error)(f"Picture {index}: {error}") from error
+            batch = convert_pictures(pictures[start : start + batch_size], to_uint8_array, first=start)
             parts += [self(group) for group in self.batches(batch)]
         return np.concatenate(parts)
 
@@ -176,11 +171,7 @@ class OnnxEncoder:
         count = len(images)
         if self._batch and count < self._batch:
             images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
-        try:
-            values = self.session.run(list(outputs), {self._input: images})
-        except Exception as error:  # ONNX Runtime's errors have no common class but Exception
-            raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
-        found = {name: value[:count] for name, value in zip(outputs, values, strict=True)}
+        found = {name: value[:count] for name, value in run_session(self.session, images, outputs).items()}
         if not all(np.isfinite(value).all() for value in found.values()):
             raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")
         return found
@@ -253,9 +244,7 @@ class OnnxEncoder:
 
 
 def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
-    names = tuple(output.name for output in session.get_outputs())
-    if names != info.outputs or len(session.get_inputs()) != 1:
-        raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(info.outputs)}.")
+    check_interface(session, info.outputs, path)
     for output in session.get_outputs():
         if output.name != "pooled" and output.shape[1] != info.encoder.specs[output.name].channels:
             raise ConfigError(f"{path} is of another network than its metadata say: {output.name} is {output.shape}.")

@@ -84,7 +84,7 @@ def locate(name_or_file: str | Path, variant: str, revision: str | None, access:
 
 
 def _in_folder(folder: Path, variant: str, weights_sha256: str | None = None) -> Located:
-    config = _config(folder / CONFIG_NAME, weights_sha256)
+    config = read_config(folder / CONFIG_NAME, sha256=weights_sha256)
     path = folder / variant_path(variant)
     if not path.is_file():
         raise ModelNotFoundError(
@@ -97,7 +97,7 @@ def _on_the_hub(
     name: HubName, filename: str, variant: str, access: HubAccess, weights_sha256: str | None = None
 ) -> Located:
     path, commit = fetch_file(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access)
-    config = _config(path, weights_sha256)
+    config = read_config(path, sha256=weights_sha256)
     if variant not in config.onnx:
         there = ", ".join(config.onnx) or "none"
         raise ModelNotFoundError(
@@ -114,16 +114,6 @@ def _on_the_hub(
         logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", name, error)
         path, _ = fetch_file(name, filename, commit, lambda: most, access, force=True)
         return _checked(path, variant, config)
-
-
-def _config(path: Path, weights_sha256: str | None) -> FolderConfig:
-    config = read_config(path)
-    if weights_sha256 is not None and config.fingerprint.sha256 != weights_sha256:
-        raise FingerprintError(
-            f"{path} describes weights with SHA-256 {config.fingerprint.sha256}; expected {weights_sha256}. These are "
-            "not the weights that the name stands for: fetch them again, or name the folder itself."
-        )
-    return config
 
 
 def _checked(path: Path, variant: str, config: FolderConfig) -> Located:

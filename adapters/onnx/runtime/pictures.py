@@ -6,21 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sslhsic_transfer.images import Picture, to_uint8_array
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _SMOOTH = Preprocessing(interpolation="bilinear")  # what is not an encoder's input is resized so
 _CUBIC = -0.75  # torch's coefficient where nothing is filtered; Pillow's, with its filter, is -0.5
-
-
-def prepare(picture: Picture, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """One picture, in any form but a tensor, as the encoder's input: (3, crop, crop) float32.
-
-    Raises:
-        ImageError: it is no picture.
-    """
-    return normalized(resized(to_uint8_array(picture), preprocessing), preprocessing)
 
 
 def resized(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:

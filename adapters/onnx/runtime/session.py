@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
-from sslhsic_transfer.errors import ConfigError, ModelFileError
+from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,30 @@ def open_session(
     for name in [name for name in chosen if PROVIDERS[name].full not in used]:
         left_out[name] = "ONNX Runtime could not start it (its libraries or a device are missing)"
     return session, ProviderReport(tuple(name for name in chosen if name not in left_out), left_out)
+
+
+def check_interface(session: Any, outputs: Sequence[str], path: Path) -> None:
+    """Compare what a session takes and gives with what its file's metadata say.
+
+    Raises:
+        ModelFileError: they differ.
+    """
+    names = tuple(output.name for output in session.get_outputs())
+    if names != tuple(outputs) or len(session.get_inputs()) != 1:
+        raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(outputs)}.")
+
+
+def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Some of a session's outputs, by name.
+
+    Raises:
+        InputError: ONNX Runtime cannot run the images.
+    """
+    try:
+        values = session.run(list(outputs), {session.get_inputs()[0].name: images})
+    except Exception as error:  # ONNX Runtime's errors have no common class but Exception
+        raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
+    return dict(zip(outputs, values, strict=True))
 
 
 def usable_cpus() -> int:

@@ -89,7 +89,7 @@ def test_no_layout_and_no_xml(tmp_path):
         find_detection(root, "val")
 
 
-def agree(root, boxes):
+def assert_agree(root, boxes):
     coco, voc = (find_detection(root, "val", layout) for layout in ("coco", "voc"))
     assert coco.classes == voc.classes
     by_path = {entry.path: entry for entry in voc.pictures}
@@ -100,9 +100,9 @@ def agree(root, boxes):
 
 
 def test_both_layouts_of_real_pictures_agree(blood_cells):
-    agree(blood_cells, boxes=73)
+    assert_agree(blood_cells, boxes=73)
 
 
 @pytest.mark.parametrize(("name", "boxes"), [("bccd", 1138), ("raccoon_det", 26)])
 def test_both_layouts_of_real_data_agree(data_root, name, boxes):
-    agree(data_root / name, boxes)
+    assert_agree(data_root / name, boxes)

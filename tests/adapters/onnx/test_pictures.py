@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslhsic_transfer import Preprocessing
-from sslhsic_transfer.adapters.onnx.runtime.pictures import prepare, resized_size
+from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, resized, resized_size
+from sslhsic_transfer.images import to_uint8_array
 from sslhsic_transfer.sample import sign_digits
 
 DIGITS = sorted((sign_digits().root / "test").rglob("*.jpg"))[::40]
@@ -14,7 +15,7 @@ DIGITS = sorted((sign_digits().root / "test").rglob("*.jpg"))[::40]
 
 def steps(picture, preprocessing):
     """Differences in steps of 255, over all values."""
-    own = prepare(picture, preprocessing)
+    own = normalized(resized(to_uint8_array(picture), preprocessing), preprocessing)
     expected = preprocessing.transform()(picture).numpy()
     assert own.dtype == expected.dtype
     assert own.shape == expected.shape
