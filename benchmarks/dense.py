@@ -8,12 +8,10 @@ where it stopped. Adds to dense.json and prints a table of means and deviations.
 """
 
 import argparse
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, save_results
+from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, over_seeds, save_results
 from sslhsic_transfer.transfer import transfer
 from sslhsic_transfer.transfer.config import Framework
 from sslhsic_transfer.transfer.settings import Task
@@ -64,17 +62,6 @@ def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) ->
     return load_results(folder / RESULTS_NAME)
 
 
-def merge(runs: Sequence[Sequence[Result]]) -> list[Result]:
-    """Records of several seeds as one of each metric: mean and standard deviation."""
-    merged = []
-    for same in zip(*runs, strict=True):
-        values = [result.value for result in same]
-        spread = statistics.stdev(values) if len(values) > 1 else None
-        seeds = [seed for result in same for seed in result.seeds]
-        merged.append(same[0].model_copy(update={"value": statistics.mean(values), "std": spread, "seeds": seeds}))
-    return merged
-
-
 def table(rows: dict[str, dict[str, list[Result]]]) -> str:
     """Markdown: a line a row and metric, a column an origin of the weights."""
     lines = ["| data, framework | metric | " + " | ".join(INITS) + " |", "|---|---|" + "---|" * len(INITS)]
@@ -94,7 +81,13 @@ def main() -> None:
     options = parser.parse_args()
     rows = {
         row: {
-            init: merge([run(row, init, seed, options.model, options.data, options.output) for seed in options.seeds])
+            init: [
+                over_seeds(same)
+                for same in zip(
+                    *(run(row, init, seed, options.model, options.data, options.output) for seed in options.seeds),
+                    strict=True,
+                )
+            ]
             for init in INITS
         }
         for row in options.rows

@@ -123,7 +123,13 @@ def measure(
             path = folder.root / "results.json"
             if not path.exists():
                 floors = objective == objectives[0]
-                options = {"train": data / "train", "test": data / "val", "floors": floors, "seed": seed, "workers": 2}
+                options = {
+                    "train": data / "train",
+                    "test": data / "val",
+                    "floors": floors,
+                    "seeds": [seed],
+                    "workers": 2,
+                }
                 save_results(path, evaluate(folder.model, ["knn", "linear"], **options))
             everything += load_results(path)
     return everything

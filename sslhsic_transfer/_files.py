@@ -12,11 +12,18 @@ from typing import Any
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path in the target's folder; rename it to ``target`` on success, remove it on failure."""
+    """Give a temporary path in the target's folder; rename it to ``target`` on success, remove it on failure.
+
+    The file is as readable as the user's umask says, whoever wrote it: safetensors would keep it to its owner.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.touch()
+    mode = temporary.stat().st_mode
+    temporary.unlink()
     try:
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)

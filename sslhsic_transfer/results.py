@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,14 @@ def load_results(path: str | Path) -> list[Result]:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path} is not a results.json: {error!r}. Expected {{'results': […]}}.") from error
+
+
+def over_seeds(results: Sequence[Result]) -> Result:
+    """Records of the same measurement by several seeds as one: mean, and sample standard deviation."""
+    values = [result.value for result in results]
+    spread = {"std": statistics.stdev(values)} if len(values) > 1 else {}
+    seeds = [seed for result in results for seed in result.seeds]
+    return results[0].model_copy(update={"value": statistics.fmean(values), "seeds": seeds, **spread})
 
 
 def save_results(path: str | Path, results: Sequence[Result]) -> None:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sslhsic_transfer.cli.options import BatchSize, Device, Floors, Model, Results, Test, Train, Workers
+from sslhsic_transfer.cli.options import (
+    BatchSize,
+    Device,
+    Floors,
+    Model,
+    Results,
+    Seeds,
+    Test,
+    Train,
+    Workers,
+    as_seeds,
+)
 
 if TYPE_CHECKING:
     from sslhsic_transfer.evaluate.probe import Task
@@ -43,12 +54,13 @@ def knn(
     output: Results = Path("results.json"),
     floors: Floors = False,
     k: Annotated[int, typer.Option(min=1, help="Neighbours that vote.")] = 20,
+    seeds: Seeds = "0",
     batch_size: BatchSize = 64,
     workers: Workers = 2,
     device: Device = None,
 ) -> None:
     """Classify test pictures by a vote of their nearest training pictures."""
-    options = {"train": train, "test": test, "floors": floors, "k": k}
+    options = {"train": train, "test": test, "floors": floors, "k": k, "seeds": as_seeds(seeds)}
     _evaluate(model, "knn", output, **options, batch_size=batch_size, workers=workers, device=device)
 
 
@@ -62,13 +74,13 @@ def linear(
     ] = None,
     output: Results = Path("results.json"),
     floors: Floors = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the validation split.")] = 0,
+    seeds: Seeds = "0",
     batch_size: BatchSize = 64,
     workers: Workers = 2,
     device: Device = None,
 ) -> None:
     """Train a logistic regression on frozen embeddings and test it once."""
-    options = {"train": train, "test": test, "validation": val, "floors": floors, "seed": seed}
+    options = {"train": train, "test": test, "validation": val, "floors": floors, "seeds": as_seeds(seeds)}
     _evaluate(model, "linear", output, **options, batch_size=batch_size, workers=workers, device=device)
 
 

@@ -16,3 +16,17 @@ Floors = Annotated[bool, typer.Option("--floors", help="Measure raw pixels and t
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that go through the network at once.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that read pictures.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default CUDA where there is one.")]
+Seeds = Annotated[str, typer.Option(metavar="N,…", help="Seeds of what is random: the figure is their mean.")]
+
+
+def as_seeds(text: str) -> list[int]:
+    """``"0,1,2"`` -> ``[0, 1, 2]``."""
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = [-1]
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise typer.BadParameter(
+            f"expected different numbers from 0 on, such as 0,1,2, got {text!r}", param_hint="--seeds"
+        )
+    return seeds

@@ -1,6 +1,6 @@
 """k-NN and linear evaluation of a model on labelled folders: features once, then records of what was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.evaluate.features import (
     PIXEL_SIDE,
     Features,
@@ -20,7 +21,7 @@ from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.images import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import Result, new_result
+from sslhsic_transfer.results import Result, new_result, over_seeds
 
 Task = Literal["knn", "linear"]
 
@@ -35,6 +36,7 @@ class Subject:
         train, test: features of the two splits.
         validation: features of a validation split, where there is one.
         weights_sha256: hash of the weights, where there are any.
+        seed: of the weights, where they are drawn anew for each seed.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Subject:
     test: Features
     validation: Features | None = None
     weights_sha256: str | None = None
+    seed: int | None = None
 
 
 def evaluate(
@@ -54,7 +57,7 @@ def evaluate(
     validation: str | Path | None = None,
     floors: bool = False,
     k: int = 20,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
     batch_size: int = 64,
     workers: int = 0,
     device: str | None = None,
@@ -70,7 +73,8 @@ def evaluate(
         validation: labelled folder on which the probe's penalty is chosen; None: a part of ``train``.
         floors: whether to measure raw pixels and the same network untrained as well.
         k: neighbours of the k-NN.
-        seed: of the untrained weights and of the probe's validation split.
+        seeds: of the untrained weights and of the probe's validation split; what depends on them is repeated, and the
+            record has the mean and the deviation.
         batch_size: how many pictures go through the network at once.
         workers: processes that read pictures.
         device: where to compute; by default CUDA where there is one, else the CPU.
@@ -80,29 +84,60 @@ def evaluate(
         A record for each subject and task, floors first.
 
     Raises:
+        ConfigError: there is no seed.
         DataError: folders without classes, or with different ones.
         ImageError: a picture cannot be read.
     """
-    splits = scan_splits(train, test, validation)
+    if not seeds:
+        raise ConfigError("Got no seeds; expected one or more.")
+    extraction = _Extraction(scan_splits(train, test, validation), batch_size, workers, progress)
     encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    subjects = []
+    results = []
     if floors:
-        subjects.append(_pixels(splits))
-        subjects.append(
-            _embed(
-                f"untrained {encoder.config.architecture}",
-                _untrained(encoder, seed),
-                splits,
-                batch_size,
-                workers,
-                progress,
-            )
+        results += _measure([_pixels(extraction.splits)], tasks, k, seeds)
+        untrained = (extraction.of(f"untrained {encoder.config.architecture}", encoder, seed) for seed in seeds)
+        results += _measure(untrained, tasks, k, seeds)
+    return results + _measure([extraction.of(str(model), encoder)], tasks, k, seeds)
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """Which pictures become features, and how."""
+
+    splits: list[ImageFolder | None]
+    batch_size: int
+    workers: int
+    progress: bool
+
+    def of(self, name: str, encoder: Encoder, seed: int | None = None) -> Subject:
+        """Features by an encoder, or by one like it with weights drawn from a seed."""
+        if seed is not None:
+            encoder = _untrained(encoder, seed)
+        train, test, validation = (
+            None if split is None else self._embed(name, encoder, split) for split in self.splits
         )
-    subjects.append(_embed(str(model), encoder, splits, batch_size, workers, progress))
-    return [_measure(subject, task, k, seed) for subject in subjects for task in tasks]
+        assert train is not None
+        assert test is not None
+        size = encoder.preprocessing.crop
+        return Subject(name, f"embeddings at {size} px", train, test, validation, encoder.weights_sha256, seed)
+
+    def _embed(self, name: str, encoder: Encoder, split: ImageFolder) -> Features:
+        shown = f"{name}: {split.root.name}" if self.progress else None
+        return encoder_features(encoder, split, batch_size=self.batch_size, workers=self.workers, progress=shown)
 
 
-def _measure(subject: Subject, task: Task, k: int, seed: int) -> Result:
+def _measure(subjects: Iterable[Subject], tasks: Sequence[Task], k: int, seeds: Sequence[int]) -> list[Result]:
+    """A record of each task, over a subject's own seed or, for one that has none, over those of the probe."""
+    measured: dict[Task, list[Result]] = {task: [] for task in tasks}
+    for subject in subjects:
+        for task, results in measured.items():
+            own = seeds if task == "linear" and not subject.validation else seeds[:1]
+            for seed in own if subject.seed is None else [subject.seed]:
+                results.append(_probe(subject, task, k, seed))
+    return [over_seeds(results) for results in measured.values()]
+
+
+def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
     train, test, validation = subject.train, subject.test, subject.validation
     if task == "knn":
         value = knn_accuracy(train.values, train.labels, test.values, test.labels, k=k)
@@ -149,29 +184,3 @@ def _pixels(splits: list[ImageFolder | None]) -> Subject:
     assert train is not None
     assert test is not None
     return Subject("raw pixels", f"{PIXEL_SIDE} × {PIXEL_SIDE} RGB", train, test, validation)
-
-
-def _embed(
-    name: str,
-    encoder: Encoder,
-    splits: list[ImageFolder | None],
-    batch_size: int,
-    workers: int,
-    progress: bool,
-) -> Subject:
-    train, test, validation = (
-        None
-        if split is None
-        else encoder_features(
-            encoder,
-            split,
-            batch_size=batch_size,
-            workers=workers,
-            progress=f"{name}: {split.root.name}" if progress else None,
-        )
-        for split in splits
-    )
-    assert train is not None
-    assert test is not None
-    size = encoder.preprocessing.crop
-    return Subject(name, f"embeddings at {size} px", train, test, validation, encoder.weights_sha256)

@@ -1,6 +1,7 @@
 """A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,15 +14,21 @@ from sslhsic_transfer.hub.fingerprint import check_features, probe_features
 from sslhsic_transfer.hub.state import refuse_non_finite
 from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
 from sslhsic_transfer.hub.weights_file import read_weights
+from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
-def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = False) -> Path:
+def save_folder(
+    encoder: Encoder, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | None = None
+) -> Path:
     """Write an encoder's config.json and model.safetensors.
 
     Args:
-        encoder: what to save; its mode and device do not matter. Weights are stored in their own dtype.
+        encoder: what to save; its mode and device do not matter.
         directory: made if need be; other files in it stay.
+        dtype: in which to store the weights; by default their own. ``torch.float16`` halves the file, and changes
+            embeddings by about a thousandth: it becomes float32 again where it is loaded.
         overwrite: whether weights that are there already may be replaced.
 
     Returns:
@@ -29,14 +36,14 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
 
     Raises:
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
-        WeightsError: the weights hold NaN or infinite values.
+        WeightsError: the weights hold NaN or infinite values, in the dtype that they are stored in.
     """
     files = ModelFiles.at(directory := Path(directory))
     if files.weights.exists() and not overwrite:
         raise OutputExistsError(f"{files.weights} already exists; choose another folder, or pass overwrite=True.")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    state = {name: _stored(tensor.detach(), dtype) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
-    features = probe_features(encoder)
+    features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))
     with atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         sha256 = sha256_of_file(temporary)
@@ -52,7 +59,7 @@ def save_folder(encoder: Encoder, directory: str | Path, *, overwrite: bool = Fa
 
 
 def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -> Encoder:
-    """Read a model folder: strictly, on the CPU, in the dtype it was stored in, in eval mode.
+    """Read a model folder: strictly, on the CPU, in the dtype it was stored in (float16 becomes float32), in eval mode.
 
     Hash, finiteness and features are checked at the first load of a file, and again whenever it, its config.json, this
     library or torch has changed (`sslhsic_transfer.hub.verified`).
@@ -69,21 +76,34 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
     """
     files = source if isinstance(source, ModelFiles) else ModelFiles.at(source)
     config = read_config(files.config, sha256=sha256)
-    with torch.device("meta"):
-        encoder = Encoder(config.encoder, config.preprocessing, metadata=config.metadata)
+    encoder = _empty(config.encoder, config.preprocessing, config.metadata)
     state = read_weights(files.weights, encoder)
     mark = mark_for(files.weights, config.model_dump_json(include={"encoder", "preprocessing", "fingerprint"}))
     verified = is_verified(mark)
     if not verified:
         _check_hash(files.weights, config.fingerprint.sha256)
         refuse_non_finite(state, str(files.weights))
-    encoder.load_state_dict(state, strict=True, assign=True)
-    encoder.requires_grad_(True).eval()
-    encoder.weights_sha256 = config.fingerprint.sha256
+    _fill(encoder, state).weights_sha256 = config.fingerprint.sha256
     if not verified:
         check_features(encoder, config.fingerprint, source=str(files.weights))
         remember(mark, files.weights)
     return encoder
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return tensor.to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+
+
+def _empty(config: EncoderConfig, preprocessing: Preprocessing, metadata: dict[str, Any]) -> Encoder:
+    with torch.device("meta"):
+        return Encoder(config, preprocessing, metadata=metadata)
+
+
+def _fill(encoder: Encoder, state: dict[str, torch.Tensor]) -> Encoder:
+    """Give stored tensors to an encoder; float16 is a way to store them, not to compute."""
+    state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
+    encoder.load_state_dict(state, strict=True, assign=True)
+    return encoder.requires_grad_(True).eval()
 
 
 def _check_hash(weights: Path, expected: str) -> None:

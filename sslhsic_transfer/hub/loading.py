@@ -63,8 +63,7 @@ def from_pretrained(
     else:
         encoder = _load_local(name)
     encoder.name_or_path = str(name_or_path)
-    stored = encoder.conv1.weight.dtype
-    return encoder.to(device=device, dtype=dtype or (torch.float32 if stored == torch.float16 else None))
+    return encoder.to(device=device, dtype=dtype)
 
 
 def _load_local(path: Path) -> Encoder:

@@ -107,6 +107,11 @@ class Encoder(ResNet):
         check_finite(images, maps[last], training=self.training)
         return {stage: maps[stage] for stage in stages}
 
+    def extra_repr(self) -> str:
+        """One line above the layers: network, width of the embedding, input, and where the weights come from."""
+        origin = f", from {self.name_or_path!r}" if self.name_or_path else ""
+        return f"{self.config.architecture}: {self.preprocessing.crop} px pictures to {self.feature_dim} numbers{origin}"
+
     @torch.inference_mode()
     def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> Tensor:
         """Embed pictures, preprocessing included, in eval mode and without gradients.
@@ -160,11 +165,13 @@ class Encoder(ResNet):
 
         return convert_timm(model, pretrained=pretrained).encoder
 
-    def save_pretrained(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+    def save_pretrained(
+        self, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | None = None
+    ) -> Path:
         """Write a model folder; the same as `sslhsic_transfer.hub.folder.save_folder`."""
         from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
 
-        return save_folder(self, directory, overwrite=overwrite)
+        return save_folder(self, directory, overwrite=overwrite, dtype=dtype)
 
     def push_to_hub(self, repo_id: str, results: "Sequence[Result]", **options: Any) -> "PublishReport":
         """Publish on the Hub; the same as `sslhsic_transfer.hub.publishing.push_to_hub`, which lists the options."""

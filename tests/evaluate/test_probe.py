@@ -3,7 +3,7 @@ import torch
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import sha256_of_file
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.evaluate import knn_accuracy
 from sslhsic_transfer.evaluate.probe import evaluate
 
@@ -48,3 +48,26 @@ def test_folders_must_have_the_same_classes(model_folder, digits):
         evaluate(model_folder, ["knn"], train=digits / "train", test=digits / "test" / "0")
     with pytest.raises(DataError, match="test, train in one of them only"):
         evaluate(model_folder, ["knn"], train=digits / "train", test=digits)
+
+
+def test_what_depends_on_a_seed_is_repeated(model_folder, digits):
+    options = {"train": digits / "train", "test": digits / "test", "floors": True, "k": 5, "progress": False}
+    several = evaluate(model_folder, ["knn", "linear"], seeds=(3, 4), **options)
+    seeds = {(result.model, result.task): result.seeds for result in several}
+    assert seeds == {
+        ("raw pixels", "knn"): [3],
+        ("raw pixels", "linear"): [3, 4],
+        ("untrained resnet18", "knn"): [3, 4],
+        ("untrained resnet18", "linear"): [3, 4],
+        (str(model_folder), "knn"): [3],
+        (str(model_folder), "linear"): [3, 4],
+    }
+    alone = [evaluate(model_folder, ["knn"], seeds=[seed], **options)[1].value for seed in (3, 4)]
+    untrained = several[2]
+    assert untrained.value == pytest.approx(sum(alone) / 2)
+    assert untrained.std == pytest.approx(abs(alone[0] - alone[1]) / 2**0.5)
+
+
+def test_without_a_seed_there_is_nothing_to_measure(model_folder, digits):
+    with pytest.raises(ConfigError, match="no seeds"):
+        evaluate(model_folder, ["knn"], train=digits / "train", test=digits / "test", seeds=())

@@ -14,6 +14,7 @@ from sslhsic_transfer.errors import (
     SSLHSICError,
     WeightsError,
 )
+from sslhsic_transfer.hub.folder import load_folder
 
 
 def edit_config(folder, **changes):
@@ -58,13 +59,26 @@ def test_loads_where_and_as_what_it_is_asked(model_folder):
 
 def test_float16_weights_load_as_float32(tmp_path, model_folder):
     encoder = from_pretrained(model_folder)
+    encoder.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    size, whole = ((folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", model_folder))
+    assert size < 0.51 * whole
+    assert encoder.conv1.weight.dtype == torch.float32, "saving changes no weight"
     images = torch.randn(2, 3, 64, 64)
-    encoder.half().save_pretrained(tmp_path)
-    loaded = from_pretrained(tmp_path)
-    assert loaded.conv1.weight.dtype == torch.float32
-    with torch.no_grad():
-        cosine = torch.cosine_similarity(loaded(images), from_pretrained(model_folder)(images))
-    assert cosine.min() > 0.9999
+    for loaded in (from_pretrained(tmp_path / "half"), load_folder(tmp_path / "half")):
+        assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+        with torch.no_grad():
+            assert torch.cosine_similarity(loaded(images), encoder(images)).min() > 0.9999
+    encoder.half().save_pretrained(tmp_path / "cast")
+    names = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("half", "cast")]
+    assert names[0] == names[1]
+
+
+def test_weights_beyond_what_float16_holds_are_refused(tmp_path, model_folder):
+    encoder = from_pretrained(model_folder)
+    encoder.bn1.running_var.fill_(1e5)
+    with pytest.raises(WeightsError, match=r"bn1\.running_var"):
+        encoder.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    assert not (tmp_path / "half/model.safetensors").exists()
 
 
 def test_keeps_what_is_there_unless_told(own_model):
@@ -74,6 +88,12 @@ def test_keeps_what_is_there_unless_told(own_model):
     assert sha256_of_file(own_model / "model.safetensors") == before
     encoder.save_pretrained(own_model, overwrite=True)
     assert torch.equal(from_pretrained(own_model).conv1.weight, encoder.conv1.weight)
+
+
+def test_whoever_can_read_the_config_can_read_the_weights(own_model):
+    create_encoder("resnet18").save_pretrained(own_model, overwrite=True)
+    modes = {path.stat().st_mode for path in own_model.iterdir()}
+    assert len(modes) == 1
 
 
 def test_leaves_no_temporary_files(own_model):

@@ -201,3 +201,8 @@ def test_state_dict_copies_and_moves_like_any_module(encoder):
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(twin.to(memory_format=torch.channels_last)(images).argmax(1), encoder(images).argmax(1))
+
+
+def test_its_first_line_says_what_it_is(model_folder):
+    encoder = Encoder.from_pretrained(model_folder)
+    assert f"resnet18: 64 px pictures to 512 numbers, from '{model_folder}'" in repr(encoder)

@@ -16,7 +16,7 @@ CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
 _DENSE = {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}
-_ONNX = "onnx"  # records of exported files, which compare these with the encoder
+_FILES = ("storage", "onnx")  # records of stored and exported files, which compare these with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
 _MARK = "<!-- Written by sslhsic-transfer"
@@ -68,7 +68,7 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
 
     facts = read_facts(config.metadata)
     sha256 = config.fingerprint.sha256
-    own = [result for result in results if result.weights_sha256 == sha256 and result.task != _ONNX]
+    own = [result for result in results if result.weights_sha256 == sha256 and result.task not in _FILES]
     if not own:
         raise PublishError(
             "results.json has no figure that was measured with these weights: run `sslhsic evaluate knn MODEL …` with "
@@ -143,17 +143,17 @@ def _metric(result: Result) -> str:
 
 
 def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
-    """Rows and subjects of the tables: global, dense, and of exported files; a table without rows is left out."""
+    """Rows and subjects of the tables: global, dense, and of files; a table without rows is left out."""
     tables: dict[str, list[Row]] = {}
     subjects: dict[str, list[str]] = {}
     for group, chosen in (
-        ("Global", [result for result in results if result.task not in (*_DENSE, _ONNX)]),
+        ("Global", [result for result in results if result.task not in (*_DENSE, *_FILES)]),
         ("Dense", [result for result in results if result.task in _DENSE]),
-        ("ONNX", [result for result in results if result.task == _ONNX and result.weights_sha256 == sha256]),
+        ("Files", [result for result in results if result.task in _FILES and result.weights_sha256 == sha256]),
     ):
         if not chosen:
             continue
-        renamed = group != "ONNX"  # where each file is a subject of its own
+        renamed = group != "Files"  # where each file is a subject of its own
         named = [(name if renamed and result.weights_sha256 == sha256 else result.model, result) for result in chosen]
         subjects[group] = sorted({subject for subject, _ in named}, key=lambda subject: (subject != name, subject))
         tables[group] = _rows(named, subjects[group])

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from sslhsic_transfer.errors import ConfigError, PublishError
 
-_BY_THE_PUBLISHER = ("licence", "trained_by", "energy_kwh", "intended_use", "limits")
+_BY_THE_PUBLISHER = ("licence", "trained_by", "energy_kwh", "note", "intended_use", "limits")
 
 
 class ModelFacts(BaseModel):
@@ -24,6 +24,7 @@ class ModelFacts(BaseModel):
     hardware: str = Field(description="What it was computed on.")
     hours: float = Field(ge=0, description="How long that took.")
     energy_kwh: float | None = Field(default=None, ge=0, description="Energy used, if it was measured.")
+    note: str | None = Field(default=None, description="What a reader must know before anything else.")
     intended_use: str = Field(
         default="Embeddings for retrieval, clustering, k-NN and linear classification; the start of fine-tuning for "
         "classification, segmentation, detection and depth.",

@@ -38,7 +38,7 @@ def test_publish_with_files_then_load_one_by_name(sslhsic_here, hub, publishable
         assert np.abs(found - expected).max() <= rtol * np.abs(expected).max()
 
     card = hub.files(REPO)["README.md"].decode()
-    assert "### ONNX" in card
+    assert "### Files" in card
     (header,) = [line for line in card.splitlines() if line.startswith("| data, split | task | onnx/model.onnx")]
     assert header == "| data, split | task | onnx/model.onnx | onnx/model_int8.onnx | torch | n | seeds |"
     assert re.search(

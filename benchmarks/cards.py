@@ -1,0 +1,128 @@
+"""The model folders that ship: weights from a run, what they measure, the card.
+
+python benchmarks/cards.py store NAME RUN_MODEL --pictures DIR [--size N] [--fact NAME=VALUE …]
+python benchmarks/cards.py measure NAME DATA [--data-sets NAME …] [--seeds N …]
+python benchmarks/cards.py write NAME [--with RESULTS_JSON …]
+
+The first makes model_cards/NAME of what a run left in RUN/model: weights in float16, config.json, recipe, metrics and
+curves, and compares embeddings of DIR's pictures with those of the run's own weights. The second measures k-NN and
+linear probe on the labelled data sets of DATA beside raw pixels and untrained networks. The third adds records that
+were measured elsewhere (dense.json of benchmarks/dense.py) and writes the card. Each replaces what it wrote before.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sslhsic_transfer import Encoder, Preprocessing
+from sslhsic_transfer._files import write_text
+from sslhsic_transfer.evaluate.probe import evaluate
+from sslhsic_transfer.hub.config_file import read_config
+from sslhsic_transfer.hub.files import WEIGHTS_NAME
+from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.publishing import render_card
+from sslhsic_transfer.hub.publishing.facts import known_facts
+from sslhsic_transfer.hub.zoo import ZOO
+from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results
+
+CARDS = Path(__file__).parents[1] / "model_cards"
+BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
+DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
+COMPARED = 512  # pictures, evenly spread over the folder
+
+
+def store(name: str, model: Path, pictures: Path, size: int | None, facts: Sequence[str]) -> None:
+    """Make the folder that ships, and record what storing in float16 changes."""
+    row, folder = ZOO[name], CARDS / name
+    encoder = load_folder(model)
+    if encoder.config != row.encoder:
+        raise SystemExit(f"{model} holds {encoder.config}; {name} stands for {row.encoder}.")
+    if size:
+        encoder.preprocessing = Preprocessing.for_size(size)
+    given = dict(fact.split("=", 1) for fact in facts)
+    given = {"licence": row.licence, "trained_by": "the sslhsic-transfer developers", "data": row.data} | given
+    encoder.metadata |= known_facts(given)
+    shutil.rmtree(folder, ignore_errors=True)
+    encoder.save_pretrained(folder, dtype=torch.float16)
+    for beside in BESIDE:
+        shutil.copyfile(model / beside, folder / beside)
+    _record_drift(encoder, folder, pictures)
+    print(f"{folder}: SHA-256 {read_config(folder).fingerprint.sha256}; pin it in sslhsic_transfer/hub/zoo.py")
+
+
+def _record_drift(encoder: Encoder, folder: Path, pictures: Path) -> None:
+    stored, found = load_folder(folder), ImageFolder.scan(pictures)
+    paths = found.paths[:: max(1, len(found.paths) // COMPARED)][:COMPARED]
+    cosine = torch.cosine_similarity(encoder.embed(paths).double(), stored.embed(paths).double())
+    root = found.root.resolve()
+    figures = {"mean cosine": cosine.mean().item(), "smallest cosine": cosine.min().item()}
+    records = [
+        new_result(
+            model=f"{WEIGHTS_NAME}, float16",
+            task="storage",
+            dataset=root.parent.name,
+            split=root.name,
+            protocol="against the float32 encoder",
+            metric=metric,
+            value=value,
+            n=len(paths),
+            weights_sha256=stored.weights_sha256,
+        )
+        for metric, value in figures.items()
+    ]
+    save_results(folder / RESULTS_NAME, records)
+    print(", ".join(f"{metric} {value:.7f}" for metric, value in figures.items()))
+
+
+def measure(name: str, data: Path, data_sets: Sequence[str], seeds: Sequence[int]) -> None:
+    """Probes on every data set; its validation split, where it has one, serves the choice of the probe's penalty."""
+    for data_set in data_sets:
+        root, test = data / data_set, DATA_SETS[data_set]
+        validation = root / "val" if test != "val" and (root / "val").is_dir() else None
+        options = {"train": root / "train", "test": root / test, "validation": validation, "seeds": seeds}
+        results = evaluate(name, ["knn", "linear"], floors=True, workers=2, **options)
+        save_results(CARDS / name / RESULTS_NAME, results)
+        for result in results:
+            print(f"{data_set}: {result.model}, {result.task}: {result.figure()}", flush=True)
+
+
+def write(name: str, others: Sequence[Path]) -> None:
+    """Write the card from config.json and results.json."""
+    folder = CARDS / name
+    for path in others:
+        save_results(folder / RESULTS_NAME, load_results(path))
+    card = render_card(
+        ZOO[name].hub_name.repo_id, read_config(folder), load_results(folder / RESULTS_NAME), has_recipe=True
+    )
+    write_text(folder / "README.md", card)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = parser.add_subparsers(dest="step", required=True)
+    storing, measuring, writing = (steps.add_parser(step) for step in ("store", "measure", "write"))
+    for step in (storing, measuring, writing):
+        step.add_argument("name", choices=list(ZOO))
+    storing.add_argument("model", type=Path)
+    storing.add_argument("--pictures", type=Path, required=True)
+    storing.add_argument("--size", type=int)
+    storing.add_argument("--fact", nargs="+", default=[])
+    measuring.add_argument("data", type=Path)
+    measuring.add_argument("--data-sets", nargs="+", default=list(DATA_SETS), choices=list(DATA_SETS))
+    measuring.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    writing.add_argument("--with", nargs="+", type=Path, default=[], dest="others")
+    options = parser.parse_args()
+    if options.step == "store":
+        store(options.name, options.model, options.pictures, options.size, options.fact)
+    elif options.step == "measure":
+        measure(options.name, options.data, options.data_sets, options.seeds)
+    else:
+        write(options.name, options.others)
+
+
+if __name__ == "__main__":
+    main()
