@@ -1,6 +1,7 @@
 # make demo   the whole idea on bundled pictures          make test      the fast tests
 # make lint   ruff and mypy                               make test-all  slow real-data tests, too
 # make build  wheel and sdist in dist/                    make clean     remove what these made
+# make release-check   both, installed where nothing else is, with the network off
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -10,7 +11,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test test-all lint build clean
+.PHONY: demo test test-all lint build release-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo
@@ -36,6 +37,10 @@ lint: $(VENV)/installed-test
 build: $(VENV)/installed-test
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
+
+release-check: build
+	@echo "==> What would be released, in an environment of its own (torch is installed again: minutes)"
+	$(BIN)/python tools/release_check.py
 
 # The stamps: installed again only when what they depend on has changed.
 $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sslhsic_transfer
+from tools.release_check import check_sdist, check_size, check_wheel
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -166,7 +166,7 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def test_the_sdist_holds_what_a_build_needs(distributions):
-    with tarfile.open(distributions[0]) as sdist:
-        names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
-    assert {"pyproject.toml", "LICENSE", "README.md", "pretrain/loop.py", "adapters/__init__.py"} <= names
+def test_both_hold_what_a_release_must(distributions):
+    sdist, wheel = distributions
+    for check, path in ((check_size, sdist), (check_size, wheel), (check_sdist, sdist), (check_wheel, wheel)):
+        assert path.name in check(path)

@@ -6,12 +6,9 @@ from pathlib import Path
 import torch
 
 from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.download import HubAccess, download_model
-from sslhsic_transfer.hub.files import ModelFiles
 from sslhsic_transfer.hub.folder import load_folder
-from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
-from sslhsic_transfer.hub.zoo import ZOO, ZooModel, pinned, unknown_name
+from sslhsic_transfer.hub.resolve import Published, resolve
 from sslhsic_transfer.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
@@ -55,13 +52,8 @@ def from_pretrained(
         WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
     """
     access = HubAccess(cache_dir, local_files_only, token)
-    name = parse_name(name_or_path, revision)
-    if isinstance(name, ShortName):
-        encoder = _load_short_name(name, access)
-    elif isinstance(name, HubName):
-        encoder = _load_from_hub(name, access)
-    else:
-        encoder = _load_local(name)
+    found = resolve(name_or_path, revision)
+    encoder = _load_local(found) if isinstance(found, Path) else _load_shipped(found) or _load_from_hub(found, access)
     encoder.name_or_path = str(name_or_path)
     return encoder.to(device=device, dtype=dtype)
 
@@ -76,60 +68,31 @@ def _load_local(path: Path) -> Encoder:
     return load_folder(path)
 
 
-def _load_short_name(name: ShortName, access: HubAccess) -> Encoder:
-    model, folder = ZOO.get(name.name), Path(name.name)
-    if model is None:
-        if folder.is_dir() and name.revision is None:
-            return _load_local(folder)
-        raise unknown_name(name.name)
-    if (folder / CONFIG_NAME).exists():
-        logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
-    if name.revision not in (None, model.revision):
-        logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
-        return _load_from_hub(HubName(model.hub_name.repo_id, name.revision), access)
-    sha256 = pinned(model)
-    return _load_shipped(model, sha256) or _load_from_hub(model.hub_name, access, sha256)
-
-
-def _load_shipped(model: ZooModel, sha256: str) -> Encoder | None:
+def _load_shipped(found: Published) -> Encoder | None:
     """The copy that came with the package, if there is one and it is what the name stands for."""
-    if not (model.shipped / CONFIG_NAME).exists():
+    if found.shipped is None:
         return None
     try:
-        encoder = load_folder(model.shipped, sha256=sha256)
+        encoder = load_folder(found.shipped, sha256=found.sha256)
     except SSLHSICError as error:
-        logger.warning("The copy of %s in the package is not used: %s", model.name, error)
+        logger.warning("The copy of %s in the package is not used: %s", found.shipped.name, error)
         return None
-    logger.info("Loaded %s from the package", model.name)
+    logger.info("Loaded %s from the package", found.shipped.name)
     return encoder
 
 
-def _load_from_hub(name: HubName, access: HubAccess, sha256: str | None = None) -> Encoder:
+def _load_from_hub(found: Published, access: HubAccess) -> Encoder:
     """Fetch and load; what is damaged in the cache is fetched once more."""
-    if Path(name.repo_id).is_dir():
-        logger.warning(
-            "%s is read as a repository on the Hub, not as the folder of that name here: write ./%s to mean that.",
-            name,
-            name.repo_id,
-        )
-    files = _download(name, access)
+    with found.looked_up():
+        files = download_model(found.name, access)
     try:
-        return load_folder(files, sha256=sha256)
+        return load_folder(files, sha256=found.sha256)
     except WeightsError as error:
         if access.local_files_only:
             raise
-        logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", name, error)
+        logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", found.name, error)
         try:
-            files = download_model(name, access, force=True)
+            files = download_model(found.name, access, force=True)
         except SSLHSICError as hub:
             raise type(error)(f"{error}\nIt could not be fetched anew: {hub}") from error
-    return load_folder(files, sha256=sha256)
-
-
-def _download(name: HubName, access: HubAccess) -> ModelFiles:
-    try:
-        return download_model(name, access)
-    except ModelNotFoundError as error:
-        if Path(name.repo_id).is_dir():
-            raise ModelNotFoundError(f"{error} To load the folder here, write './{name.repo_id}'.") from error
-        raise
+    return load_folder(files, sha256=found.sha256)

@@ -110,7 +110,9 @@ class Encoder(ResNet):
     def extra_repr(self) -> str:
         """One line above the layers: network, width of the embedding, input, and where the weights come from."""
         origin = f", from {self.name_or_path!r}" if self.name_or_path else ""
-        return f"{self.config.architecture}: {self.preprocessing.crop} px pictures to {self.feature_dim} numbers{origin}"
+        return (
+            f"{self.config.architecture}: {self.preprocessing.crop} px pictures to {self.feature_dim} numbers{origin}"
+        )
 
     @torch.inference_mode()
     def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> Tensor:

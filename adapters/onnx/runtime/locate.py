@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sslhsic_transfer._files import sha256_of_file
-from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
+from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, FolderConfig, read_config
 from sslhsic_transfer.hub.download import HubAccess, fetch_file
-from sslhsic_transfer.hub.names import HubName, parse_name
-from sslhsic_transfer.hub.zoo import ZOO, pinned, unknown_name
+from sslhsic_transfer.hub.resolve import Published, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -62,25 +61,24 @@ def locate(name_or_file: str | Path, variant: str, revision: str | None, access:
         FingerprintError: the file is not the one that config.json names, or config.json is of other weights.
         HubError: the Hub refuses, fails or cannot be reached.
     """
+    filename = variant_path(variant)
     if str(name_or_file).endswith(".onnx"):
         return Located(Path(name_or_file).expanduser())
-    filename = variant_path(variant)
-    name = parse_name(name_or_file, revision)
-    if isinstance(name, Path):
-        return _in_folder(name, variant)
-    if isinstance(name, HubName):
-        return _on_the_hub(name, filename, variant, access)
-    model, folder = ZOO.get(name.name), Path(name.name)
-    if model is None:
-        if folder.is_dir() and name.revision is None:
-            return _in_folder(folder, variant)
-        raise unknown_name(name.name)
-    if name.revision not in (None, model.revision):
-        return _on_the_hub(HubName(model.hub_name.repo_id, name.revision), filename, variant, access)
-    sha256 = pinned(model)
-    if (model.shipped / filename).is_file():
-        return _in_folder(model.shipped, variant, sha256)
-    return _on_the_hub(model.hub_name, filename, variant, access, sha256)
+    found = resolve(name_or_file, revision)
+    if isinstance(found, Path):
+        return _in_folder(found, variant)
+    if found.shipped and (found.shipped / filename).is_file():
+        return _in_folder(found.shipped, variant, found.sha256)
+    try:
+        with found.looked_up():
+            return _on_the_hub(found, filename, variant, access)
+    except (HubError, ModelNotFoundError) as error:
+        if not found.shipped:
+            raise
+        raise type(error)(
+            f"{error}\nThe weights of {found.shipped.name} came with the package; the file can be made where torch is "
+            f"installed: sslhsic export {found.shipped.name} --precision {variant} --output model.onnx"
+        ) from error
 
 
 def _in_folder(folder: Path, variant: str, weights_sha256: str | None = None) -> Located:
@@ -93,11 +91,10 @@ def _in_folder(folder: Path, variant: str, weights_sha256: str | None = None) ->
     return _checked(path, variant, config)
 
 
-def _on_the_hub(
-    name: HubName, filename: str, variant: str, access: HubAccess, weights_sha256: str | None = None
-) -> Located:
+def _on_the_hub(found: Published, filename: str, variant: str, access: HubAccess) -> Located:
+    name = found.name
     path, commit = fetch_file(name, CONFIG_NAME, name.revision, lambda: LARGEST_CONFIG, access)
-    config = read_config(path, sha256=weights_sha256)
+    config = read_config(path, sha256=found.sha256)
     if variant not in config.onnx:
         there = ", ".join(config.onnx) or "none"
         raise ModelNotFoundError(

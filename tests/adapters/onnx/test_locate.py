@@ -132,9 +132,24 @@ class TestShortNames:
         with pytest.raises(FingerprintError, match="not the weights that the name stands for"):
             OnnxEncoder.from_pretrained("tiny")
 
-    def test_unknown_and_without_weights(self):
+    def test_unknown_and_without_weights(self, monkeypatch):
         with pytest.raises(ModelNotFoundError, match="Did you mean sslhsic-r18"):
             OnnxEncoder.from_pretrained("sslhsic-r19")
-        if zoo.ZOO["sslhsic-r50"].sha256 is None:
-            with pytest.raises(ModelNotFoundError, match="no published weights yet"):
-                OnnxEncoder.from_pretrained("sslhsic-r50")
+        monkeypatch.setitem(zoo.ZOO, "new", replace(zoo.ZOO["sslhsic-r18"], name="new", sha256=None, revision=None))
+        with pytest.raises(ModelNotFoundError, match="no published weights yet"):
+            OnnxEncoder.from_pretrained("new")
+
+    def test_weights_in_the_package_without_the_file(self, named, folder, monkeypatch, tmp_path):
+        shutil.copytree(folder, tmp_path / "package/tiny")
+        monkeypatch.setattr(zoo, "files", lambda package: tmp_path / "package")
+        assert OnnxEncoder.from_pretrained("tiny").info.precision == "fp32", "the Hub has it"
+        with pytest.raises(ModelNotFoundError, match="sslhsic export tiny --precision fp16 --output"):
+            OnnxEncoder.from_pretrained("tiny", variant="fp16")
+
+
+def test_a_folder_never_stands_in_for_a_repository(hub, model, monkeypatch, tmp_path, caplog):
+    shutil.copytree(model, tmp_path / "somebody/tiny")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFoundError, match=r"write '\./somebody/tiny'"):
+        OnnxEncoder.from_pretrained("somebody/tiny")
+    assert "read as a repository" in caplog.text

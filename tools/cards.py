@@ -1,8 +1,8 @@
 """The model folders that ship: weights from a run, what they measure, the card.
 
-python benchmarks/cards.py store NAME RUN_MODEL --pictures DIR [--size N] [--fact NAME=VALUE …]
-python benchmarks/cards.py measure NAME DATA [--data-sets NAME …] [--seeds N …]
-python benchmarks/cards.py write NAME [--with RESULTS_JSON …]
+python tools/cards.py store NAME RUN_MODEL --pictures DIR [--size N] [--fact NAME=VALUE …]
+python tools/cards.py measure NAME DATA [--data-sets NAME …] [--seeds N …]
+python tools/cards.py write NAME [--with RESULTS_JSON …]
 
 The first makes model_cards/NAME of what a run left in RUN/model: weights in float16, config.json, recipe, metrics and
 curves, and compares embeddings of DIR's pictures with those of the run's own weights. The second measures k-NN and

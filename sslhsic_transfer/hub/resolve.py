@@ -1,0 +1,90 @@
+"""What a name leads to: a place on this machine, or a repository whose weights may be pinned. Loads no torch."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslhsic_transfer.errors import ModelNotFoundError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME
+from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
+from sslhsic_transfer.hub.zoo import ZOO, ZooModel, pinned, unknown_name
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A repository on the Hub.
+
+    Attributes:
+        name: which, and at which revision.
+        model: the row of the table of short names whose weights it must hold; None: whatever is there.
+    """
+
+    name: HubName
+    model: ZooModel | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash that its weights must have, where it is known beforehand."""
+        return self.model.sha256 if self.model else None
+
+    @property
+    def shipped(self) -> Path | None:
+        """The copy that came with the package, where there is one."""
+        return self.model.shipped if self.model and (self.model.shipped / CONFIG_NAME).is_file() else None
+
+    @contextmanager
+    def looked_up(self) -> Iterator[None]:
+        """Where the repository is not found and a folder has its name, the error tells how to name the folder."""
+        try:
+            yield
+        except ModelNotFoundError as error:
+            if Path(self.name.repo_id).is_dir():
+                raise ModelNotFoundError(f"{error} To load the folder here, write './{self.name.repo_id}'.") from error
+            raise
+
+
+def resolve(name_or_path: str | Path, revision: str | None = None) -> Path | Published:
+    """Tell where a model is to be looked for.
+
+    Args:
+        name_or_path: what a user calls it: see `sslhsic_transfer.hub.names.parse_name`.
+        revision: branch, tag or commit of a repository.
+
+    Returns:
+        A path, which need not exist, or a repository.
+
+    Raises:
+        ModelNotFoundError: a word that is no short name and no folder here, or a short name that has no weights yet.
+        ConfigError: the name cannot be one.
+    """
+    name = parse_name(name_or_path, revision)
+    if isinstance(name, Path):
+        return name
+    if isinstance(name, HubName):
+        if Path(name.repo_id).is_dir():
+            logger.warning(
+                "%s is read as a repository on the Hub, not as the folder of that name here: write ./%s to mean that.",
+                name,
+                name.repo_id,
+            )
+        return Published(name)
+    return _resolve_word(name)
+
+
+def _resolve_word(name: ShortName) -> Path | Published:
+    model, folder = ZOO.get(name.name), Path(name.name)
+    if model is None:
+        if folder.is_dir() and name.revision is None:
+            return folder
+        raise unknown_name(name.name)
+    if (folder / CONFIG_NAME).exists():
+        logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
+    if name.revision not in (None, model.revision):
+        logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
+        return Published(HubName(model.hub_name.repo_id, name.revision))
+    pinned(model)
+    return Published(model.hub_name, model)
