@@ -19,9 +19,9 @@ from sslhsic_transfer.adapters.onnx.info import InputForm, OnnxInfo, Output, Pre
 from sslhsic_transfer.adapters.onnx.precision import as_float16
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
-from sslhsic_transfer.adapters.onnx.saving import data_file, describe, staged, write_model
+from sslhsic_transfer.adapters.onnx.saving import check_target, data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
-from sslhsic_transfer.errors import ConfigError, OutputExistsError
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.images import ImageFolder, Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
 
@@ -142,14 +142,11 @@ def weights_hash(network: nn.Module) -> str:
 def _check(path: Path, precision: Precision, calibration: Any, quantization: Any, overwrite: bool) -> None:
     if precision not in ("fp32", "fp16", "int8"):
         raise ConfigError(f"Unknown precision {precision!r}; expected fp32, fp16 or int8.")
-    if path.suffix != ".onnx":
-        raise ConfigError(f"Got the file name {path.name!r}; expected one that ends in .onnx.")
+    check_target(path, overwrite)
     if precision == "int8" and calibration is None:
         raise ConfigError("int8 needs pictures to calibrate with: pass calibration=FOLDER (--calibration DIR).")
     if precision != "int8" and (calibration is not None or quantization is not None):
         raise ConfigError(f"Calibration is for int8; this export is {precision}.")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} already exists; choose another name, or pass overwrite=True (--overwrite).")
 
 
 def _prepared(

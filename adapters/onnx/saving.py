@@ -8,10 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer.adapters.onnx.info import FileInfo
-from sslhsic_transfer.errors import ExportError
+from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError
 
 LARGEST_SINGLE = 2_000_000_000  # bytes; a Protocol Buffers message has less than 2 GiB
 _IR_VERSION = 10  # of 2024: what runtimes of the last years read
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Refuse, before any work, a place where an export cannot end up.
+
+    Raises:
+        ConfigError: the name does not end in .onnx.
+        OutputExistsError: the file is there and must not be replaced.
+    """
+    if path.suffix != ".onnx":
+        raise ConfigError(f"Got the file name {path.name!r}; expected one that ends in .onnx.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} already exists; choose another name, or pass overwrite=True (--overwrite).")
 
 
 def describe(model: Any, info: FileInfo) -> None:

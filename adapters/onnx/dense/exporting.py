@@ -19,9 +19,9 @@ from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, we
 from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, TRACED, tidy, trace
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
-from sslhsic_transfer.adapters.onnx.saving import describe, staged, write_model
+from sslhsic_transfer.adapters.onnx.saving import check_target, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
-from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError
+from sslhsic_transfer.errors import ConfigError, ExportError
 
 _MOST_CLASSES = 256  # that uint8 can count
 
@@ -186,5 +186,4 @@ def _check(
         problems.append(f"outputs: got classes of {len(dense.classes)}; expected at most {_MOST_CLASSES}, or logits")
     if problems:
         raise ConfigError("\n".join(["The model cannot be exported so.", *problems]))
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} already exists; choose another name, or pass overwrite=True (--overwrite).")
+    check_target(path, overwrite)

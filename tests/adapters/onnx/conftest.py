@@ -1,4 +1,4 @@
-"""Encoders with statistics that matter, and files exported from one of them."""
+"""A pretrained encoder and files exported from it; encoders of other forms with statistics that matter."""
 
 from pathlib import Path
 
@@ -26,8 +26,10 @@ def lively(architecture: str = "resnet18", **options: object) -> Encoder:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder that the files come from."""
-    return lively().save_pretrained(tmp_path_factory.mktemp("lively") / "model")
+    """The model folder that the files come from: weights that ship, for small pictures."""
+    encoder = from_pretrained("sslhsic-r18")
+    encoder.preprocessing = Preprocessing.for_size(64)
+    return encoder.save_pretrained(tmp_path_factory.mktemp("pretrained") / "model")
 
 
 @pytest.fixture(scope="session")

@@ -201,6 +201,11 @@ def test_a_file_is_not_replaced_unasked(exported):
         export_dense(exported[1], exported[0])
 
 
+def test_a_file_is_named_for_what_it_is(exported, tmp_path):
+    with pytest.raises(ConfigError, match=r"'dense\.bin'; expected one that ends in \.onnx"):
+        export_dense(exported[1], tmp_path / "dense.bin")
+
+
 class Applied(nn.Module):
     def __init__(self, function):
         super().__init__()

@@ -1,0 +1,85 @@
+"""Draw what an encoder sees, for the documentation: nearest neighbours, and feature maps as colours.
+
+python tools/pictures.py MODEL DATA [--output docs/pictures]
+
+Neighbours are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
+green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
+over all places of the pictures shown, as red, green and blue. Both data sets may be passed on (Apache-2.0 and MIT).
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+
+from sslhsic_transfer import Encoder, from_pretrained
+from sslhsic_transfer.images import ImageFolder, load_image
+from sslhsic_transfer.sample import sign_digits
+from sslhsic_transfer.transfer.drawing import side_by_side
+
+TILE, FRAME, NEIGHBOURS = 72, 3, 8
+SIDE = 256  # of the pictures whose feature maps are drawn
+STAGES = ("c2", "c3", "c4")
+
+
+def neighbours(encoder: Encoder) -> Image.Image:
+    """A row a digit: a test picture, and the training pictures nearest to it by cosine."""
+    sample = sign_digits()
+    bank, queries = (ImageFolder.scan(root, labelled=True) for root in (sample.train, sample.test))
+    chosen = [queries.labels.index(label) + 3 for label in range(0, len(queries.classes), 2)]
+    rows = torch.nn.functional.normalize(encoder.embed([queries.paths[index] for index in chosen]))
+    similarity = rows @ torch.nn.functional.normalize(encoder.embed(bank.paths)).T
+    sheet = []
+    for index, order in zip(chosen, similarity.argsort(dim=1, descending=True), strict=True):
+        tiles = [_tile(queries.paths[index], "white")]
+        for near in order[:NEIGHBOURS].tolist():
+            same = bank.labels[near] == queries.labels[index]
+            tiles.append(_tile(bank.paths[near], "#2ca02c" if same else "#d62728"))
+        sheet.append(tiles)
+    return side_by_side(sheet)
+
+
+def _tile(path: Path, colour: str) -> Image.Image:
+    return ImageOps.expand(load_image(path).resize((TILE, TILE)), FRAME, colour)
+
+
+def components(encoder: Encoder, paths: list[Path]) -> Image.Image:
+    """A row a picture: itself, and its feature maps as colours."""
+    pictures = [ImageOps.fit(load_image(path), (SIDE, SIDE)) for path in paths]
+    preprocessing = encoder.preprocessing.model_copy(update={"resize": SIDE, "crop": SIDE})
+    batch = torch.stack([preprocessing.transform()(picture) for picture in pictures])
+    with torch.inference_mode():
+        maps = encoder.feature_maps(batch, stages=STAGES)
+    columns = [pictures, *(_as_colours(maps[stage]) for stage in STAGES)]
+    return side_by_side(list(zip(*columns, strict=True)))
+
+
+def _as_colours(maps: torch.Tensor) -> list[Image.Image]:
+    """(B, C, H, W) -> B pictures of the first three principal components."""
+    places = maps.permute(0, 2, 3, 1).flatten(0, 2)
+    centred = places - places.mean(0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    colours = centred @ directions[:3].T
+    low, high = colours.quantile(torch.tensor([0.02, 0.98]), dim=0)
+    colours = (255 * (colours - low) / (high - low)).clamp(0, 255).byte()
+    shape = (len(maps), *maps.shape[-2:], 3)
+    drawn = [Image.fromarray(picture.numpy()) for picture in colours.reshape(shape)]
+    return [picture.resize((SIDE, SIDE), Image.Resampling.NEAREST) for picture in drawn]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs/pictures")
+    options = parser.parse_args()
+    encoder = from_pretrained(options.model)
+    options.output.mkdir(parents=True, exist_ok=True)
+    found = ImageFolder.scan(options.data / "raccoon_det/VOC2007/JPEGImages").paths
+    neighbours(encoder).save(options.output / "neighbours.jpg", quality=88)
+    components(encoder, found[:: len(found) // 4][:4]).save(options.output / "components.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
