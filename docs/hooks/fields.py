@@ -9,7 +9,7 @@ import griffe
 class Fields(griffe.Extension):
     """Makes a field's description its docstring, and its default its value."""
 
-    def on_attribute_instance(self, *, attr: griffe.Attribute, **others: Any) -> None:  # noqa: ARG002
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **others: Any) -> None:
         """Called by griffe for each attribute that it finds."""
         call = attr.value
         if not isinstance(call, griffe.ExprCall) or str(call.function) != "Field":

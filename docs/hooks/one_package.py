@@ -1,7 +1,8 @@
 """For the reference: the package as a wheel installs it.
 
-`pretrain/`, `adapters/` and `model_cards/` stand at the top of the repository and are parts of `sslhsic_transfer` once it
-is installed. What reads the docstrings looks at one folder, so the modules are copied into one, by pyproject's own table.
+`pretrain/`, `adapters/` and `model_cards/` stand at the top of the repository and are parts of `sslhsic_transfer` once
+it is installed. What reads the docstrings looks at one folder, so the modules are copied into one, by the table of
+pyproject.toml.
 """
 
 import shutil

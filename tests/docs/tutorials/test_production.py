@@ -10,7 +10,7 @@ def test_production(tutorial):
         "production",
         elsewhere=[
             "pip install -c constraints.txt -e '.[onnx]'",
-            "pip install --no-deps sslhsic-transfer",
+            "pip install --no-deps sslhsic_transfer-*.whl  # `make build` in a checkout makes it, in dist/",
             "pip install onnxruntime numpy pillow pydantic pyyaml huggingface_hub",
         ],
     )
