@@ -18,3 +18,4 @@ class Fields(griffe.Extension):
         if "description" in given:
             attr.docstring = griffe.Docstring(ast.literal_eval(str(given["description"])), parent=attr)
         attr.value = given.get("default")
+        attr.labels.clear()  # a field is neither of the class nor of the instance alone
