@@ -1,7 +1,7 @@
 # make demo   the whole idea on bundled pictures          make test      the fast tests
 # make lint   ruff and mypy                               make test-all  slow real-data tests, too
-# make build  wheel and sdist in dist/                    make clean     remove what these made
-# make release-check   both, installed where nothing else is, with the network off
+# make docs   the site, in build/site                     make build     wheel and sdist in dist/
+# make clean  remove what these made                    make release-check   wheel and sdist where nothing else is, offline
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -11,7 +11,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test test-all lint build release-check clean
+.PHONY: demo test test-all lint docs build release-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo
@@ -34,6 +34,11 @@ lint: $(VENV)/installed-test
 	$(INSTALL) --no-deps --target build/lint .
 	cd build/lint && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sslhsic_transfer
 
+# Strictly: a link that leads nowhere, or a name that is not there, is an error.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "==> The site: build/site/index.html; while you write: $(BIN)/python -m mkdocs serve"
+
 build: $(VENV)/installed-test
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
@@ -48,12 +53,17 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) -e '.[pretrain,eval]'
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
+	@echo "==> Installing the library and what makes its site into $(VENV) (torch is large: minutes)"
+	$(INSTALL) -e '.[docs]'
+	@touch $@
+
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS) adapters/detectron2/install.py examples/browser/package-lock.json
 	@echo "==> Installing the library and everything its tests use into $(VENV) (torch is large: minutes)"
-	$(INSTALL) -e '.[pretrain,data,eval,onnx,transfer,mmseg,detectron2,bench,dev]'
+	$(INSTALL) -e '.[pretrain,data,eval,onnx,transfer,mmseg,detectron2,bench,docs,dev]'
 	$(BIN)/python -m sslhsic_transfer.adapters.detectron2.install
 	-$(BIN)/python examples/browser/install.py --chromium  # where it cannot, the page's test says so and is skipped
-	@touch $@ $(VENV)/installed-demo
+	@touch $@ $(VENV)/installed-demo $(VENV)/installed-docs
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; $(PYTHON) is {sys.version.split()[0]}. Use: make PYTHON=python3.12 …")'

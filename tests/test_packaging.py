@@ -36,7 +36,7 @@ def test_versions_agree():
 
 def test_the_promised_extras_exist():
     extras = PROJECT["project"]["optional-dependencies"]
-    assert {"data", "onnx", "mmseg", "detectron2", "eval", "bench", "dev", "all"} <= set(extras)
+    assert {"data", "onnx", "mmseg", "detectron2", "eval", "bench", "docs", "dev", "all"} <= set(extras)
 
 
 def test_every_requirement_has_a_tested_version():
@@ -57,6 +57,7 @@ def test_every_requirement_has_a_tested_version():
         *extras["mmseg"],
         *extras["detectron2"],
         *extras["bench"],
+        *extras["docs"],
         *extras["dev"],
     ]
     for requirement in map(Requirement, tested):

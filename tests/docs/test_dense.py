@@ -1,4 +1,4 @@
-"""The examples of the documentation, run as a reader would paste them."""
+"""The examples of the guide to dense tasks, run as a reader would paste them."""
 
 import dataclasses
 import importlib
@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.dense_data import scene, segmentation_lists
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def examples(name: str) -> list[str]:
