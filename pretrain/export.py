@@ -1,11 +1,13 @@
 """The end of a run: a model folder with all that tells how its weights came about."""
 
 import shutil
+from pathlib import Path
 
 import torch
 
 import sslhsic_transfer
-from sslhsic_transfer.hub.config_file import read_config
+from sslhsic_transfer.errors import SSLHSICError
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 from sslhsic_transfer.pretrain.run_folder import RunFolder
@@ -37,7 +39,9 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "recipe": recipe.model_dump(mode="json"),
         "library_version": sslhsic_transfer.__version__,
     }
+    before = _config_of(folder.model)
     encoder.save_pretrained(folder.model, overwrite=True)
+    _keep_what_was_added(before, folder)
     shutil.copyfile(folder.recipe, folder.model / folder.recipe.name)
     shutil.copyfile(folder.metrics, folder.model / folder.metrics.name)
     plot_runs([folder.root], folder.model / "curves.png")
@@ -51,6 +55,21 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
             weights_sha256=read_config(folder.model).fingerprint.sha256,
         )
         save_results(folder.model / RESULTS_NAME, records)
+
+
+def _config_of(model: Path) -> FolderConfig | None:
+    try:
+        return read_config(model)
+    except SSLHSICError:  # there is none yet, or one that writing the folder again will mend
+        return None
+
+
+def _keep_what_was_added(before: FolderConfig | None, folder: RunFolder) -> None:
+    """A finished run that is resumed writes the same weights again: what publishing has added since then stays."""
+    now = read_config(folder.model)
+    if before and before.fingerprint.sha256 == now.fingerprint.sha256:
+        kept = now.model_copy(update={"metadata": before.metadata | now.metadata, "onnx": before.onnx})
+        write_config(folder.model / CONFIG_NAME, kept)
 
 
 def _hours(folder: RunFolder, batch_size: int) -> float:

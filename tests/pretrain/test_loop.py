@@ -242,6 +242,20 @@ def test_resuming_a_finished_run_changes_nothing(run, tiny, digits):
     assert ((run / "model" / "model.safetensors").read_bytes(), figures(run)) == before
 
 
+def test_resuming_a_finished_run_keeps_what_publishing_added(run, tiny, digits, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    config = copy / "model/config.json"
+    values = json.loads(config.read_text())
+    listed = {"fp32": {"file": "onnx/model.onnx", "sha256": "0" * 64, "size": 1}}
+    config.write_text(json.dumps(values | {"metadata": values["metadata"] | {"licence": "mit"}, "onnx": listed}))
+    pretrain(tiny, digits, copy, resume=True, progress=False)
+    resumed = json.loads(config.read_text())
+    assert (resumed["metadata"]["licence"], resumed["onnx"]) == ("mit", listed)
+    config.write_text("not JSON")
+    pretrain(tiny, digits, copy, resume=True, progress=False)
+    assert json.loads(config.read_text())["metadata"] == values["metadata"]
+
+
 def test_fewer_pictures_than_a_batch_say_what_to_set(tiny, digits, tmp_path):
     with pytest.raises(DataError, match=r"8 pictures, fewer than a batch of 16: set batch_size=2"):
         pretrain(tiny, digits / "test" / "0", tmp_path / "run", progress=False)
