@@ -55,14 +55,16 @@ ZOO: dict[str, ZooModel] = {
             name="sslhsic-r18",
             encoder=EncoderConfig(architecture="resnet18"),
             licence="apache-2.0",
-            data="Imagenette and a part of Tiny ImageNet",
+            data="Imagenette and 36 classes of Tiny ImageNet",
             recipe="imagenette-r18",
+            sha256="3812e43cecacbff6006e496af06d8d036d0bd5e0bce12c8dd3a286395b1c09b6",
+            revision="v1",
         ),
         ZooModel(
             name="sslhsic-r50",
             encoder=EncoderConfig(architecture="resnet50"),
             licence="apache-2.0",
-            data="Imagenette and a part of Tiny ImageNet",
+            data="Imagenette and 36 classes of Tiny ImageNet",
             recipe="imagenette-r50",
         ),
     )
