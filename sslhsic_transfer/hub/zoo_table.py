@@ -11,17 +11,19 @@ from sslhsic_transfer.hub.zoo import ZooModel
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import RESULTS_NAME, load_results
 
+_PROBES = ("knn", "linear")
+
 
 def print_models(models: Sequence[ZooModel], console: Console | None = None) -> None:
-    """Print a row a name: parameters, licence, source, training data, measured figures."""
+    """Print a row a name: parameters, licence, source, training data, what its probes measure."""
     console = console or Console()
-    table = Table("name", "parameters", "licence", "weights", "trained on", "measured, top-1")
+    table = Table(show_lines=True)
+    for title in ("model", "weights", "trained on", "top-1 %, k-NN / linear"):
+        table.add_column(title, no_wrap=title != "trained on")
     for model in models:
         trained = model.sha256 is not None
         table.add_row(
-            model.name,
-            f"{_parameters(model) / 1e6:.1f} M",
-            model.licence,
+            f"{model.name}\n{_parameters(model) / 1e6:.1f} M\n{model.licence}",
             _source(model) if trained else "none yet",
             model.data if trained else "–",
             "\n".join(_figures(model)) or "–",
@@ -44,5 +46,11 @@ def _figures(model: ZooModel) -> list[str]:
     path = model.shipped / RESULTS_NAME
     if model.sha256 is None or not path.is_file():
         return []
-    own = [result for result in load_results(path) if result.weights_sha256 == model.sha256]
-    return [f"{result.dataset} {result.task} {result.figure()}" for result in own if result.metric == "top-1"]
+    measured: dict[str, dict[str, float]] = {}
+    for result in load_results(path):
+        if result.weights_sha256 == model.sha256 and result.task in _PROBES:
+            measured.setdefault(result.dataset, {})[result.task] = 100 * result.value
+    return [
+        f"{dataset} " + " / ".join(f"{tasks[task]:.1f}" if task in tasks else "–" for task in _PROBES)
+        for dataset, tasks in measured.items()
+    ]

@@ -104,7 +104,7 @@ def test_the_table_shows_what_was_measured_with_these_weights(named, tmp_path):
     screen = io.StringIO()
     print_models([named], Console(file=screen, width=200))
     shown = screen.getvalue()
-    for text in ("tiny-r18", "11.2 M", "mit", "in the package", "digits knn 88.8 %"):
+    for text in ("tiny-r18", "11.2 M", "mit", "in the package", "digits 88.8 / –"):
         assert text in shown
     assert "74.8" not in shown
     assert "none yet" not in shown
