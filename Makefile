@@ -1,7 +1,7 @@
 # make demo   the whole idea on bundled pictures          make test      the fast tests
 # make lint   ruff and mypy                               make test-all  slow real-data tests, too
 # make docs   the site, in build/site                     make build     wheel and sdist in dist/
-# make clean  remove what these made                    make release-check   wheel and sdist where nothing else is, offline
+# make clean  remove what these made                      make release-check   what would be released, installed and run offline
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt

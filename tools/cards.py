@@ -26,7 +26,7 @@ from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.publishing import render_card
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.zoo import ZOO
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.images import ImageFolder, evenly
 from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results
 
 CARDS = Path(__file__).parents[1] / "model_cards"
@@ -56,7 +56,7 @@ def store(name: str, model: Path, pictures: Path, size: int | None, facts: Seque
 
 def _record_drift(encoder: Encoder, folder: Path, pictures: Path) -> None:
     stored, found = load_folder(folder), ImageFolder.scan(pictures)
-    paths = found.paths[:: max(1, len(found.paths) // COMPARED)][:COMPARED]
+    paths = [found.paths[index] for index in evenly(len(found.paths), min(COMPARED, len(found.paths)))]
     cosine = torch.cosine_similarity(encoder.embed(paths).double(), stored.embed(paths).double())
     root = found.root.resolve()
     figures = {"mean cosine": cosine.mean().item(), "smallest cosine": cosine.min().item()}

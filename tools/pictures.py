@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
-from sslhsic_transfer.images import ImageFolder, load_image
+from sslhsic_transfer.images import ImageFolder, evenly, load_image
 from sslhsic_transfer.sample import sign_digits
 from sslhsic_transfer.transfer.drawing import side_by_side
 
@@ -78,7 +78,9 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     found = ImageFolder.scan(options.data / "raccoon_det/VOC2007/JPEGImages").paths
     neighbours(encoder).save(options.output / "neighbours.jpg", quality=88)
-    components(encoder, found[:: len(found) // 4][:4]).save(options.output / "components.jpg", quality=88)
+    components(encoder, [found[index] for index in evenly(len(found), 4)]).save(
+        options.output / "components.jpg", quality=88
+    )
 
 
 if __name__ == "__main__":

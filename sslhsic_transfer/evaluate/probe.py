@@ -113,13 +113,9 @@ class _Extraction:
         """Features by an encoder, or by one like it with weights drawn from a seed."""
         if seed is not None:
             encoder = _untrained(encoder, seed)
-        train, test, validation = (
-            None if split is None else self._embed(name, encoder, split) for split in self.splits
-        )
-        assert train is not None
-        assert test is not None
+        features = [None if split is None else self._embed(name, encoder, split) for split in self.splits]
         size = encoder.preprocessing.crop
-        return Subject(name, f"embeddings at {size} px", train, test, validation, encoder.weights_sha256, seed)
+        return _subject(name, f"embeddings at {size} px", features, encoder.weights_sha256, seed)
 
     def _embed(self, name: str, encoder: Encoder, split: ImageFolder) -> Features:
         shown = f"{name}: {split.root.name}" if self.progress else None
@@ -127,14 +123,19 @@ class _Extraction:
 
 
 def _measure(subjects: Iterable[Subject], tasks: Sequence[Task], k: int, seeds: Sequence[int]) -> list[Result]:
-    """A record of each task, over a subject's own seed or, for one that has none, over those of the probe."""
+    """A record of each task, over all seeds that it depends on."""
     measured: dict[Task, list[Result]] = {task: [] for task in tasks}
     for subject in subjects:
         for task, results in measured.items():
-            own = seeds if task == "linear" and not subject.validation else seeds[:1]
-            for seed in own if subject.seed is None else [subject.seed]:
-                results.append(_probe(subject, task, k, seed))
+            results += [_probe(subject, task, k, seed) for seed in _seeds_of(subject, task, seeds)]
     return [over_seeds(results) for results in measured.values()]
+
+
+def _seeds_of(subject: Subject, task: Task, seeds: Sequence[int]) -> Sequence[int]:
+    """The subject's own, where its weights are drawn; all, where the probe draws a split; else one, as none matters."""
+    if subject.seed is not None:
+        return [subject.seed]
+    return seeds if task == "linear" and subject.validation is None else seeds[:1]
 
 
 def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
@@ -180,7 +181,14 @@ def _untrained(encoder: Encoder, seed: int) -> Encoder:
 
 
 def _pixels(splits: list[ImageFolder | None]) -> Subject:
-    train, test, validation = (None if split is None else pixel_features(split) for split in splits)
+    features = [None if split is None else pixel_features(split) for split in splits]
+    return _subject("raw pixels", f"{PIXEL_SIDE} × {PIXEL_SIDE} RGB", features)
+
+
+def _subject(
+    name: str, made: str, features: Sequence[Features | None], sha256: str | None = None, seed: int | None = None
+) -> Subject:
+    train, test, validation = features
     assert train is not None
     assert test is not None
-    return Subject("raw pixels", f"{PIXEL_SIDE} × {PIXEL_SIDE} RGB", train, test, validation)
+    return Subject(name, made, train, test, validation, sha256, seed)
