@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="lightly")
-    recipe, count = load_recipe(options.recipe, options.set), options.steps
+    recipe, count = load_recipe(options.recipe, [*options.set, "augmentation.progressive=[]"]), options.steps
     contenders = {
         "input alone": lambda: input_alone(recipe, options.data, 5 * count),  # beyond what is read ahead
         "bare network step": lambda: bare_step(recipe, count),

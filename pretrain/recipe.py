@@ -3,6 +3,7 @@
 Defaults are those of the paper and of its released code; the recipes that ship (``recipes/*.yaml``) name what differs.
 """
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,6 +14,7 @@ from sslhsic_transfer.pretrain.objectives import ObjectiveName
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
+Side = Annotated[int, Field(ge=32, le=1024)]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
@@ -35,7 +37,12 @@ class AugmentationSettings(_Section):
         description="Whose operations: torchvision's, or those of BYOL's JAX code, where brightness is added, contrast "
         "is about each channel's mean, saturation is HSV's, resizing is not antialiased and blur sees a black border.",
     )
-    size: int = Field(default=224, ge=32, le=1024, description="Side of a view, in pixels.")
+    size: Side = Field(default=224, description="Side of a view, in pixels.")
+    progressive: tuple[tuple[float, Side], ...] = Field(
+        default=(),
+        description="Progressive resizing: pairs [epoch, size], views having that size up to that epoch, and after the "
+        "last one `size`. The blur stays as it is, in pixels.",
+    )
     crop_area: Range = Field(default=(0.08, 1.0), description="Range of the crop's share of the picture's area.")
     crop_ratio: Range = Field(default=(3 / 4, 4 / 3), description="Range of the crop's aspect ratio.")
     flip: Probability = Field(default=0.5, description="Probability of a horizontal flip.")
@@ -62,6 +69,9 @@ class AugmentationSettings(_Section):
             raise ValueError(f"crop_area must not exceed 1, got {self.crop_area[1]}")
         if self.blur_taps % 2 == 0:
             raise ValueError(f"blur_taps must be odd, got {self.blur_taps}")
+        epochs = [0.0, *(epoch for epoch, _ in self.progressive)]
+        if any(later <= earlier for earlier, later in pairwise(epochs)):
+            raise ValueError(f"progressive must name epochs above 0 in rising order, got {epochs[1:]}")
         return self
 
 
@@ -192,6 +202,11 @@ class Recipe(_Section):
         if self.optimizer.warmup_epochs > self.epochs:
             raise ValueError(
                 f"optimizer.warmup_epochs ({self.optimizer.warmup_epochs}) must not exceed epochs ({self.epochs})"
+            )
+        if (stages := self.augmentation.progressive) and stages[-1][0] >= self.epochs:
+            raise ValueError(
+                f"augmentation.progressive ends at epoch {stages[-1][0]:g}, which must be before the run does "
+                f"(epochs={self.epochs}): nothing would be learned at augmentation.size={self.augmentation.size}"
             )
         return self
 

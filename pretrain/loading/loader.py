@@ -6,9 +6,10 @@ from typing import Any, Protocol
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, damage_in
+from sslhsic_transfer.pretrain.loading.stages import view_stages
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
 from sslhsic_transfer.pretrain.loading.workers import reading_ahead
-from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources import Stream
 from sslhsic_transfer.pretrain.views import View
 
@@ -37,7 +38,7 @@ def build_loader(pictures: Pictures | Stream, recipe: Recipe, **options: Any) ->
 
 
 class StepLoader:
-    """The steps that remain, each a list of micro-batches of two `View`; workers start once, for all epochs.
+    """The steps that remain, each a list of micro-batches of two `View`; workers start once for each size of views.
 
     Args:
         pictures: where pictures come from.
@@ -60,24 +61,34 @@ class StepLoader:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self._sampler = StepSampler(
-            len(pictures),
-            recipe.batch_size,
-            start=start,
-            total_steps=total_steps,
-            seed=recipe.seed,
-            rank=rank,
-            processes=processes,
-            micro_batch_size=recipe.micro_batch_size,
-        )
-        dataset = TwoViewDataset(pictures, recipe.augmentation)
-        self._loader = reading_ahead(dataset, recipe.workers, batch_sampler=self._sampler)
+        self._pictures = pictures
+        self._recipe = recipe
+        self._steps = range(start, total_steps)
         self._damage = damage
+        self._rank = rank
+        self._processes = processes
 
     def __iter__(self) -> Iterator[list[tuple[View, View]]]:
-        samples = iter(self._loader)
-        for _ in self._sampler.steps:
-            step = [next(samples) for _ in self._sampler.chunks]
+        for steps, views in view_stages(self._steps, self._recipe, len(self._pictures)):
+            yield from self._stage(steps, views)
+
+    def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
+        """Consecutive steps whose views are made alike."""
+        recipe = self._recipe
+        sampler = StepSampler(
+            len(self._pictures),
+            recipe.batch_size,
+            start=steps.start,
+            total_steps=steps.stop,
+            seed=recipe.seed,
+            rank=self._rank,
+            processes=self._processes,
+            micro_batch_size=recipe.micro_batch_size,
+        )
+        dataset = TwoViewDataset(self._pictures, views)
+        samples = iter(reading_ahead(dataset, recipe.workers, batch_sampler=sampler))
+        for _ in steps:
+            step = [next(samples) for _ in sampler.chunks]
             self._damage.note(entry for sample in step for entry in damage_in(sample))
             yield [(sample.first, sample.second) for sample in step]
 

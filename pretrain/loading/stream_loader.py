@@ -16,6 +16,7 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes, damage_in
+from sslhsic_transfer.pretrain.loading.stages import view_stages
 from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
@@ -172,20 +173,25 @@ class StreamLoader:
                 f"The checkpoint of step {self._steps.start} does not say how much of the stream was read. It was not "
                 "made on a stream: begin a new run."
             )
+        for steps, views in view_stages(self._steps, self._recipe, len(self._stream)):
+            yield from self._stage(steps, views)
+
+    def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
+        """Consecutive steps whose views are made alike."""
         recipe = self._recipe
         chunks = chunk_sizes(recipe.batch_size, self._rank, self._processes, recipe.micro_batch_size)
         batches = StreamBatches(
             self._stream,
-            recipe.augmentation,
+            views,
             chunks=chunks,
-            steps=self._steps,
+            steps=steps,
             seed=recipe.seed,
             rank=self._rank,
             processes=self._processes,
             places=list(self._places),
         )
         handed = iter(reading_ahead(batches, recipe.workers, batch_size=None))
-        for _ in self._steps:
+        for _ in steps:
             step = []
             for _ in chunks:
                 sample, reader, place = next(handed)

@@ -103,7 +103,13 @@ def test_weights_have_moved_and_the_target_has_followed(run, tiny):
     torch.testing.assert_close(from_pretrained(run / "model").layer1[0].conv1.weight, learner[f"online.{name}"])
 
 
-@pytest.mark.parametrize("settings", [(), ("optimizer.name=lars", "average_decay=0.9", "precision=fp32")])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("augmentation.progressive=[[1,48]]",),
+        ("optimizer.name=lars", "average_decay=0.9", "precision=fp32"),
+    ],
+)
 def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides, digits, tmp_path):
     recipe = load_recipe("demo", [*tiny_overrides, *settings, "checkpoints_kept=9"])
     pretrain(recipe, digits, tmp_path / "whole", progress=False)

@@ -34,6 +34,25 @@ def test_views_depend_on_neither_workers_nor_start(digits, tiny, workers, loader
         assert all(map(same, expected[0], found[0]))
 
 
+def test_views_grow_and_stay_what_they_are_otherwise(digits, tiny, loader):
+    """Each step's pictures, crops and colours are those of a run at its size alone."""
+    folder = ImageFolder.scan(digits / "train")
+    epoch = -(-len(folder) // tiny.batch_size)  # steps that begin in the first epoch
+    views = tiny.augmentation
+    grown = tiny.model_copy(
+        update={"augmentation": views.model_copy(update={"progressive": ((1.0, 48),)}), "workers": 0}
+    )
+    start = epoch - 2
+    sizes = []
+    for number, step in enumerate(loader(folder, grown, start=start, total_steps=start + 5), start):
+        size = step[0][0].pixels.shape[-1]
+        alone = tiny.model_copy(update={"augmentation": views.model_copy(update={"size": size}), "workers": 0})
+        (expected,) = loader(folder, alone, start=number, total_steps=number + 1)
+        assert all(map(same, step[0], expected[0]))
+        sizes.append(size)
+    assert sizes == [48, 48, 32, 32, 32]
+
+
 def test_micro_batches_cut_the_same_step(digits, tiny, loader):
     folder, part = ImageFolder.scan(digits / "train"), {"start": 1, "total_steps": 4, "rank": 1, "processes": 2}
     recipe = tiny.model_copy(update={"workers": 0})

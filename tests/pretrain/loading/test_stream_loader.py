@@ -75,6 +75,25 @@ def test_goes_on_as_if_it_had_never_stopped(workers, stop, contents, make, tmp_p
         assert torch.equal(flat(expected), flat(found))
 
 
+def test_views_grow_and_go_on_within_and_between_stages(contents, make):
+    """36 pictures, batches of 8: an epoch ends within the fifth step, a half one within the third."""
+    stream, grow = as_stream(contents), {"progressive": ((0.5, 40), (1.0, 48))}
+    grown = {"augmentation": make(stream)._recipe.augmentation.model_copy(update=grow), "workers": 2}
+    whole, plain = list(make(stream, **grown)), list(make(stream, workers=2))
+    assert [step[0][0].pixels.shape[-1] for step in whole] == [40, 40, 40, 48, 48, 32, 32, 32, 32]
+    for found, expected in zip(whole[5:], plain[5:], strict=True):
+        assert torch.equal(flat(found), flat(expected)), "the readers' places survive a change of size"
+    for stop in (1, 3, 4, 6):
+        first = make(stream, **grown)
+        steps = iter(first)
+        for _ in range(stop):
+            next(steps)
+        later = make(stream, start=stop, **grown)
+        later.load_state_dict(first.state_dict())
+        for expected, found in zip(whole[stop:], later, strict=True):
+            assert torch.equal(flat(expected), flat(found))
+
+
 def test_micro_batches_cut_the_same_step_and_go_on(contents, make):
     stream = as_stream(contents)
     whole = list(make(stream, workers=0))

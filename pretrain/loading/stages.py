@@ -1,0 +1,26 @@
+"""Progressive resizing: which steps have views of which size."""
+
+import math
+from collections.abc import Iterator
+
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+
+
+def view_stages(steps: range, recipe: Recipe, pictures: int) -> Iterator[tuple[range, AugmentationSettings]]:
+    """Divide steps into consecutive parts whose views are made alike.
+
+    A step belongs to the epoch in which it begins.
+
+    Args:
+        steps: the steps that remain of a run.
+        recipe: views, and the batch.
+        pictures: how many make an epoch.
+    """
+    views = recipe.augmentation
+    ends = [(math.ceil(epoch * pictures / recipe.batch_size), size) for epoch, size in views.progressive]
+    start = steps.start
+    for end, size in [*ends, (steps.stop, views.size)]:
+        stage = range(start, min(end, steps.stop))
+        if stage:
+            yield stage, views.model_copy(update={"size": size})
+            start = stage.stop
