@@ -1,16 +1,22 @@
 """What pretraining is worth on dense tasks: the same network from an encoder's weights and from random ones.
 
-python benchmarks/dense.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR]
+python benchmarks/dense.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR] [--curves FILE]
 
 MODEL is an encoder; DATA holds camvid, bccd, raccoon_det and redkitchen_depth. Each row of `ROWS` is fine-tuned from
 both by each seed, with the same settings, and measured on the test split. A run that is there already is taken up
-where it stopped. Adds to dense.json and prints a table of means and deviations.
+where it stopped. Adds to dense.json and prints a table of means and deviations. --curves draws the training losses of
+the rows that log them: a thin line a seed, a thick one for their mean.
 """
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
+from matplotlib.figure import Figure
+
+from sslhsic_transfer.pretrain.monitors.panels import grid_shape
+from sslhsic_transfer.pretrain.monitors.plot import as_curves, read_records
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, over_seeds, save_results
 from sslhsic_transfer.transfer import transfer
 from sslhsic_transfer.transfer.config import Framework
@@ -50,6 +56,7 @@ ROWS: dict[str, Row] = {
     ),
 }
 INITS = ("pretrained", "random")
+COLOURS = ("#1f77b4", "#7f7f7f")
 
 
 def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) -> list[Result]:
@@ -71,6 +78,26 @@ def table(rows: dict[str, dict[str, list[Result]]]) -> str:
     return "\n".join(lines)
 
 
+def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) -> None:
+    """Training losses over steps, a panel a row, a colour an origin of the weights."""
+    logged = [row for row in rows if (output / row / f"{INITS[0]}-{seeds[0]}" / "metrics.jsonl").exists()]
+    height, width = grid_shape(len(logged))
+    figure = Figure(figsize=(4.0 * width, 2.6 * height), layout="constrained")
+    for row, axes in zip(logged, figure.subplots(height, width, squeeze=False).flatten(), strict=False):
+        for init, colour in zip(INITS, COLOURS, strict=True):
+            curves = [as_curves(read_records(output / row / f"{init}-{seed}"), "step")["loss"] for seed in seeds]
+            for steps, losses in curves:
+                axes.plot(steps, losses, color=colour, linewidth=0.7, alpha=0.4)
+            steps, means = curves[0][0], [fmean(losses) for losses in zip(*(curve[1] for curve in curves), strict=True)]
+            axes.plot(steps, means, color=colour, linewidth=2, label=init)
+        axes.set_title(row, loc="left", fontsize=11)
+        axes.set_xlabel("step", fontsize=9)
+        axes.set_ylabel("training loss", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.savefig(picture, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -78,6 +105,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=Path("runs/dense"))
+    parser.add_argument("--curves", type=Path)
     options = parser.parse_args()
     rows = {
         row: {
@@ -95,6 +123,8 @@ def main() -> None:
     for origins in rows.values():
         for results in origins.values():
             save_results(options.output / "dense.json", results)
+    if options.curves:
+        draw_curves(options.output, options.rows, options.seeds, options.curves)
     print(table(rows))
 
 

@@ -5,7 +5,8 @@ python benchmarks/onnx.py MODEL DATA [--size 224] [--batches 1 32] [--rounds 5] 
 MODEL is anything `from_pretrained` takes; DATA an ImageFolder with train/ and val/, of the kind MODEL knows. A subject
 is a process of its own, so that its memory is its own; the processes take turns, and the median of the rounds counts.
 Subjects: torch in float32 and bfloat16, channels last; torch.compile; our files in fp32, fp16 and int8; timm's exporter
-over the same weights. Accuracy is that of a weighted 20-NN classifier of val/ by train/, for torch and each file.
+over the same weights. Accuracy is that of a weighted 20-NN classifier of val/ by train/, for torch and each file, with
+the encoder's own preprocessing; --size is that of what is timed.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sslhsic_transfer import Preprocessing, from_pretrained
+from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, Quantization, export
 from sslhsic_transfer.evaluate.knn import knn_predict
 from sslhsic_transfer.images import ImageFolder
@@ -102,7 +103,6 @@ def accuracies(options: argparse.Namespace, files: Path) -> dict[str, dict[str, 
     train, val = (ImageFolder.scan(options.data / split, labelled=True) for split in ("train", "val"))
     labels, truth = torch.tensor(train.labels), torch.tensor(val.labels)
     encoder = from_pretrained(options.model)
-    encoder.preprocessing = Preprocessing.for_size(options.size)
     reference = [encoder.embed(folder.paths) for folder in (train, val)]
     votes = knn_predict(reference[0], labels, reference[1])
     found = {BASE: {"accuracy": (votes == truth).float().mean().item()}}
@@ -120,7 +120,6 @@ def accuracies(options: argparse.Namespace, files: Path) -> dict[str, dict[str, 
 
 def export_all(options: argparse.Namespace, files: Path) -> None:
     encoder = from_pretrained(options.model)
-    encoder.preprocessing = Preprocessing.for_size(options.size)
     val = options.data / "val"
     for precision in ("fp32", "fp16", "int8"):
         more: dict[str, Any] = {}

@@ -29,6 +29,7 @@ class Result(BaseModel):
     task: str = Field(description="Kind of evaluation, such as 'knn' or 'linear'.")
     dataset: str = Field(description="Name of the data set's folder.")
     split: str = Field(description="Part of it that was tested.")
+    framework: str | None = Field(default=None, description="Whose network was trained over the encoder, if any was.")
     protocol: str = Field(description="Every choice that shapes the figure, in a line.")
     metric: str = Field(description="Such as 'top-1'.")
     value: float = Field(description="The figure; the mean over seeds.")
@@ -39,6 +40,11 @@ class Result(BaseModel):
     commit: str | None = Field(default=None, description="Commit of the code, where it runs from a repository.")
     date: str = Field(description="Day, ISO 8601.")
     hardware: str = Field(description="Processor or accelerator.")
+
+    @property
+    def tested(self) -> str:
+        """What was tested, for the first column of a table."""
+        return f"{self.dataset}, {self.split}" + (f" ({self.framework})" if self.framework else "")
 
     def figure(self) -> str:
         """The value in words: a share in percent; with the deviation over seeds where there are several."""

@@ -2,16 +2,20 @@
 
 python tools/cards.py store NAME RUN_MODEL --pictures DIR [--size N] [--fact NAME=VALUE …]
 python tools/cards.py measure NAME DATA [--data-sets NAME …] [--seeds N …]
+python tools/cards.py onnx NAME DATA
 python tools/cards.py write NAME [--with RESULTS_JSON …]
 
 The first makes model_cards/NAME of what a run left in RUN/model: weights in float16, config.json, recipe, metrics and
 curves, and compares embeddings of DIR's pictures with those of the run's own weights. The second measures k-NN and
-linear probe on the labelled data sets of DATA beside raw pixels and untrained networks. The third adds records that
-were measured elsewhere (dense.json of benchmarks/dense.py) and writes the card. Each replaces what it wrote before.
+linear probe on the labelled data sets of DATA beside raw pixels and untrained networks. The third exports to ONNX, int8
+calibrated on Imagenette's training pictures, and measures error, on its validation pictures, and speed; the files do
+not ship. The fourth adds records that were measured elsewhere (dense.json of benchmarks/dense.py) and writes the card.
+Each replaces what it wrote before.
 """
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +23,8 @@ import torch
 
 from sslhsic_transfer import Encoder, Preprocessing
 from sslhsic_transfer._files import write_text
+from sslhsic_transfer.adapters.onnx.folder import add_onnx
+from sslhsic_transfer.adapters.onnx.info import Precision
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.hub.files import WEIGHTS_NAME
@@ -32,6 +38,7 @@ from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, sav
 CARDS = Path(__file__).parents[1] / "model_cards"
 BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
 DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 COMPARED = 512  # pictures, evenly spread over the folder
 
 
@@ -90,6 +97,18 @@ def measure(name: str, data: Path, data_sets: Sequence[str], seeds: Sequence[int
             print(f"{data_set}: {result.model}, {result.task}: {result.figure()}", flush=True)
 
 
+def export(name: str, data: Path) -> None:
+    """Error and speed of ONNX files, which are thrown away: whoever wants them makes the same ones."""
+    pictures = data / "imagenette128"
+    with tempfile.TemporaryDirectory() as place:
+        folder = shutil.copytree(CARDS / name, Path(place) / name)
+        (folder / RESULTS_NAME).unlink()
+        for report in add_onnx(folder, PRECISIONS, calibration=pictures / "train", pictures=pictures / "val"):
+            print(report)
+        records = load_results(folder / RESULTS_NAME)
+    save_results(CARDS / name / RESULTS_NAME, records)
+
+
 def write(name: str, others: Sequence[Path]) -> None:
     """Write the card from config.json and results.json."""
     folder = CARDS / name
@@ -104,14 +123,15 @@ def write(name: str, others: Sequence[Path]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(dest="step", required=True)
-    storing, measuring, writing = (steps.add_parser(step) for step in ("store", "measure", "write"))
-    for step in (storing, measuring, writing):
+    storing, measuring, exporting, writing = map(steps.add_parser, ("store", "measure", "onnx", "write"))
+    for step in (storing, measuring, exporting, writing):
         step.add_argument("name", choices=list(ZOO))
     storing.add_argument("model", type=Path)
     storing.add_argument("--pictures", type=Path, required=True)
     storing.add_argument("--size", type=int)
     storing.add_argument("--fact", nargs="+", default=[])
-    measuring.add_argument("data", type=Path)
+    for step in (measuring, exporting):
+        step.add_argument("data", type=Path)
     measuring.add_argument("--data-sets", nargs="+", default=list(DATA_SETS), choices=list(DATA_SETS))
     measuring.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     writing.add_argument("--with", nargs="+", type=Path, default=[], dest="others")
@@ -120,6 +140,8 @@ def main() -> None:
         store(options.name, options.model, options.pictures, options.size, options.fact)
     elif options.step == "measure":
         measure(options.name, options.data, options.data_sets, options.seeds)
+    elif options.step == "onnx":
+        export(options.name, options.data)
     else:
         write(options.name, options.others)
 

@@ -49,7 +49,7 @@ def _shipped() -> list[Result]:
 def _table(results: Sequence[Result]) -> str:
     rows: dict[_Row, dict[str, Result]] = {}
     for result in results:
-        key = (f"{result.dataset}, {result.split}", _TASKS.get(result.task, result.task), result.metric)
+        key = (result.tested, _TASKS.get(result.task, result.task), result.metric)
         rows.setdefault(key, {})[result.model] = result
     columns = sorted({name for cells in rows.values() for name in cells}, key=lambda name: (name in ZOO, name))
     shown = {name: f"**{name}**" if name in ZOO else name for name in columns}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Curve = tuple[list[float], list[float]]  # epochs and values
+Curve = tuple[list[float], list[float]]  # epochs or steps, and values
 
 # Curves whose points are further apart than this share of the axis have a marker at each.
 _SPARSE = 1 / 40
@@ -57,38 +57,38 @@ def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, span: float, 
     Args:
         axes: Matplotlib's axes.
         name: of the figure.
-        curve: its epochs and values.
+        curve: its epochs or steps, and values.
         colour: of the run.
-        span: epochs from the axis's first to its last, for all runs.
+        span: from the axis's first epoch or step to its last, for all runs.
         width: of a smooth line, in points: a wider one shows behind another that covers it.
     """
     panel = PANELS.get(name, Panel(name))
-    epochs, values = curve[0], [panel.factor * value for value in curve[1]]
+    places, values = curve[0], [panel.factor * value for value in curve[1]]
     style: dict[str, Any] = {"color": colour, "solid_joinstyle": "round", "solid_capstyle": "round"}
-    spacing = (epochs[-1] - epochs[0]) / max(1, len(epochs) - 1)
-    if len(epochs) == 1 or spacing > _SPARSE * span:
-        axes.plot(epochs, values, linewidth=1.6, marker="o", markersize=4, **style)
+    spacing = (places[-1] - places[0]) / max(1, len(places) - 1)
+    if len(places) == 1 or spacing > _SPARSE * span:
+        axes.plot(places, values, linewidth=1.6, marker="o", markersize=4, **style)
     elif panel.noisy:
-        axes.plot(epochs, values, linewidth=0.7, alpha=0.25, **style)
-        axes.plot(epochs, smoothed(values, max(1, round(_REACH * span / spacing))), linewidth=1.6, **style)
+        axes.plot(places, values, linewidth=0.7, alpha=0.25, **style)
+        axes.plot(places, smoothed(values, max(1, round(_REACH * span / spacing))), linewidth=1.6, **style)
     else:
-        axes.plot(epochs, values, linewidth=width, **style)
+        axes.plot(places, values, linewidth=width, **style)
 
 
-def finish_panel(axes: Any, name: str, *, lowest: bool) -> None:
+def finish_panel(axes: Any, name: str, below: str) -> None:
     """Give a panel its title, labels and grid.
 
     Args:
         axes: Matplotlib's axes, with their curves.
         name: of the figure.
-        lowest: whether the panel is its column's last, which has the epochs below it.
+        below: what the horizontal axis counts, for the last panel of a column; empty for the others.
     """
     panel = PANELS.get(name, Panel(name))
     # Names of figures and runs are text, whatever a $ in them would mean to Matplotlib.
     axes.set_title(panel.title, loc="left", fontsize=11, color=_INK).set_parse_math(False)
     axes.set_ylabel(panel.unit, fontsize=9, color=_INK)
-    axes.set_xlabel("epoch" if lowest else "", fontsize=9, color=_INK)
-    axes.tick_params(labelsize=9, color=_FAINT, labelcolor=_INK, labelbottom=lowest)
+    axes.set_xlabel(below, fontsize=9, color=_INK)
+    axes.tick_params(labelsize=9, color=_FAINT, labelcolor=_INK, labelbottom=bool(below))
     axes.locator_params(axis="y", nbins=5)
     axes.margins(x=0.02, y=0.08)
     axes.grid(color=_FAINT, linewidth=0.6)

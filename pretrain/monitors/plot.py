@@ -21,7 +21,7 @@ _DPI = 110
 
 
 def plot_runs(runs: Sequence[str | Path], output: str | Path, metrics: Sequence[str] | None = None) -> Path:
-    """Draw the training curves of runs, finished or going on, over their epochs.
+    """Draw the training curves of runs, finished or going on: over their epochs, or steps where one counts those only.
 
     Args:
         runs: folders of runs; one that is named twice is drawn once.
@@ -44,16 +44,18 @@ def plot_runs(runs: Sequence[str | Path], output: str | Path, metrics: Sequence[
     folders = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))  # noqa: PTH100 - links keep their names
     if not folders:
         raise ConfigError("Got no run to draw; expected one folder or more.")
-    curves = [read_curves(folder) for folder in folders]
+    records = [read_records(folder) for folder in folders]
+    axis = axis_of(records)
+    curves = [as_curves(run, axis) for run in records]
     names = _chosen(metrics, {name for run in curves for name in run})
-    figure = _draw(run_names(folders), curves, names)
+    figure = _draw(run_names(folders), curves, names, axis)
     with atomic_path(output) as temporary:
         figure.savefig(temporary, format=kind, dpi=_DPI)
     return output
 
 
-def read_curves(folder: Path) -> dict[str, Curve]:
-    """Epochs and values of each figure that a run has logged; values that are not finite are left out.
+def read_records(folder: Path) -> list[dict[str, float]]:
+    """What a run has logged, each line with its step; values that are no finite numbers are left out.
 
     Raises:
         RunNotFoundError: no metrics.jsonl, or no figures in it.
@@ -62,22 +64,37 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     run = RunFolder(folder)
     if not run.metrics.is_file():
         raise RunNotFoundError(
-            f"{folder} holds no {run.metrics.name}; expected the folder of a run, the --output of `sslhsic pretrain`."
+            f"{folder} holds no {run.metrics.name}; expected the folder of a run, the --output of `sslhsic pretrain` "
+            "or `sslhsic transfer` (by mmsegmentation and Detectron2 it keeps logs of their own)."
         )
-    curves: dict[str, Curve] = {}
     try:
-        for record in run.read_metrics():
-            for name, value in record.items():
-                if name not in _NO_CURVES and isinstance(value, int | float) and math.isfinite(value):
-                    epochs, values = curves.setdefault(name, ([], []))
-                    epochs.append(record["epoch"])
-                    values.append(value)
-    except (ValueError, KeyError, AttributeError) as error:
+        records = [
+            {"step": record["step"]}
+            | {key: value for key, value in record.items() if isinstance(value, int | float) and math.isfinite(value)}
+            for record in run.read_metrics()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{run.metrics} is damaged ({error!r}); expected one JSON object a line, each with its epoch."
+            f"{run.metrics} is damaged ({error!r}); expected one JSON object a line, each with its step."
         ) from error
-    if not curves:
+    if not any(record.keys() - _NO_CURVES for record in records):
         raise RunNotFoundError(f"{run.metrics} holds no figures yet; wait for the run's first logged step.")
+    return records
+
+
+def axis_of(runs: Sequence[Sequence[dict[str, float]]]) -> str:
+    """What runs can be laid side by side over: ``epoch``, or ``step`` where a fine-tune is among them."""
+    return "epoch" if all("epoch" in record for run in runs for record in run) else "step"
+
+
+def as_curves(records: Sequence[dict[str, float]], axis: str) -> dict[str, Curve]:
+    """Places on the axis and values of each figure of a run."""
+    curves: dict[str, Curve] = {}
+    for record in records:
+        for name in record.keys() - _NO_CURVES:
+            places, values = curves.setdefault(name, ([], []))
+            places.append(record[axis])
+            values.append(record[name])
     return curves
 
 
@@ -105,7 +122,7 @@ def _chosen(wanted: Sequence[str] | None, logged: set[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> Any:
+def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str], axis: str) -> Any:
     """Build the figure by Matplotlib's objects, which needs no screen and touches no global state."""
     figures = optional_import("matplotlib.figure", extra="pretrain", purpose="Plotting")
     lines = optional_import("matplotlib.lines", extra="pretrain", purpose="Plotting")
@@ -117,14 +134,14 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str]) -> 
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     colours = _colours(len(runs))
-    epochs = [epoch for run in curves for name in names if name in run for epoch in run[name][0]]
-    span = max(epochs) - min(epochs)
+    places = [place for run in curves for name in names if name in run for place in run[name][0]]
+    span = max(places) - min(places)
     for number, (axes, name) in enumerate(zip(grid, names, strict=False)):
         for place, (run, colour) in enumerate(zip(curves, colours, strict=True)):
             if name in run:
                 width = 1.6 + 2 * (1 - (place + 1) / len(curves))
                 draw_curve(axes, name, run[name], colour, span=span, width=width)
-        finish_panel(axes, name, lowest=number + columns >= len(names))
+        finish_panel(axes, name, axis if number + columns >= len(names) else "")
     for axes in grid[len(names) :]:
         axes.remove()
     handles = [lines.Line2D([], [], color=colour, linewidth=2.5) for colour in colours]

@@ -101,6 +101,7 @@ def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bo
             task=config.task,
             dataset=test.name,
             split=settings.test,
+            framework=config.framework,
             protocol=protocol(config),
             metric=metric,
             value=figures[metric],

@@ -46,6 +46,18 @@ def test_where_less_is_better(monkeypatch):
     )
 
 
+def test_frameworks_have_lines_of_their_own(monkeypatch):
+    common = {"dataset": "streets", "split": "test", "protocol": "p", "n": 9, "task": "segmentation", "metric": "mIoU"}
+    records = [
+        new_result(model="sslhsic-r18", framework=framework, value=value, **common)
+        for framework, value in (("torchvision", 0.25), ("mmseg", 0.5))
+    ]
+    monkeypatch.setattr(tables, "_shipped", lambda: records)
+    table = tables.filled("<!-- table dense -->\n<!-- end of table -->")
+    assert "| streets, test (torchvision) | segmentation, mIoU | **25.0 %** |" in table
+    assert "| streets, test (mmseg) | segmentation, mIoU | **50.0 %** |" in table
+
+
 def test_an_unknown_table_is_refused():
     with pytest.raises(KeyError, match="nothing"):
         tables.filled("<!-- table nothing -->\n<!-- end of table -->")

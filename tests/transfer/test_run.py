@@ -36,7 +36,7 @@ def test_segmentation_learns_and_is_told_of(segmented, model_folder):
     miou = results[0]
     assert miou.value > 0.6, "all ground: 0.45"
     assert miou.weights_sha256 == from_pretrained(model_folder).weights_sha256
-    assert (miou.dataset, miou.split, miou.n, miou.seeds) == ("scenes", "val", 4, [0])
+    assert (miou.dataset, miou.split, miou.framework, miou.n, miou.seeds) == ("scenes", "val", "torchvision", 4, [0])
     assert "torchvision, resnet18" in miou.protocol
     assert "crop (48, 64)" in miou.protocol
     assert load_results(place / "run" / "results.json") == results

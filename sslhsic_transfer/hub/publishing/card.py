@@ -165,7 +165,7 @@ def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[
     for subject, result in named:
         method = result.protocol.partition(";")[0]  # what follows is each subject's own input
         task = f"{_task(result)}, {result.metric}"
-        lines.setdefault((f"{result.dataset}, {result.split}", task, method), {})[subject] = result
+        lines.setdefault((result.tested, task, method), {})[subject] = result
     return [
         Row(
             data=data,

@@ -89,11 +89,15 @@ def test_dense_results_have_a_table_of_their_own_with_deviations(config, results
     results += [
         new_result(model="m", task="segmentation", metric="mIoU", value=0.41, std=0.012, protocol="FCN", **dense),
         new_result(model="m", task="depth", metric="rms", value=0.5432, std=0.01, protocol="upproj", **dense),
+        new_result(
+            model="m", task="detection", metric="AP", value=0.25, protocol="FPN", framework="detectron2", **dense
+        ),
     ]
     card = render_card(REPO, config, results)
     assert card.index("### Global") < card.index("### Dense")
     assert "| voc, val | segmentation, mIoU | 41.0 ± 1.2 % | 100 | 3 |" in card
     assert "| voc, val | depth, rms | 0.543 ± 0.010 | 100 | 3 |" in card
+    assert "| voc, val (detectron2) | detection, AP | 25.0 % | 100 | 3 |" in card
 
 
 def test_the_rank_of_embeddings_is_no_metric_of_the_hub(config, results):

@@ -12,7 +12,7 @@ from PIL import Image
 from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
 from sslhsic_transfer.pretrain import pretrain
 from sslhsic_transfer.pretrain.monitors.panels import PANELS, draw_curve, grid_shape, smoothed
-from sslhsic_transfer.pretrain.monitors.plot import plot_runs, read_curves, run_names
+from sslhsic_transfer.pretrain.monitors.plot import as_curves, axis_of, plot_runs, read_records, run_names
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,11 @@ def write(folder, records, end="\n"):
 
 def steps(count, **figures):
     return [{"step": i, "epoch": i / 10, "loss": 1 / i, "hours_left": 1.0, **figures} for i in range(1, count + 1)]
+
+
+def read_curves(folder):
+    records = read_records(folder)
+    return as_curves(records, axis_of([records]))
 
 
 def texts(svg):
@@ -123,6 +128,16 @@ def test_a_run_going_on_with_a_line_half_written_can_be_drawn(tmp_path):
     assert plot_runs([folder], tmp_path / "curves.png").exists()
 
 
+def test_fine_tunes_are_drawn_over_their_steps_and_what_is_beside_them_too(tmp_path):
+    tuned = write(tmp_path / "tuned", [{"step": 20 * i, "loss": 1 / i} for i in (1, 2, 3)])
+    pretrained = write(tmp_path / "pretrained", steps(3))
+    assert read_curves(tuned)["loss"][0] == [20, 40, 60]
+    assert "step" in texts(plot_runs([tuned], tmp_path / "curves.svg"))
+    both = texts(plot_runs([tuned, pretrained], tmp_path / "curves.svg"))
+    assert "step" in both
+    assert "epoch" not in both
+
+
 def test_values_that_are_no_finite_numbers_are_passed_over(tmp_path):
     lines = [*steps(2, note="text", flag=None), {"step": 3, "epoch": 0.3, "loss": float("nan"), "knn": float("inf")}]
     assert read_curves(write(tmp_path / "run", lines)) == {"loss": ([0.1, 0.2], [1.0, 0.5])}
@@ -168,7 +183,7 @@ def test_panels_fill_a_grid():
         ("", RunNotFoundError, "holds no figures yet"),
         ('{"step": 1, "epoch": 0.1, "hours_left": 2.0}\n', RunNotFoundError, "holds no figures yet"),
         ("{broken\n{}\n", DataError, "is damaged"),
-        ('{"step": 1, "loss": 2.0}\n', DataError, "is damaged"),
+        ('{"epoch": 1, "loss": 2.0}\n', DataError, "is damaged"),
         ("[1]\n", DataError, "is damaged"),
     ],
 )
