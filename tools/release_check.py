@@ -10,8 +10,6 @@ check; the first failure ends it.
 
 import argparse
 import hashlib
-import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,8 +17,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_examples
 from sslhsic_transfer.hub.zoo import ZOO
-from sslhsic_transfer.sample import sign_digits
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000_000  # bytes of a file that PyPI takes
@@ -90,10 +88,9 @@ def check_description(dist: Path) -> str:
 
 def first_example(readme: str) -> str:
     """The first Python block of a README."""
-    found = re.search(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    if not found:
+    if not (found := python_examples(readme)):
         raise ReleaseError("README.md has no Python example.")
-    return found.group(1)
+    return found[0]
 
 
 def check_installed(wheel: Path, place: Path) -> list[str]:
@@ -113,8 +110,7 @@ def check_installed(wheel: Path, place: Path) -> list[str]:
     _run([*pip, str(wheel)])
     work = place / "work"
     work.mkdir()
-    for name, picture in zip(("cat.jpg", "dog.jpg"), sorted(sign_digits().test.rglob("*.jpg")), strict=False):
-        shutil.copy(picture, work / name)
+    lay_pictures(work)
     done = ["installed into a new environment"]
     for name in TRAINED:
         code = f"from sslhsic_transfer import from_pretrained; print(from_pretrained({name!r}))"

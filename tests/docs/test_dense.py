@@ -2,20 +2,20 @@
 
 import dataclasses
 import importlib
-import re
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from sslhsic_transfer.hub.publishing.examples import python_examples
 from tests.dense_data import scene, segmentation_lists
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def examples(name: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return python_examples((DOCS / name).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("number", [1, 2, 6])

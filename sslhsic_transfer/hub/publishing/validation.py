@@ -1,7 +1,6 @@
 """Whether a model folder is fit to be published: everything that a stranger will rely on is tried first."""
 
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,10 +11,9 @@ from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import PublishError, SSLHSICError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, read_config
 from sslhsic_transfer.hub.folder import load_folder
-from sslhsic_transfer.sample import sign_digits
+from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_examples
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{%|\bTODO\b|\bTBD\b|\bFIXME\b|\[More Information Needed\]|\?\?\?")
-_SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NEEDED = ("license", "library_name", "pipeline_tag", "tags", "model-index")
 _SNIPPET_SECONDS = 300
 
@@ -80,14 +78,12 @@ def _check_card(card: str) -> None:
 
 
 def _run_snippet(card: str, repo_id: str, folder: Path) -> None:
-    found = _SNIPPET.search(card)
-    if not found or repo_id not in found.group(1):
+    first = next(iter(python_examples(card)), "")
+    if repo_id not in first:
         raise PublishError(f"its first Python example does not load {repo_id}")
-    code = found.group(1).replace(repo_id, folder.resolve().as_posix())
+    code = first.replace(repo_id, folder.resolve().as_posix())
     with tempfile.TemporaryDirectory() as place:
-        pictures = sorted((sign_digits().root / "test").rglob("*.jpg"))
-        for name, picture in zip(("cat.jpg", "dog.jpg"), pictures, strict=False):
-            shutil.copy(picture, Path(place) / name)
+        lay_pictures(Path(place))
         try:
             subprocess.run(
                 [sys.executable, "-c", code],

@@ -1,6 +1,5 @@
 import http.server
 import json
-import re
 import threading
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sslhsic_transfer.adapters.onnx.info import OnnxInfo
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.saving import describe, write_model
 from sslhsic_transfer.errors import ConfigError, ModelFileError, ModelNotFoundError, OutputExistsError
+from sslhsic_transfer.hub.publishing.examples import python_examples
 from sslhsic_transfer.sample import sign_digits
 from tests.adapters.onnx.model_config import read_config
 
@@ -199,7 +199,7 @@ def server(exported, tmp_path):
 
 def test_the_client_of_the_readme(server, encoder, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (code,) = python_examples(README.read_text(encoding="utf-8"))
     names = {}
     exec(code, names)
     picture = next(sign_digits().test.rglob("*.jpg"))

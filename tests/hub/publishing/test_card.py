@@ -1,5 +1,4 @@
 import re
-import shutil
 
 import pytest
 import torch
@@ -9,9 +8,9 @@ from sslhsic_transfer import create_encoder
 from sslhsic_transfer.errors import PublishError
 from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.hub.publishing.card import render_card
+from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_examples
 from sslhsic_transfer.hub.publishing.facts import ModelFacts
 from sslhsic_transfer.results import load_results, new_result
-from sslhsic_transfer.sample import sign_digits
 from tests.hub.conftest import FACTS
 
 REPO = "org/tiny-r18"
@@ -154,10 +153,9 @@ def test_optional_facts_are_told(config, results):
 @torch.no_grad()
 def test_its_first_example_runs(config, results, publishable, tmp_path, monkeypatch):
     card = render_card(REPO, config, results).replace(REPO, publishable.as_posix())
-    first, _ = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    first, _ = python_examples(card)
     monkeypatch.chdir(tmp_path)
-    for name, picture in zip(("cat.jpg", "dog.jpg"), sorted(sign_digits().test.rglob("*.jpg")), strict=False):
-        shutil.copy(picture, tmp_path / name)
+    lay_pictures(tmp_path)
     names: dict[str, object] = {}
     exec(first, names)
     assert names["embeddings"].shape == (2, 512)

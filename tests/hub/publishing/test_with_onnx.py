@@ -1,7 +1,6 @@
 """Exported files travel with the model: made, measured, listed, uploaded, loaded by name."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from sslhsic_transfer.adapters.onnx import OnnxEncoder, timing
 from sslhsic_transfer.adapters.onnx.folder import add_onnx
 from sslhsic_transfer.errors import ConfigError, PublishError
 from sslhsic_transfer.hub.config_file import read_config
+from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_examples
 from sslhsic_transfer.hub.publishing.upload import publish
 from sslhsic_transfer.results import load_results
 from sslhsic_transfer.sample import sign_digits
@@ -50,11 +50,9 @@ def test_publish_with_files_then_load_one_by_name(sslhsic_here, hub, publishable
     assert "onnx" not in str(card[: card.index("<!--")])  # the Hub's metadata hold what the model does, not its files
 
     monkeypatch.chdir(tmp_path)
-    for name, picture in zip(("cat.jpg", "dog.jpg"), pictures, strict=False):
-        shutil.copy(picture, name)
-    examples = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    lay_pictures(tmp_path)
     names: dict[str, object] = {}
-    exec(examples[-1], names)
+    exec(python_examples(card)[-1], names)
     assert names["embeddings"].shape == (2, 512)
     assert names["encoder"].info.precision == "int8"
 
