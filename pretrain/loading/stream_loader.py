@@ -14,9 +14,8 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
-from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.base import Loader
 from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes, damage_in
-from sslhsic_transfer.pretrain.loading.stages import view_stages
 from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
@@ -123,43 +122,19 @@ class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
         raise DataError(f"{self._ATTEMPTS} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
 
 
-class StreamLoader:
-    """The steps that remain, each a list of micro-batches of two `View`.
+class StreamLoader(Loader[Stream]):
+    """The steps of a run on a stream.
 
     An epoch is as many pictures as the stream says it has. Each reader passes through its own part again and again, so
     that readers whose parts differ in size come to their ends at different steps.
-
-    Args:
-        pictures: where pictures come from.
-        recipe: views, batch, seed and workers.
-        start: steps already made.
-        total_steps: steps of the run.
-        damage: the record of pictures that cannot be read.
-        rank: which process.
-        processes: how many there are.
     """
 
-    def __init__(
-        self,
-        pictures: Stream,
-        recipe: Recipe,
-        *,
-        start: int,
-        total_steps: int,
-        damage: DamageRecord,
-        rank: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self._stream = pictures
-        self._recipe = recipe
-        self._steps = range(start, total_steps)
-        self._damage = damage
-        self._rank = rank
-        self._processes = processes
+    def __init__(self, pictures: Stream, recipe: Recipe, *, start: int, processes: int = 1, **options: Any) -> None:
+        super().__init__(pictures, recipe, start=start, processes=processes, **options)
         self._places = [Place(0, 0)] * max(1, recipe.workers)
         self._known = start == 0
         readers = processes * len(self._places)
-        if rank == 0 and pictures.shards % readers:
+        if self._rank == 0 and pictures.shards % readers:
             warnings.warn(
                 f"The stream's {pictures.shards} shards cannot be divided evenly among {readers} readers (processes × "
                 "workers): each reads all of them and passes over what is the others'. Another number of workers may "
@@ -167,21 +142,16 @@ class StreamLoader:
                 stacklevel=2,
             )
 
-    def __iter__(self) -> Iterator[list[tuple[View, View]]]:
-        if self._steps and not self._known:
-            raise CheckpointError(
-                f"The checkpoint of step {self._steps.start} does not say how much of the stream was read. It was not "
-                "made on a stream: begin a new run."
-            )
-        for steps, views in view_stages(self._steps, self._recipe, len(self._stream)):
-            yield from self._stage(steps, views)
-
     def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
-        """Consecutive steps whose views are made alike."""
+        if not self._known:
+            raise CheckpointError(
+                f"The checkpoint of step {steps.start} does not say how much of the stream was read. It was not made "
+                "on a stream: begin a new run."
+            )
         recipe = self._recipe
         chunks = chunk_sizes(recipe.batch_size, self._rank, self._processes, recipe.micro_batch_size)
         batches = StreamBatches(
-            self._stream,
+            self._pictures,
             views,
             chunks=chunks,
             steps=steps,
@@ -205,7 +175,7 @@ class StreamLoader:
         return {"processes": self._processes, "rank": self._rank, "places": [list(place) for place in self._places]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the readers of this process had been; to be called before the first step is taken.
+        """Go on where the readers of this process had been.
 
         Raises:
             CheckpointError: there were other numbers of processes or workers, or it was another process.
