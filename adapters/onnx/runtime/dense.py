@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
+from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.runtime.pictures import at_size, normalized, with_short_side
@@ -121,7 +122,7 @@ class OnnxDenseModel:
         if any(wanted not in (None, side) for wanted, side in zip(fixed, images.shape, strict=True)):
             asked = ", ".join("any" if side is None else str(side) for side in fixed)
             raise InputError(f"Got images of shape {images.shape}; this file takes ({asked}).")
-        if floating and not np.isfinite(images).all():
+        if floating and count_non_finite(images):
             raise InputError("The images hold NaN or infinite values; expected finite ones.")
         return run_session(self.session, images, self.info.outputs)
 

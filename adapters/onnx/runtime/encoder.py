@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo
+from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.locate import locate
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, resized
@@ -172,7 +173,7 @@ class OnnxEncoder:
         if self._batch and count < self._batch:
             images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
         found = {name: value[:count] for name, value in run_session(self.session, images, outputs).items()}
-        if not all(np.isfinite(value).all() for value in found.values()):
+        if any(count_non_finite(value) for value in found.values()):
             raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")
         return found
 
@@ -237,7 +238,7 @@ class OnnxEncoder:
             raise InputError(
                 f"Got images of {sides[0]} × {sides[1]} pixels; this file is fixed to {fixed[0]} × {fixed[1]}."
             )
-        if floating and (bad := images.size - int(np.isfinite(images).sum())):  # a ReLU may turn NaN into 0
+        if floating and (bad := count_non_finite(images)):  # a ReLU may turn NaN into 0
             raise InputError(f"The images hold {bad} NaN or infinite values; expected finite ones.")
         if self._batch and len(images) > self._batch:
             raise InputError(f"Got {len(images)} images; this file is fixed to batches of {self._batch}.")
