@@ -15,7 +15,7 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from sslhsic_transfer.pretrain.monitors.panels import grid_shape
+from sslhsic_transfer.pretrain.monitors.panels import finish_panel, grid_shape
 from sslhsic_transfer.pretrain.monitors.plot import as_curves, read_records
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, over_seeds, save_results
 from sslhsic_transfer.transfer import transfer
@@ -90,10 +90,8 @@ def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) 
                 axes.plot(steps, losses, color=colour, linewidth=0.7, alpha=0.4)
             steps, means = curves[0][0], [fmean(losses) for losses in zip(*(curve[1] for curve in curves), strict=True)]
             axes.plot(steps, means, color=colour, linewidth=2, label=init)
-        axes.set_title(row, loc="left", fontsize=11)
-        axes.set_xlabel("step", fontsize=9)
-        axes.set_ylabel("training loss", fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
+        finish_panel(axes, "loss", "step")
+        axes.set_title(row, loc="left")
         axes.legend(frameon=False)
     figure.savefig(picture, dpi=110)
 
@@ -123,9 +121,9 @@ def main() -> None:
     for origins in rows.values():
         for results in origins.values():
             save_results(options.output / "dense.json", results)
+    print(table(rows))
     if options.curves:
         draw_curves(options.output, options.rows, options.seeds, options.curves)
-    print(table(rows))
 
 
 if __name__ == "__main__":
