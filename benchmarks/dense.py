@@ -40,20 +40,18 @@ class Row:
     settings: tuple[str, ...]
 
 
-_SHORT = ("test=test", "batch_size=8", "warmup=20", "checkpoint_every=100")
-_CAMVID = (*_SHORT, "iterations=300", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
-_BOXES = ("test=test", "batch_size=4", "warmup=20", "checkpoint_every=100", "iterations=250", "sides=[192]")
-_REGIONS = ("proposals=200", "sampled_regions=64")
+_SHORT = ("test=test", "precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100")
+_CAMVID = (*_SHORT, "batch_size=8", "iterations=250", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
+_DEPTH = (*_SHORT, "batch_size=8", "iterations=250", "resize=120", "crop=[112,144]")
+_BOXES = (*_SHORT, "batch_size=4", "iterations=120", "sides=[192]", "proposals=200", "sampled_regions=64")
 ROWS: dict[str, Row] = {
     "camvid-torchvision": Row("segmentation", "torchvision", "camvid", _CAMVID),
     "camvid-mmseg": Row("segmentation", "mmseg", "camvid", _CAMVID),
-    "bccd-torchvision": Row("detection", "torchvision", "bccd", (*_BOXES, *_REGIONS)),
-    "bccd-detectron2": Row("detection", "detectron2", "bccd", (*_BOXES, *_REGIONS)),
-    "raccoon-torchvision": Row("detection", "torchvision", "raccoon_det", (*_BOXES, *_REGIONS)),
-    "raccoon-detectron2": Row("detection", "detectron2", "raccoon_det", (*_BOXES, *_REGIONS)),
-    "redkitchen": Row(
-        "depth", "depth", "redkitchen_depth", (*_SHORT, "iterations=300", "resize=120", "crop=[112,144]")
-    ),
+    "bccd-torchvision": Row("detection", "torchvision", "bccd", _BOXES),
+    "bccd-detectron2": Row("detection", "detectron2", "bccd", _BOXES),
+    "raccoon-torchvision": Row("detection", "torchvision", "raccoon_det", _BOXES),
+    "raccoon-detectron2": Row("detection", "detectron2", "raccoon_det", _BOXES),
+    "redkitchen": Row("depth", "depth", "redkitchen_depth", _DEPTH),
 }
 INITS = ("pretrained", "random")
 COLOURS = ("#1f77b4", "#7f7f7f")
