@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.errors import ConfigError, MissingDependencyError
-from sslhsic_transfer.pretrain.recipe import Precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

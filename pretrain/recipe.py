@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
 from sslhsic_transfer.pretrain.objectives import ObjectiveName
@@ -15,7 +16,6 @@ from sslhsic_transfer.pretrain.objectives import ObjectiveName
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 Side = Annotated[int, Field(ge=32, le=1024)]
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class _Section(BaseModel):

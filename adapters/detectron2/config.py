@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).with_name("configs")
 
 
 def add_sslhsic_config(cfg: CfgNode) -> None:
-    """Add MODEL.SSLHSIC and SOLVER.OPTIMIZER to a configuration, and make the backbones and heads known by name.
+    """Add MODEL.SSLHSIC, SOLVER.OPTIMIZER and SOLVER.BFLOAT16 to a configuration, and make backbones and heads known.
 
     MODEL.BACKBONE.NAME may then be ``build_sslhsic_backbone``, ``build_sslhsic_fpn_backbone`` or
     ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They honour
@@ -30,6 +30,7 @@ def add_sslhsic_config(cfg: CfgNode) -> None:
         cfg: of `detectron2.config.get_cfg`; it is changed.
     """
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW", for `Trainer`
+    cfg.SOLVER.BFLOAT16 = False  # whether `Trainer` computes forward passes in bfloat16, on any device
     cfg.MODEL.SSLHSIC = CfgNode()
     cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder as the next three say
     cfg.MODEL.SSLHSIC.ARCHITECTURE = "resnet50"

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 
 from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import write_json, write_text
+from sslhsic_transfer._precision import PRECISIONS, Precision
 from sslhsic_transfer.adapters.backbone import PARTS
 from sslhsic_transfer.adapters.data.detection import DetectionData
 from sslhsic_transfer.adapters.detectron2.backbone import NORMS, Norm
@@ -46,7 +47,7 @@ def fine_tune(
     norm: Norm = "BN",
     seed: int = 0,
     workers: int = 2,
-    amp: bool = False,
+    precision: Precision = "fp32",
     resume: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -68,7 +69,7 @@ def fine_tune(
         norm: "BN"; "SyncBN" where processes see few pictures each; "FrozenBN" for one or two pictures a step.
         seed: of weights, order and augmentation.
         workers: processes that read pictures.
-        amp: half precision, which takes a GPU.
+        precision: of forward passes in training; "fp16" takes a GPU.
         resume: go on from the last checkpoint, if there is one. The result is that of a run that never stopped.
         settings: more of Detectron2's, such as ``{"MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128}``; they overrule ours.
 
@@ -82,7 +83,7 @@ def fine_tune(
         CheckpointError: the run there was made with other settings.
     """
     output = Path(output)
-    _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, amp)
+    _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
     if val is not None and val.classes != train.classes:
         raise DataError(f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}.")
     if (output / CONFIG_NAME).exists() and not resume:
@@ -100,7 +101,8 @@ def fine_tune(
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = iterations, tuple(sorted(steps))
     cfg.SOLVER.WARMUP_ITERS = min(100, iterations // 10)
     cfg.SOLVER.CHECKPOINT_PERIOD = max(1, min(1000, iterations // 4))
-    cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR, cfg.SOLVER.AMP.ENABLED = batch_size, learning_rate, amp
+    cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR = batch_size, learning_rate
+    cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.BFLOAT16 = precision == "fp16", precision == "bf16"
     cfg.DATALOADER.NUM_WORKERS, cfg.SEED, cfg.OUTPUT_DIR = workers, seed, str(output)
     cfg.merge_from_list([part for setting in (settings or {}).items() for part in setting])
     _same_run(cfg, output)
@@ -132,7 +134,7 @@ def _check(
     freeze_at: int,
     norm: str,
     seed: int,
-    amp: bool,
+    precision: str,
 ) -> None:
     problems = []
     if network not in NETWORKS:
@@ -152,8 +154,10 @@ def _check(
         problems.append(f"norm: got {norm!r}; expected {', '.join(NORMS)}")
     if not 0 <= seed < 2**32:
         problems.append(f"seed: got {seed}; expected 0 to 2³² − 1")
-    if amp and not torch.cuda.is_available():
-        problems.append("amp: got True; Detectron2's half precision takes a GPU, and there is none")
+    if precision not in PRECISIONS:
+        problems.append(f"precision: got {precision!r}; expected {', '.join(PRECISIONS)}")
+    if precision == "fp16" and not torch.cuda.is_available():
+        problems.append("precision: got 'fp16' without a GPU, which it takes; expected 'bf16' or 'fp32'")
     if problems:
         raise ConfigError("\n".join(problems))
 

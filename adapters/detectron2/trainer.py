@@ -45,6 +45,14 @@ class Trainer(DefaultTrainer):
         return train_loader(cfg, self._start) if cfg.SEED >= 0 else DefaultTrainer.build_train_loader(cfg)
 
     @classmethod
+    def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
+        """The network; with SOLVER.BFLOAT16 its forward passes in training run in bfloat16, weights in float32."""
+        model: torch.nn.Module = super().build_model(cfg)
+        if cfg.SOLVER.get("BFLOAT16", False):
+            _train_in_bfloat16(model)
+        return model
+
+    @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
         """SGD as Detectron2 builds it, or AdamW over the same groups, as SOLVER.OPTIMIZER says."""
         if cfg.SOLVER.get("OPTIMIZER", "SGD") == "SGD":
@@ -84,6 +92,18 @@ class Trainer(DefaultTrainer):
             return PascalVOCDetectionEvaluator(dataset_name)
         output = str(Path(cfg.OUTPUT_DIR) / "inference")
         return COCOEvaluator(dataset_name, output_dir=output, use_fast_impl=False)  # the fast one is compiled
+
+
+def _train_in_bfloat16(model: torch.nn.Module) -> None:
+    forward, device = model.forward, next(model.parameters()).device.type
+
+    def training_forward(*arguments: Any, **options: Any) -> Any:
+        if not model.training:
+            return forward(*arguments, **options)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return forward(*arguments, **options)
+
+    model.forward = training_forward  # not a module around it, which would rename its tensors
 
 
 def _iterations_done(output: Path) -> int:

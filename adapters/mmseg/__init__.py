@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.runner import fine_tune as fine_tune
 
 make_ready()
-for _registers in ("backbone", "dataset", "transforms", "configured"):
+for _registers in ("backbone", "dataset", "transforms", "configured", "precision"):
     importlib.import_module(f"{__name__}.{_registers}")
 
 __getattr__, __dir__ = lazy_names(

@@ -12,6 +12,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from sslhsic_transfer._files import atomic_path, json_text, write_text
+from sslhsic_transfer._precision import PRECISIONS, Precision
 from sslhsic_transfer.adapters.backbone import OutputStride
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
@@ -19,6 +20,7 @@ from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
 from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
 from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
+from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from sslhsic_transfer.models.encoder import Encoder
 
@@ -54,7 +56,7 @@ def fine_tune(
     norm_eval: bool = False,
     seed: int = 0,
     workers: int = 2,
-    amp: bool = False,
+    precision: Precision = "fp32",
     every: int | None = None,
     resume: bool = False,
 ) -> Path:
@@ -87,7 +89,7 @@ def fine_tune(
         norm_eval: whether the encoder's statistics stay fixed.
         seed: of initial weights, order and crops.
         workers: processes that load pictures; 0: none.
-        amp: mixed precision; for accelerators only.
+        precision: of forward passes; "fp16" takes an accelerator.
         every: iterations between measurements and checkpoints; by default a fifth of all.
         resume: go on from the last checkpoint in ``output``, if there is one.
 
@@ -103,7 +105,7 @@ def fine_tune(
     """
     output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
-    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, *crop), amp)
+    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, *crop), precision)
     if data_val is not None and data_train.classes != data_val.classes:
         raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
     with torch.random.fork_rng(devices=[]):
@@ -129,7 +131,7 @@ def fine_tune(
             "sampler": {"type": "InfiniteSampler", "shuffle": True},
         },
         "optim_wrapper": {
-            "type": "AmpOptimWrapper" if amp else "OptimWrapper",
+            "type": OPTIM_WRAPPER_TYPES[precision],
             "optimizer": {**_OPTIMIZERS[optimizer], "lr": learning_rate, "weight_decay": weight_decay},
             "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
             "clip_grad": {"max_norm": clip_gradient} if clip_gradient else None,
@@ -174,13 +176,14 @@ def fine_tune(
     return output
 
 
-def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tuple[int, ...], amp: bool) -> None:
+def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tuple[int, ...], precision: str) -> None:
     problems = [
         f"{name}: got {value!r}; expected one of {', '.join(known)}"
         for name, value, known in (
             ("head", head, HEADS),
             ("optimizer", optimizer, _OPTIMIZERS),
             ("schedule", schedule, _SCHEDULES),
+            ("precision", precision, PRECISIONS),
         )
         if value not in known
     ]
@@ -188,8 +191,8 @@ def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tupl
         problems.append(f"iterations, batch_size, every, crop: got {positive}; expected 1 or more of each")
     if not 0 <= warmup < positive[0]:
         problems.append(f"warmup: got {warmup}; expected 0 or more, and fewer than iterations, {positive[0]}")
-    if amp and get_device() == "cpu":
-        problems.append("amp: got True without an accelerator; expected False on a CPU")
+    if precision == "fp16" and get_device() == "cpu":
+        problems.append("precision: got 'fp16' without an accelerator; expected 'bf16' or 'fp32' on a CPU")
     if problems:
         raise ConfigError("\n".join(problems))
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
-from sslhsic_transfer.pretrain.recipe import Precision
 
 Task = Literal["segmentation", "detection", "depth"]
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]

@@ -35,8 +35,8 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
 
     settings = config.typed_settings()
     assert isinstance(settings, DetectionSettings)
-    if settings.schedule == "poly" or settings.precision == "bf16":
-        raise ConfigError("With Detectron2 the schedule is cosine or steps, and precision fp32 or fp16.")
+    if settings.schedule == "poly":
+        raise ConfigError("With Detectron2 the schedule is cosine or steps; got schedule=poly.")
     output = fine_tune(
         data,
         None,
@@ -52,7 +52,7 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         norm="FrozenBN" if settings.norm_eval else "BN",
         seed=settings.seed,
         workers=settings.workers,
-        amp=settings.precision == "fp16",
+        precision=settings.precision,
         resume=True,
         settings=_own_settings(settings),
     )

@@ -41,8 +41,8 @@ def train(
     assert isinstance(settings, SegmentationSettings)
     if settings.network not in HEADS:
         raise ConfigError(f"mmseg has no {settings.network} here; expected network={', '.join(HEADS)}.")
-    if settings.precision == "bf16" or settings.momentum != 0.9:
-        raise ConfigError("With mmseg precision is fp32 or fp16 and momentum 0.9.")
+    if settings.momentum != 0.9:
+        raise ConfigError(f"With mmseg momentum is 0.9; got momentum={settings.momentum}.")
     output = fine_tune(
         data,
         None,
@@ -66,7 +66,7 @@ def train(
         norm_eval=settings.norm_eval,
         seed=settings.seed,
         workers=settings.workers,
-        amp=settings.precision == "fp16",
+        precision=settings.precision,
         every=settings.checkpoint_every,
         resume=True,
     )

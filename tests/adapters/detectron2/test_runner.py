@@ -130,6 +130,7 @@ def test_the_other_networks_train_and_load(cells, tmp_path, network):
         ({"norm": "GN"}, "norm: got 'GN'"),
         ({"seed": -1}, "seed: got -1"),
         ({"freeze_at": 6}, "freeze_at: got 6"),
+        ({"precision": "fp8"}, "precision: got 'fp8'"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(cells, tmp_path, options, message):
@@ -138,10 +139,28 @@ def test_mistakes_are_refused_before_anything_is_written(cells, tmp_path, option
     assert not (tmp_path / "output" / "config.yaml").exists()
 
 
-def test_amp_takes_a_gpu(cells, tmp_path, monkeypatch):
+def test_float16_takes_a_gpu(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="amp: got True"):
-        tune(cells, tmp_path / "output", amp=True)
+    with pytest.raises(ConfigError, match="precision: got 'fp16' without a GPU"):
+        tune(cells, tmp_path / "output", precision="fp16")
+
+
+def test_bfloat16_is_for_training_only(run, cells, encoder_folder, tmp_path, monkeypatch):
+    seen = {True: set(), False: set()}
+    forward = torch.nn.Conv2d.forward
+
+    def watched(self, images):
+        found = forward(self, images)
+        seen[self.training].add(found.dtype)
+        return found
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    output = tune(cells, tmp_path / "output", model=encoder_folder, precision="bf16")
+    assert torch.bfloat16 in seen[True]
+    assert seen[False] == {torch.float32}
+    exact, found = (dict(load_detector(folder).model.named_parameters()) for folder in (run, output))
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert all((value - exact[name]).abs().max() < 0.01 for name, value in found.items())
 
 
 def test_data_that_cannot_be_learned_from_is_refused(cells, tmp_path):

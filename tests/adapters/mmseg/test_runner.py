@@ -52,6 +52,23 @@ def test_it_is_reloaded_without_the_encoder(tuned, camvid, model_folder):
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
 
 
+def test_bfloat16_is_for_forward_passes_only(tuned, camvid, tmp_path, monkeypatch):
+    output, options = tuned
+    seen, forward = {True: set(), False: set()}, torch.nn.Conv2d.forward
+
+    def watched(self, images):
+        found = forward(self, images)
+        seen[self.training].add(found.dtype)
+        return found
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    halved = fine_tune(camvid("train", 4), camvid("val", 2), tmp_path / "run", **options, precision="bf16")
+    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    exact, found = (dict(load_segmentor(run).named_parameters()) for run in (output, halved))
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert all((value - exact[name]).abs().max() < 0.01 for name, value in found.items())
+
+
 def test_measures_as_mmseg_does(tuned, camvid):
     output, _ = tuned
     data, model = camvid("val", 2), load_segmentor(output)
@@ -181,6 +198,7 @@ def test_other_heads_of_a_wide_frozen_encoder(made, tmp_path, head, stride):
         ({"head": "unet"}, "head: got 'unet'"),
         ({"optimizer": "lars", "schedule": "flat"}, "schedule: got 'flat'"),
         ({"iterations": 0}, "expected 1 or more"),
+        ({"precision": "fp16"}, "precision: got 'fp16' without an accelerator"),
         ({"architecture": None}, "no weights"),
     ],
 )
