@@ -41,9 +41,9 @@ class Row:
 
 
 _SHORT = ("test=test", "precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100")
-_CAMVID = (*_SHORT, "batch_size=8", "iterations=250", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
-_DEPTH = (*_SHORT, "batch_size=8", "iterations=250", "resize=120", "crop=[112,144]")
-_BOXES = (*_SHORT, "batch_size=4", "iterations=120", "sides=[192]", "proposals=200", "sampled_regions=64")
+_CAMVID = (*_SHORT, "batch_size=8", "iterations=200", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
+_DEPTH = (*_SHORT, "batch_size=8", "iterations=200", "resize=120", "crop=[112,144]")
+_BOXES = (*_SHORT, "batch_size=4", "iterations=80", "sides=[192]", "proposals=200", "sampled_regions=64")
 ROWS: dict[str, Row] = {
     "camvid-torchvision": Row("segmentation", "torchvision", "camvid", _CAMVID),
     "camvid-mmseg": Row("segmentation", "mmseg", "camvid", _CAMVID),
