@@ -1,8 +1,7 @@
-"""Pictures: finding them in folders, and turning whatever a user has into RGB."""
+"""Pictures: whatever a user has, turned into RGB."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from sslhsic_transfer.errors import DataError, ImageError, InputError
+from sslhsic_transfer.errors import ImageError, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
 
 Converted = TypeVar("Converted")
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class Pictures(Protocol):
@@ -51,67 +48,6 @@ class Pictures(Protocol):
 
     def name(self, index: int) -> str:
         """What the user finds the picture by."""
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """Pictures of one folder, found recursively, in the order of their names.
-
-    Attributes:
-        root: the folder.
-        paths: every picture in it.
-        classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
-            or all in one sub-folder: a plain folder without labels.
-        labels: index into ``classes`` of each path; empty without classes.
-    """
-
-    root: Path
-    paths: tuple[Path, ...]
-    classes: tuple[str, ...]
-    labels: tuple[int, ...]
-
-    @classmethod
-    def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
-        """Find the pictures below ``root``.
-
-        Args:
-            root: a plain folder of pictures, or one with a sub-folder for each class.
-            labelled: whether classes are required.
-
-        Raises:
-            DataError: not a folder, no pictures in it, or no classes where these are required.
-        """
-        root = Path(root)
-        if not root.is_dir():
-            raise DataError(f"{root} is not a folder; expected a folder of pictures.")
-        paths = tuple(sorted(path for path in root.rglob("*") if is_picture(path, root)))
-        if not paths:
-            raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
-        parts = [path.relative_to(root).parts for path in paths]
-        classes = tuple(sorted({part[0] for part in parts}))
-        if any(len(part) == 1 for part in parts) or len(classes) < 2:
-            if labelled:
-                raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
-            return cls(root, paths, (), ())
-        index = {name: number for number, name in enumerate(classes)}
-        return cls(root, paths, classes, tuple(index[part[0]] for part in parts))
-
-    def subset(self, indices: Iterable[int]) -> "ImageFolder":
-        """Some of the pictures, in the order of ``indices``; the classes stay."""
-        chosen = list(indices)
-        labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
-        return ImageFolder(self.root, tuple(self.paths[index] for index in chosen), self.classes, labels)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def open(self, index: int) -> Image.Image:
-        """One picture, not yet decoded."""
-        return open_image(self.paths[index])
-
-    def name(self, index: int) -> str:
-        """The path of one picture."""
-        return str(self.paths[index])
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -285,9 +221,3 @@ def evenly(length: int, count: int) -> list[int]:
     """So many indices spread evenly over a sequence, first and last among them; more than there are repeat."""
     indices: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
     return indices
-
-
-def is_picture(path: Path, root: Path) -> bool:
-    """Whether ``path`` is a picture file by its name, and hidden nowhere below ``root``."""
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()

@@ -32,7 +32,8 @@ from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.publishing import render_card
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.zoo import ZOO
-from sslhsic_transfer.images import ImageFolder, evenly
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import evenly
 from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results
 
 CARDS = Path(__file__).parents[1] / "model_cards"

@@ -14,7 +14,8 @@ import torch
 from PIL import Image, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
-from sslhsic_transfer.images import ImageFolder, evenly, load_image
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.sample import sign_digits
 from sslhsic_transfer.transfer.drawing import side_by_side
 

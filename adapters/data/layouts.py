@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import SUFFIXES
+from sslhsic_transfer.image_folder import pictures_below
 
 T = TypeVar("T")
 CLASSES_NAME = "classes.txt"
@@ -97,4 +97,4 @@ def read_map(path: Path) -> tuple[str, NDArray[Any]]:
 
 def pictures_in(folder: Path) -> list[Path]:
     """Pictures below a folder, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    return sorted(pictures_below(folder)) if folder.is_dir() else []

@@ -22,7 +22,8 @@ from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
 from sslhsic_transfer.adapters.onnx.saving import check_target, data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.images import ImageFolder, Picture, evenly
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
 
 _MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find

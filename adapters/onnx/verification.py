@@ -13,7 +13,8 @@ from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
-from sslhsic_transfer.images import ImageFolder, evenly, to_uint8_array
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import evenly, to_uint8_array
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating

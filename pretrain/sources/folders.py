@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder, Pictures, is_picture
+from sslhsic_transfer.image_folder import ImageFolder, pictures_below
+from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.sources.found import PretrainingData
 from sslhsic_transfer.pretrain.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
 
@@ -34,7 +35,7 @@ def find_in_folder(directory: Path) -> PretrainingData:
 def _open(directory: Path, *, labelled: bool = False) -> Pictures:
     """Pictures are looked for first, so that a stray archive beside them changes nothing."""
     archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
-    if not archives or any(is_picture(path, directory) for path in directory.rglob("*")):
+    if not archives or any(pictures_below(directory)):
         return ImageFolder.scan(directory, labelled=labelled)
     refuse_compressed(archives)
     return ShardedPictures.index(archives)

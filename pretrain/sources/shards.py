@@ -19,7 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sslhsic_transfer.errors import DataError, ImageError
-from sslhsic_transfer.images import SUFFIXES, open_bytes
+from sslhsic_transfer.image_folder import SUFFIXES
+from sslhsic_transfer.images import open_bytes
 
 # One picture of a shard: where its bytes begin, how many there are, its label.
 _Entry = tuple[int, int, str | None]

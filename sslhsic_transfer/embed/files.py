@@ -15,7 +15,7 @@ from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
 from sslhsic_transfer.hub.loading import from_pretrained
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder, load_image
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import load_image
 from sslhsic_transfer.models.encoder import Encoder
 
 PIXEL_SIDE = 16

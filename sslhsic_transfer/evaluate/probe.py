@@ -19,7 +19,7 @@ from sslhsic_transfer.evaluate.features import (
 from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear_probe
 from sslhsic_transfer.hub.loading import from_pretrained
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import Result, new_result, over_seeds
 

@@ -15,7 +15,8 @@ from sslhsic_transfer.adapters.onnx.runtime.dense import Array, OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fitting, relative_error
 from sslhsic_transfer.errors import VerificationError
-from sslhsic_transfer.images import ImageFolder, evenly, load_image
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.sample import sign_digits
 
 RELATIVE_ERROR = 1e-4  # largest difference of a map over its largest value

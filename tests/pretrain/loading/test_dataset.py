@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings

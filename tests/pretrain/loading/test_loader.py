@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import StepLoader, build_loader
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sslhsic_transfer.errors import CheckpointError, DataError
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import build_loader

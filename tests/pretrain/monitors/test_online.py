@@ -7,7 +7,7 @@ from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.evaluate.knn import knn_accuracy
 from sslhsic_transfer.evaluate.rank import rankme
 from sslhsic_transfer.evaluate.ridge import ridge_accuracy
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
 from sslhsic_transfer.pretrain.sources import PretrainingData, find_data

@@ -10,7 +10,7 @@ import torch
 import webdataset
 from PIL import Image
 
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views import two_views
 

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.sources import find_data
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
-from sslhsic_transfer.images import ImageFolder, to_rgb
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import to_rgb
 from sslhsic_transfer.pretrain.sources import find_data
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sslhsic_transfer.images import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.sources import Stream, find_data
 
 

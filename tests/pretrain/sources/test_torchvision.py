@@ -9,7 +9,8 @@ from PIL import Image
 from torchvision import datasets
 
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, MissingDependencyError
-from sslhsic_transfer.images import ImageFolder, to_rgb
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import to_rgb
 from sslhsic_transfer.pretrain.sources import find_data
 
 

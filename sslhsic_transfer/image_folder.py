@@ -1,0 +1,92 @@
+"""Folders of pictures: what is in them, and the classes that their sub-folders name."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.images import open_image
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures of one folder, found recursively, in the order of their names.
+
+    Attributes:
+        root: the folder.
+        paths: every picture in it.
+        classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
+            or all in one sub-folder: a plain folder without labels.
+        labels: index into ``classes`` of each path; empty without classes.
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
+        """Find the pictures below ``root``.
+
+        Args:
+            root: a plain folder of pictures, or one with a sub-folder for each class.
+            labelled: whether classes are required.
+
+        Raises:
+            DataError: not a folder, no pictures in it, or no classes where these are required.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder; expected a folder of pictures.")
+        paths = tuple(sorted(pictures_below(root)))
+        if not paths:
+            raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+        parts = [path.relative_to(root).parts for path in paths]
+        classes = tuple(sorted({part[0] for part in parts}))
+        if any(len(part) == 1 for part in parts) or len(classes) < 2:
+            if labelled:
+                raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
+            return cls(root, paths, (), ())
+        index = {name: number for number, name in enumerate(classes)}
+        return cls(root, paths, classes, tuple(index[part[0]] for part in parts))
+
+    def subset(self, indices: Iterable[int]) -> "ImageFolder":
+        """Some of the pictures, in the order of ``indices``; the classes stay."""
+        chosen = list(indices)
+        labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
+        return ImageFolder(self.root, tuple(self.paths[index] for index in chosen), self.classes, labels)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def open(self, index: int) -> Image.Image:
+        """One picture, not yet decoded."""
+        return open_image(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """The path of one picture."""
+        return str(self.paths[index])
+
+
+def pictures_below(root: Path) -> Iterator[Path]:
+    """Files that are pictures by their name, hidden ones left out, in any order; linked folders are looked into, too.
+
+    A link that leads back to a folder above it is not followed.
+    """
+    for place, folders, files in os.walk(root, followlinks=True):
+        here = Path(place)
+        above = here.resolve()
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here / name, above)]
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES and (here / name).is_file():
+                yield here / name
+
+
+def _leads_back(folder: Path, above: Path) -> bool:
+    return folder.is_symlink() and above.is_relative_to(folder.resolve())

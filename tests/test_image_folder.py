@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.image_folder import ImageFolder
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_finds_pictures_and_classes_in_order(tmp_path):
+    touch(tmp_path, "b/2.JPG", "b/1.png", "a/x/deep.webp", "a/notes.txt", ".cache/c.jpg", "b/.hidden.jpg")
+    folder = ImageFolder.scan(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in folder.paths] == ["a/x/deep.webp", "b/1.png", "b/2.JPG"]
+    assert folder.classes == ("a", "b")
+    assert folder.labels == (0, 1, 1)
+    assert len(folder) == 3
+
+
+@pytest.mark.parametrize("names", [("1.jpg", "2.jpg"), ("a/1.jpg", "b/1.jpg", "c.jpg"), ("only/1.jpg", "only/2.jpg")])
+def test_plain_folders_have_no_labels(tmp_path, names):
+    touch(tmp_path, *names)
+    assert ImageFolder.scan(tmp_path).classes == ()
+    assert ImageFolder.scan(tmp_path).labels == ()
+    with pytest.raises(DataError, match="has no classes"):
+        ImageFolder.scan(tmp_path, labelled=True)
+
+
+def test_folders_without_pictures_are_refused(tmp_path):
+    touch(tmp_path, "readme.txt")
+    with pytest.raises(DataError, match="holds no pictures"):
+        ImageFolder.scan(tmp_path)
+    with pytest.raises(DataError, match="is not a folder"):
+        ImageFolder.scan(tmp_path / "readme.txt")
+
+
+def test_a_part_of_a_folder_keeps_order_and_classes(digits):
+    folder = ImageFolder.scan(digits / "test")
+    part = folder.subset([17, 3, 3])
+    assert part.paths == (folder.paths[17], folder.paths[3], folder.paths[3])
+    assert (part.labels, part.classes) == ((2, 0, 0), ("0", "1", "5"))
+    assert ImageFolder.scan(digits / "test/0").subset(range(2)).labels == ()
+
+
+def test_linked_folders_and_files_are_followed(tmp_path):
+    touch(tmp_path / "store", "cats/1.png", "dogs/deep/1.jpg", "loose.png")
+    chosen = tmp_path / "chosen"
+    (chosen / "cats").mkdir(parents=True)
+    (chosen / "cats/linked.png").symlink_to(tmp_path / "store/loose.png")
+    (chosen / "cats/broken.png").symlink_to(tmp_path / "nowhere.png")
+    (chosen / "dogs").symlink_to(tmp_path / "store/dogs")
+    folder = ImageFolder.scan(chosen, labelled=True)
+    assert [path.relative_to(chosen).as_posix() for path in folder.paths] == ["cats/linked.png", "dogs/deep/1.jpg"]
+    assert folder.classes == ("cats", "dogs")
+
+
+def test_a_link_back_is_not_followed(tmp_path):
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "b/here").symlink_to(tmp_path / "b")
+    (tmp_path / "b/across").symlink_to(tmp_path / "a")
+    found = [path.relative_to(tmp_path).as_posix() for path in ImageFolder.scan(tmp_path).paths]
+    assert found == ["a/1.png", "b/2.png", "b/across/1.png"]
