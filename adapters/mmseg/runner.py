@@ -58,6 +58,7 @@ def fine_tune(
     workers: int = 2,
     precision: Precision = "fp32",
     every: int | None = None,
+    log_every: int = 50,
     resume: bool = False,
 ) -> Path:
     """Train a segmentor over an encoder, and save it so that `load_segmentor` finds all it needs.
@@ -91,6 +92,7 @@ def fine_tune(
         workers: processes that load pictures; 0: none.
         precision: of forward passes; "fp16" takes an accelerator.
         every: iterations between measurements and checkpoints; by default a fifth of all.
+        log_every: iterations between lines of mmengine's log, whose losses are means over ten.
         resume: go on from the last checkpoint in ``output``, if there is one.
 
     Returns:
@@ -105,7 +107,7 @@ def fine_tune(
     """
     output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
-    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, *crop), precision)
+    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, log_every, *crop), precision)
     if data_val is not None and data_train.classes != data_val.classes:
         raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
     with torch.random.fork_rng(devices=[]):
@@ -162,7 +164,7 @@ def fine_tune(
         **training,
         **measuring,
         default_hooks={
-            "logger": {"type": "LoggerHook", "interval": min(50, every), "log_metric_by_epoch": False},
+            "logger": {"type": "LoggerHook", "interval": min(log_every, every), "log_metric_by_epoch": False},
             "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": every, "max_keep_ckpts": 1},
         },
         log_processor={"by_epoch": False},
@@ -188,7 +190,7 @@ def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tupl
         if value not in known
     ]
     if min(positive) < 1:
-        problems.append(f"iterations, batch_size, every, crop: got {positive}; expected 1 or more of each")
+        problems.append(f"iterations, batch_size, every, log_every, crop: got {positive}; expected 1 or more of each")
     if not 0 <= warmup < positive[0]:
         problems.append(f"warmup: got {warmup}; expected 0 or more, and fewer than iterations, {positive[0]}")
     if precision == "fp16" and get_device() == "cpu":

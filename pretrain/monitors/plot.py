@@ -65,7 +65,7 @@ def read_records(folder: Path) -> list[dict[str, float]]:
     if not run.metrics.is_file():
         raise RunNotFoundError(
             f"{folder} holds no {run.metrics.name}; expected the folder of a run, the --output of `sslhsic pretrain` "
-            "or `sslhsic transfer` (by mmsegmentation and Detectron2 it keeps logs of their own)."
+            "or `sslhsic transfer` (by mmsegmentation and Detectron2 it is written when training ends)."
         )
     try:
         records = [

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sslhsic_transfer.adapters.data.detection import Boxes
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
@@ -81,8 +81,8 @@ class TransferredModel:
 
     def draw(self, data: Any, count: int = 4) -> Image.Image:
         """A sheet of pictures, truth and prediction, for examples spread over a split."""
-        indices = np.linspace(0, len(data) - 1, min(count, len(data))).round().astype(int)
-        return drawing.side_by_side([self._panels(data, int(index)) for index in indices])
+        indices = evenly(len(data), min(count, len(data)))
+        return drawing.side_by_side([self._panels(data, index) for index in indices])
 
     def _panels(self, data: Any, index: int) -> list[Image.Image]:
         if self.config.task == "segmentation":

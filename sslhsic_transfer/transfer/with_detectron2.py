@@ -12,9 +12,11 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import DetectionSettings
 
 _WORK = "detectron2"  # its checkpoints and logs, within the run's folder
+_LOGGED = {"iteration": "step", "total_loss": "loss", "lr": "learning_rate"}
 _NETWORKS: dict[str, Any] = {
     "faster_rcnn": "faster_rcnn_fpn",
     "faster_rcnn_c4": "faster_rcnn_c4",
@@ -56,6 +58,7 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         resume=True,
         settings=_own_settings(settings),
     )
+    take_over_log(folder, [output / "metrics.json"], _LOGGED, first_step=0)
     folder.model.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG_NAME, CLASSES_NAME):
         shutil.copyfile(output / name, folder.model / name)

@@ -16,12 +16,14 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.examples import at_size_of, bytes_at
+from sslhsic_transfer.transfer.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import SegmentationSettings
 
 if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.runner import Head
 
 _WORK = "mmseg"  # mmengine's checkpoints and logs, within the run's folder
+_LOGGED = {"step": "step", "loss": "loss", "lr": "learning_rate"}
 
 
 def train(
@@ -68,8 +70,10 @@ def train(
         workers=settings.workers,
         precision=settings.precision,
         every=settings.checkpoint_every,
+        log_every=settings.log_every,
         resume=True,
     )
+    take_over_log(folder, sorted(output.glob("*/vis_data/scalars.json")), _LOGGED, first_step=1)
     folder.model.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         shutil.copyfile(output / name, folder.model / name)

@@ -13,6 +13,7 @@ from sslhsic_transfer.errors import (
     OutputExistsError,
     WeightsError,
 )
+from sslhsic_transfer.pretrain.monitors.plot import read_records
 from sslhsic_transfer.results import load_results
 from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.run import _encoder
@@ -20,6 +21,13 @@ from tests.dense_data import SIZE, depth_lists, detection_coco, mask_of, scene, 
 
 QUICK = ("workers=0", "warmup=3", "log_every=5")
 SEGMENTATION = (*QUICK, "iterations=20", "batch_size=4", "crop=[48,64]", "scale=[0.8,1.25]", "learning_rate=1e-3")
+
+
+def logged_steps(run):
+    """Of the training curve that `sslhsic plot` would draw; losses fall."""
+    records = read_records(run)
+    assert 0 < records[-1]["loss"] < records[0]["loss"]
+    return [record["step"] for record in records]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +130,7 @@ def test_segmentation_by_mmseg(model_folder, tmp_path):
     picture, box = scene(101)
     assert (model.predict(picture) == mask_of(box)).mean() > 0.85
     assert type(model.network).__name__ == "EncoderDecoder"
+    assert logged_steps(tmp_path / "run") == [2, 5, 10, 15, 20]  # mmengine logs the end of an epoch, too
     again = transfer(*arguments, overrides=SEGMENTATION, resume=True, **options)
     assert again[0].value == results[0].value
     for odd, found in (("network=deeplabv3", "mmseg has no deeplabv3"), ("momentum=0.5", "momentum is 0.9")):
@@ -138,6 +147,7 @@ def test_detection_by_detectron2(model_folder, tmp_path):
     assert results[1].value > 0.5, "AP50"
     found = load_transferred(tmp_path / "run" / "model").predict(scene(101)[0])
     assert np.abs(found.boxes[found.scores.argmax()] - scene(101)[1]).max() < 10
+    assert logged_steps(tmp_path / "run") == [20, 25]
     with pytest.raises(ConfigError, match="the schedule is cosine or steps"):
         transfer("detection", model_folder, data, tmp_path / "odd", overrides=(*settings, "schedule=poly"), **options)
 
