@@ -6,6 +6,7 @@ from torch import nn
 
 from sslhsic_transfer import Encoder, create_encoder
 from sslhsic_transfer.errors import SSLHSICError
+from tests.fake_cuda import CUDA, fake_cuda
 
 
 def trained_encoder(architecture: str) -> Encoder:
@@ -33,6 +34,10 @@ class AdapterContract:
         """Stage -> feature map, before any head or pyramid."""
         raise NotImplementedError
 
+    def whole(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the heads make of it; nothing for detectors, whose shapes depend on the numbers in the pictures."""
+        return {}
+
     def loss(self, model: nn.Module) -> torch.Tensor:
         """A loss that reaches every part of the model which should train."""
         raise NotImplementedError
@@ -58,6 +63,17 @@ class AdapterContract:
         assert maps
         for stage, found in maps.items():
             torch.testing.assert_close(found, encoder.feature_maps(images)[stage], rtol=1e-5, atol=1e-5)
+
+    @torch.no_grad()
+    def test_nothing_pins_a_device(self, encoder):
+        model = self.build(encoder).train()
+        with fake_cuda():
+            model.to(CUDA)
+            images = torch.empty(2, 3, 64, 96, device=CUDA)
+            found = {"maps": self.maps(model, images), "whole": self.whole(model, images)}
+        assert found["maps"]
+        assert {level.device for outputs in found.values() for level in outputs.values()} == {CUDA}
+        assert {tensor.device for tensor in model.state_dict().values()} == {CUDA}
 
     def test_every_parameter_found_its_place(self, encoder):
         report = self.backbone(self.build(encoder)).report

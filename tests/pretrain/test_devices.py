@@ -1,19 +1,14 @@
-"""What would run on a GPU, on fake CUDA tensors: shapes and devices are real, numbers are not.
+"""Pretraining on fake CUDA tensors.
 
-A tensor that stays on the CPU by mistake meets a CUDA one here and raises. Not tested without a GPU: backward passes,
-the exchange of SyncBatchNorm's statistics between processes, and any figure.
+Not tested without a GPU: backward passes, the exchange of SyncBatchNorm's statistics between processes, and any figure.
 """
 
 import copy
-from contextlib import contextmanager
 from random import Random
 
 import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 from torch.utils.data import default_collate
 
 from sslhsic_transfer import SSLHSICLoss, create_encoder
@@ -23,35 +18,7 @@ from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_ra
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, OptimizerSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import draw_colours
-
-CUDA = torch.device("cuda:0")
-
-
-class OnlyCUDAIsFake(TorchDispatchMode):
-    """Within a FakeTensorMode: what touches CUDA is fake; CPU tensors have values, which code may look at."""
-
-    def __init__(self, fake: FakeTensorMode) -> None:
-        super().__init__()
-        self.fake = fake
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        leaves = tree_flatten((args, kwargs))[0]
-        cuda = any(isinstance(leaf, torch.device) and leaf.type == "cuda" for leaf in leaves)
-        if cuda or any(isinstance(leaf, FakeTensor) for leaf in leaves):
-            args, kwargs = tree_map_only(torch.Tensor, self._as_fake, (args, kwargs))
-            return func(*args, **kwargs)
-        with unset_fake_temporarily():
-            return func(*args, **kwargs)
-
-    def _as_fake(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor if isinstance(tensor, FakeTensor) else self.fake.from_tensor(tensor)
-
-
-@contextmanager
-def fake_cuda():
-    with FakeTensorMode() as fake, OnlyCUDAIsFake(fake):
-        yield
+from tests.fake_cuda import CUDA, fake_cuda
 
 
 def learner(*, synchronised: bool = False) -> Learner:

@@ -18,6 +18,9 @@ class DepthContract(AdapterContract):
     def maps(self, model, images):
         return model.backbone(images)
 
+    def whole(self, model, images):
+        return {"depth": model(images)}
+
     def loss(self, model):
         return (model(torch.randn(2, 3, 64, 96)) - 3).square().mean()
 

@@ -54,6 +54,9 @@ class TestSegmentor(AdapterContract):
     def maps(self, model, images):
         return dict(zip(("c3", "c5"), model.extract_feat(images), strict=True))
 
+    def whole(self, model, images):
+        return {"logits": model(images, mode="tensor")}
+
     def loss(self, model):
         return model(torch.randn(2, 3, 64, 96), mode="tensor").square().mean()
 
