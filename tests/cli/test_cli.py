@@ -74,7 +74,7 @@ def test_from_pictures_to_results_by_commands_alone(sslhsic, digits, tmp_path):
         (("pretrain", "imagenet", "--data", ".", "--output", "run"), "There is no recipe 'imagenet'"),
         (("pretrain", "demo", "epoch=3", "--data", ".", "--output", "run"), "epoch: no such setting"),
         (("pretrain", "demo", "--data", "nowhere", "--output", "run"), "nowhere is not a folder"),
-        (("embed", "sslhsic-r50", ".", "--output", "out.parquet"), "sslhsic-r50 has no published weights yet"),
+        (("embed", "sslhsic-r17", ".", "--output", "out.parquet"), "Did you mean sslhsic-r18"),
         (("evaluate", "knn", "nowhere", "--train", ".", "--test", "."), "has no classes"),
     ],
 )
