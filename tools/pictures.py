@@ -1,27 +1,34 @@
-"""Draw what an encoder sees, for the documentation: nearest neighbours, and feature maps as colours.
+"""Draw what an encoder sees, for the documentation: nearest neighbours, feature maps as colours, detected objects.
 
-python tools/pictures.py MODEL DATA [--output docs/pictures]
+python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS]
 
 Neighbours are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
 green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
-over all places of the pictures shown, as red, green and blue. Both data sets may be passed on (Apache-2.0 and MIT).
+over all places of the pictures shown, as red, green and blue. With --dense, the folder of what benchmarks/dense.py has
+trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that began
+with the encoder and with random weights. All data sets here may be passed on (Apache-2.0 and MIT).
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
+from sslhsic_transfer.adapters.data.detection import Boxes, find_detection
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.sample import sign_digits
-from sslhsic_transfer.transfer.drawing import side_by_side
+from sslhsic_transfer.transfer import load_transferred
+from sslhsic_transfer.transfer.drawing import draw_boxes, side_by_side
 
 TILE, FRAME, NEIGHBOURS = 72, 3, 8
 SIDE = 256  # of the pictures whose feature maps are drawn
 STAGES = ("c2", "c3", "c4")
+PANEL = 320  # the longer side of a picture with its boxes
+DETECTORS = {"bccd-detectron2": "bccd", "raccoon-torchvision": "raccoon_det"}  # row of benchmarks/dense.py -> data
 
 
 def neighbours(encoder: Encoder) -> Image.Image:
@@ -69,11 +76,28 @@ def _as_colours(maps: torch.Tensor) -> list[Image.Image]:
     return [picture.resize((SIDE, SIDE), Image.Resampling.NEAREST) for picture in drawn]
 
 
+def detections(runs: Path, data: Path) -> Image.Image:
+    """A row a test picture: its true boxes, what was found from the encoder's weights, and from random ones."""
+    sheet = []
+    for row, folder in DETECTORS.items():
+        test = find_detection(data / folder, "test")
+        models = [load_transferred(runs / row / f"{init}-0" / "model") for init in ("pretrained", "random")]
+        for index in evenly(len(test), 4)[1:3]:
+            entry = test.pictures[index]
+            picture = load_image(entry.path)
+            truth = Boxes(entry.boxes, np.ones(len(entry.boxes), dtype=np.float32), entry.labels)
+            panels = [draw_boxes(picture, truth, test.classes, scores=False)]
+            panels += [draw_boxes(picture, model.predict(picture), test.classes) for model in models]
+            sheet.append([ImageOps.contain(panel, (PANEL, PANEL)) for panel in panels])
+    return side_by_side(sheet)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs/pictures")
+    parser.add_argument("--dense", type=Path, metavar="RUNS")
     options = parser.parse_args()
     encoder = from_pretrained(options.model)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -82,6 +106,8 @@ def main() -> None:
     components(encoder, [found[index] for index in evenly(len(found), 4)]).save(
         options.output / "components.jpg", quality=88
     )
+    if options.dense:
+        detections(options.dense, options.data).save(options.output / "detections.jpg", quality=88)
 
 
 if __name__ == "__main__":
