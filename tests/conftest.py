@@ -119,3 +119,18 @@ def sslhsic_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
         return result
 
     return run
+
+
+@pytest.fixture
+def convolutions(monkeypatch):
+    """The types that convolutions compute in while the test runs, by their mode: training, eval."""
+    seen = {"training": set(), "eval": set()}
+    forward = torch.nn.Conv2d.forward
+
+    def watched(self, images):
+        found = forward(self, images)
+        seen["training" if self.training else "eval"].add(found.dtype)
+        return found
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+    return seen

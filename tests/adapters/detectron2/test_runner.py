@@ -145,19 +145,10 @@ def test_float16_takes_a_gpu(cells, tmp_path, monkeypatch):
         tune(cells, tmp_path / "output", precision="fp16")
 
 
-def test_bfloat16_is_for_training_only(run, cells, encoder_folder, tmp_path, monkeypatch):
-    seen = {True: set(), False: set()}
-    forward = torch.nn.Conv2d.forward
-
-    def watched(self, images):
-        found = forward(self, images)
-        seen[self.training].add(found.dtype)
-        return found
-
-    monkeypatch.setattr(torch.nn.Conv2d, "forward", watched)
+def test_bfloat16_is_for_training_only(run, cells, encoder_folder, tmp_path, convolutions):
     output = tune(cells, tmp_path / "output", model=encoder_folder, precision="bf16")
-    assert torch.bfloat16 in seen[True]
-    assert seen[False] == {torch.float32}
+    assert torch.bfloat16 in convolutions["training"]
+    assert convolutions["eval"] == {torch.float32}
     exact, found = (dict(load_detector(folder).model.named_parameters()) for folder in (run, output))
     assert all(value.dtype == torch.float32 for value in found.values())
     assert all((value - exact[name]).abs().max() < 0.01 for name, value in found.items())
