@@ -32,7 +32,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	rm -rf build  # setuptools would stage files that are no longer there
 	$(INSTALL) --no-deps --target build/lint .
-	cd build/lint && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sslhsic_transfer
+	cd build/lint && $(abspath $(BIN))/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sslhsic_transfer
 
 # Strictly: a link that leads nowhere, or a name that is not there, is an error.
 docs: $(VENV)/installed-docs
