@@ -66,6 +66,8 @@ ZOO: dict[str, ZooModel] = {
             licence="apache-2.0",
             data="Imagenette and 36 classes of Tiny ImageNet",
             recipe="imagenette-r50",
+            sha256="faf2ad15fe622c01fe5546bea637df47febbde307230119dffd596fd511aa8dc",
+            revision="v1",
         ),
     )
 }
