@@ -81,7 +81,10 @@ def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) 
     logged = [row for row in rows if (output / row / f"{INITS[0]}-{seeds[0]}" / "metrics.jsonl").exists()]
     height, width = grid_shape(len(logged))
     figure = Figure(figsize=(4.0 * width, 2.6 * height), layout="constrained")
-    for row, axes in zip(logged, figure.subplots(height, width, squeeze=False).flatten(), strict=False):
+    panels = figure.subplots(height, width, squeeze=False).flatten()
+    for unused in panels[len(logged) :]:
+        unused.set_axis_off()
+    for row, axes in zip(logged, panels, strict=False):
         for init, colour in zip(INITS, COLOURS, strict=True):
             curves = [as_curves(read_records(output / row / f"{init}-{seed}"), "step")["loss"] for seed in seeds]
             for steps, losses in curves:
