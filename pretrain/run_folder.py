@@ -2,14 +2,13 @@
 ``checkpoints/`` and, at the end, ``model/``.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from sslhsic_transfer._config import as_yaml, differences, read_yaml, validated
-from sslhsic_transfer._files import append_json_lines, read_json_lines, write_text
+from sslhsic_transfer._files import append_json_lines, read_json_lines, write_json_lines, write_text
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.pretrain.checkpoint import newest_intact
 
@@ -61,8 +60,7 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Drop lines of metrics.jsonl from beyond a step, which a resumed run will write again."""
-        kept = [json.dumps(record) + "\n" for record in self.read_metrics() if record["step"] <= step]
-        write_text(self.metrics, "".join(kept))
+        write_json_lines(self.metrics, [record for record in self.read_metrics() if record["step"] <= step])
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last one that was cut short by a crash is left out."""

@@ -57,7 +57,16 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def append_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Add objects to a file with one a line."""
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        file.write(_json_lines(records))
+
+
+def write_json_lines(target: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write a file with one object a line atomically."""
+    write_text(target, _json_lines(records))
+
+
+def _json_lines(records: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -81,12 +81,11 @@ def pictures_below(root: Path) -> Iterator[Path]:
     """
     for place, folders, files in os.walk(root, followlinks=True):
         here = Path(place)
-        above = here.resolve()
-        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here / name, above)]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here / name)]
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES and (here / name).is_file():
                 yield here / name
 
 
-def _leads_back(folder: Path, above: Path) -> bool:
-    return folder.is_symlink() and above.is_relative_to(folder.resolve())
+def _leads_back(folder: Path) -> bool:
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

@@ -12,12 +12,11 @@ with the encoder and with random weights. All data sets here may be passed on (A
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
-from sslhsic_transfer.adapters.data.detection import Boxes, find_detection
+from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.sample import sign_digits
@@ -85,8 +84,7 @@ def detections(runs: Path, data: Path) -> Image.Image:
         for index in evenly(len(test), 4)[1:3]:
             entry = test.pictures[index]
             picture = load_image(entry.path)
-            truth = Boxes(entry.boxes, np.ones(len(entry.boxes), dtype=np.float32), entry.labels)
-            panels = [draw_boxes(picture, truth, test.classes, scores=False)]
+            panels = [draw_boxes(picture, entry.truth, test.classes, scores=False)]
             panels += [draw_boxes(picture, model.predict(picture), test.classes) for model in models]
             sheet.append([ImageOps.contain(panel, (PANEL, PANEL)) for panel in panels])
     return side_by_side(sheet)

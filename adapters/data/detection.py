@@ -40,6 +40,11 @@ class BoxedPicture:
     labels: NDArray[np.int64]
     ignored: NDArray[np.bool_]
 
+    @property
+    def truth(self) -> "Boxes":
+        """What a perfect detector would find, in full confidence."""
+        return Boxes(self.boxes, np.ones(len(self.boxes), dtype=np.float32), self.labels)
+
 
 @dataclass(frozen=True)
 class Boxes:

@@ -96,5 +96,5 @@ def read_map(path: Path) -> tuple[str, NDArray[Any]]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Pictures below a folder, in the order of their names."""
-    return sorted(pictures_below(folder)) if folder.is_dir() else []
+    """Pictures below a folder, in the order of their names; none where there is no folder."""
+    return sorted(pictures_below(folder))

@@ -12,7 +12,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from sslhsic_transfer._files import atomic_path, json_text, write_text
-from sslhsic_transfer._precision import PRECISIONS, Precision
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.backbone import OutputStride
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
@@ -185,7 +185,7 @@ def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tupl
             ("head", head, HEADS),
             ("optimizer", optimizer, _OPTIMIZERS),
             ("schedule", schedule, _SCHEDULES),
-            ("precision", precision, PRECISIONS),
+            ("precision", precision, OPTIM_WRAPPER_TYPES),
         )
         if value not in known
     ]

@@ -1,11 +1,10 @@
 """What another framework's trainer has logged, as the lines of metrics.jsonl that `sslhsic plot` draws."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._files import write_text
+from sslhsic_transfer._files import read_json_lines, write_json_lines
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 
@@ -20,10 +19,9 @@ def take_over_log(folder: RunFolder, logs: Iterable[Path], names: Mapping[str, s
     """
     lines: dict[int, dict[str, Any]] = {}
     for log in logs:
-        for text in log.read_text(encoding="utf-8").splitlines():
-            record = json.loads(text)
+        for record in read_json_lines(log):
             if names.keys() <= record.keys():
                 line = {ours: record[theirs] for theirs, ours in names.items()}
                 line["step"] += 1 - first_step
                 lines[line["step"]] = line
-    write_text(folder.metrics, "".join(json.dumps(lines[step]) + "\n" for step in sorted(lines)))
+    write_json_lines(folder.metrics, [lines[step] for step in sorted(lines)])

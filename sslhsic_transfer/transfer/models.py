@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
@@ -92,9 +91,8 @@ class TransferredModel:
         if self.config.task == "detection":
             entry, classes = data.pictures[index], self.config.classes
             picture = load_image(entry.path)
-            truth = Boxes(entry.boxes, np.ones(len(entry.boxes), dtype=np.float32), entry.labels)
             return [
-                drawing.draw_boxes(picture, truth, classes, scores=False),
+                drawing.draw_boxes(picture, entry.truth, classes, scores=False),
                 drawing.draw_boxes(picture, self.predict(picture), classes),
             ]
         picture, truth = data.read_picture(index), data.read_depth(index)
