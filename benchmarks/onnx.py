@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.pop(0)  # this file's folder, where it would stand for the package of its own name
+
 import numpy as np
 import torch
 

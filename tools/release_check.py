@@ -23,7 +23,6 @@ from sslhsic_transfer.hub.zoo import ZOO
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000_000  # bytes of a file that PyPI takes
 LICENCES = ("LICENSE", "NOTICE")
-TRAINED = {name: model for name, model in ZOO.items() if model.sha256}  # a name may still wait for its weights
 BESIDE_WEIGHTS = ("config.json", "results.json", "README.md", "recipe.yaml")
 OFFLINE = """
 import sys
@@ -53,7 +52,7 @@ def check_wheel(path: Path) -> str:
         missing = [
             name for name in LICENCES if not any(f"licenses/{name}" in n or n.endswith(f"/{name}") for n in names)
         ]
-        for model in TRAINED.values():
+        for model in ZOO.values():
             folder = f"sslhsic_transfer/model_cards/{model.name}"
             missing += [f"{folder}/{file}" for file in BESIDE_WEIGHTS if f"{folder}/{file}" not in names]
             weights = f"{folder}/model.safetensors"
@@ -65,7 +64,7 @@ def check_wheel(path: Path) -> str:
                 )
     if missing:
         raise ReleaseError(f"{path.name} lacks {', '.join(missing)}.")
-    return f"{path.name}: {len(names)} files, licences, weights of {', '.join(TRAINED)} with their pinned hashes"
+    return f"{path.name}: {len(names)} files, licences, weights of {', '.join(ZOO)} with their pinned hashes"
 
 
 def check_sdist(path: Path) -> str:
@@ -73,7 +72,7 @@ def check_sdist(path: Path) -> str:
     with tarfile.open(path) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
     needed = {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "pretrain/loop.py", "adapters/__init__.py"}
-    needed |= {f"model_cards/{name}/model.safetensors" for name in TRAINED}
+    needed |= {f"model_cards/{name}/model.safetensors" for name in ZOO}
     if missing := sorted(needed - names):
         raise ReleaseError(f"{path.name} lacks {', '.join(missing)}.")
     return f"{path.name}: {len(names)} entries"
@@ -112,7 +111,7 @@ def check_installed(wheel: Path, place: Path) -> list[str]:
     work.mkdir()
     lay_pictures(work)
     done = ["installed into a new environment"]
-    for name in TRAINED:
+    for name in ZOO:
         code = f"from sslhsic_transfer import from_pretrained; print(from_pretrained({name!r}))"
         done.append(f"offline: {_run([str(python), '-c', OFFLINE + code], work).splitlines()[1].strip()}")
     _run([str(python), "-c", OFFLINE + first_example((ROOT / "README.md").read_text(encoding="utf-8"))], work)

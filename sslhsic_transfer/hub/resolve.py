@@ -9,7 +9,7 @@ from pathlib import Path
 from sslhsic_transfer.errors import ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
-from sslhsic_transfer.hub.zoo import ZOO, ZooModel, pinned, unknown_name
+from sslhsic_transfer.hub.zoo import ZOO, ZooModel, unknown_name
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def resolve(name_or_path: str | Path, revision: str | None = None) -> Path | Pub
         A path, which need not exist, or a repository.
 
     Raises:
-        ModelNotFoundError: a word that is no short name and no folder here, or a short name that has no weights yet.
+        ModelNotFoundError: a word that is no short name and no folder here.
         ConfigError: the name cannot be one.
     """
     name = parse_name(name_or_path, revision)
@@ -86,5 +86,4 @@ def _resolve_word(name: ShortName) -> Path | Published:
     if name.revision not in (None, model.revision):
         logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
         return Published(HubName(model.hub_name.repo_id, name.revision))
-    pinned(model)
     return Published(model.hub_name, model)

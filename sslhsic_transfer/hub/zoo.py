@@ -23,10 +23,10 @@ class ZooModel:
         name: the short name, and the name of the repository within the namespace.
         encoder: which network.
         licence: SPDX identifier of the weights' licence.
-        data: what the weights were trained on, or are to be.
+        data: what the weights were trained on.
         recipe: the recipe that trains them.
-        sha256: hash of model.safetensors; None while there are no weights.
-        revision: tag of the repository that holds these weights; None while there are none.
+        sha256: hash of model.safetensors.
+        revision: tag of the repository that holds these weights.
     """
 
     name: str
@@ -34,8 +34,8 @@ class ZooModel:
     licence: str
     data: str
     recipe: str
-    sha256: str | None = None
-    revision: str | None = None
+    sha256: str
+    revision: str
 
     @property
     def hub_name(self) -> HubName:
@@ -80,20 +80,6 @@ def list_models(pattern: str = "*") -> list[ZooModel]:
         pattern: with ``*``, ``?`` and ``[…]`` as in a shell.
     """
     return [model for model in ZOO.values() if fnmatch.fnmatchcase(model.name, pattern)]
-
-
-def pinned(model: ZooModel) -> str:
-    """The hash that a name's weights must have.
-
-    Raises:
-        ModelNotFoundError: there are no weights behind the name yet; the message tells how to train them.
-    """
-    if model.sha256 is None:
-        raise ModelNotFoundError(
-            f"{model.name} has no published weights yet. Train them: sslhsic pretrain {model.recipe} --data PICTURES "
-            f"--output RUN, then from_pretrained('RUN/model/'); or name other weights: from_pretrained('org/repo')."
-        )
-    return model.sha256
 
 
 def unknown_name(name: str) -> ModelNotFoundError:

@@ -21,16 +21,13 @@ def print_models(models: Sequence[ZooModel], console: Console | None = None) -> 
     for title in ("model", "weights", "trained on", "top-1 %, k-NN / linear"):
         table.add_column(title, no_wrap=title != "trained on")
     for model in models:
-        trained = model.sha256 is not None
         table.add_row(
             f"{model.name}\n{_parameters(model) / 1e6:.1f} M\n{model.licence}",
-            _source(model) if trained else "none yet",
-            model.data if trained else "–",
+            _source(model),
+            model.data,
             "\n".join(_figures(model)) or "–",
         )
     console.print(table)
-    if any(model.sha256 is None for model in models):
-        console.print("Where there are no weights yet, from_pretrained tells how to train them.", highlight=False)
 
 
 def _parameters(model: ZooModel) -> int:
@@ -44,7 +41,7 @@ def _source(model: ZooModel) -> str:
 
 def _figures(model: ZooModel) -> list[str]:
     path = model.shipped / RESULTS_NAME
-    if model.sha256 is None or not path.is_file():
+    if not path.is_file():
         return []
     measured: dict[str, dict[str, float]] = {}
     for result in load_results(path):

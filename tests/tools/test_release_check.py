@@ -25,7 +25,7 @@ def named(monkeypatch, own_model):
     """One short name, for the test's model."""
     sha256 = sha256_of_file(own_model / "model.safetensors")
     model = ZooModel("tiny-r18", EncoderConfig(architecture="resnet18"), "mit", "digits", "demo", sha256, "v1")
-    monkeypatch.setattr(release_check, "TRAINED", {model.name: model})
+    monkeypatch.setattr(release_check, "ZOO", {model.name: model})
     return model
 
 

@@ -1,7 +1,7 @@
 """The card of a model, README.md: made from config.json and results.json, and from nothing else."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from sslhsic_transfer.errors import PublishError
 from sslhsic_transfer.hub.config_file import FolderConfig
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
 from sslhsic_transfer.hub.timm_config import timm_config
-from sslhsic_transfer.results import Result
+from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 
 CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
@@ -29,13 +29,14 @@ def written_by_hand(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table of results: what was measured, and the figure of each subject."""
+    """A line of a table of results: what was measured, the figure of each subject, and who is not behind the model."""
 
     data: str
     task: str
     cells: dict[str, str]
     n: int
     seeds: int
+    rivals: tuple[str, ...]
 
 
 def usage_snippet(repo_id: str, feature_dim: int) -> str:
@@ -95,6 +96,7 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
         preprocessing=config.preprocessing,
         tables=tables,
         subjects=subjects,
+        behind=[row for rows in tables.values() for row in rows if row.rivals],
         protocols=list(dict.fromkeys(f"{_task(result)}: {result.protocol}." for result in own)),
         sha256=sha256,
         has_recipe=has_recipe,
@@ -156,11 +158,11 @@ def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str
         renamed = group != "Files"  # where each file is a subject of its own
         named = [(name if renamed and result.weights_sha256 == sha256 else result.model, result) for result in chosen]
         subjects[group] = sorted({subject for subject, _ in named}, key=lambda subject: (subject != name, subject))
-        tables[group] = _rows(named, subjects[group])
+        tables[group] = _rows(named, subjects[group], name)
     return tables, subjects
 
 
-def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[Row]:
+def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str], name: str) -> list[Row]:
     lines: dict[tuple[str, str, str], dict[str, Result]] = {}
     for subject, result in named:
         method = result.protocol.partition(";")[0]  # what follows is each subject's own input
@@ -173,9 +175,18 @@ def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str]) -> list[
             cells={subject: of[subject].figure() if subject in of else "–" for subject in subjects},
             n=next(iter(of.values())).n,
             seeds=max(len(result.seeds) for result in of.values()),
+            rivals=_rivals(of, name),
         )
         for (data, task, _), of in lines.items()
     ]
+
+
+def _rivals(of: Mapping[str, Result], name: str) -> tuple[str, ...]:
+    """The subjects that the model of this name does not surpass."""
+    if (own := of.get(name)) is None or own.task == "rankme":  # a rank says how features spread, not how good they are
+        return ()
+    sign = -1 if own.metric in LOWER_IS_BETTER else 1
+    return tuple(other for other, result in of.items() if result is not own and sign * (result.value - own.value) >= 0)
 
 
 def _in_timm(config: FolderConfig) -> bool:

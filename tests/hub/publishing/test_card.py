@@ -99,6 +99,33 @@ def test_dense_results_have_a_table_of_their_own_with_deviations(config, results
     assert "| voc, val (detectron2) | detection, AP | 25.0 % | 100 | 3 |" in card
 
 
+def test_where_the_model_is_not_ahead_is_told(config, results):
+    own = {"dataset": "rooms", "split": "test", "task": "depth", "n": 45, "weights_sha256": config.fingerprint.sha256}
+    theirs = {**own, "weights_sha256": None}
+    results += [
+        new_result(model="m", metric="abs_rel", value=0.118, protocol="DPT", **own),
+        new_result(model="random", metric="abs_rel", value=0.112, protocol="DPT", **theirs),
+        new_result(model="m", metric="delta1", value=0.9, protocol="DPT", **own),
+        new_result(model="random", metric="delta1", value=0.8, protocol="DPT", **theirs),
+    ]
+    card = render_card(REPO, config, results)
+    lines = card[card.index("**Where") :].splitlines()
+    assert lines[0] == "**Where tiny-r18 is not ahead:**"
+    assert lines[2:4] == ["- depth, abs_rel on rooms, test: 0.118, and random 0.112.", ""]
+    assert lines[4].startswith("- k-NN: weighted"), "delta1, which is better, is not told"
+
+
+def test_a_model_ahead_everywhere_is_told_no_exceptions(config, results):
+    higher_rank = {"task": "rankme", "metric": "effective rank"}
+    results += [
+        results[-1].model_copy(update={**higher_rank, "value": 100.0}),
+        results[0].model_copy(update={**higher_rank, "value": 200.0}),
+    ]
+    card = render_card(REPO, config, results)
+    assert "| digits, test | RankMe, effective rank | 100.000 | 200.000 | 409 | 1 |" in card
+    assert "not ahead" not in card
+
+
 def test_the_rank_of_embeddings_is_no_metric_of_the_hub(config, results):
     rank = results[-1].model_copy(update={"task": "rankme", "metric": "effective rank", "value": 164.66})
     card = render_card(REPO, config, [*results, rank])

@@ -1,6 +1,7 @@
 """Publishing to a Hub on the loopback interface, by the real client."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -125,46 +126,57 @@ class TestPublishing:
         assert "What the Hub holds is not known" in report.note
 
 
-class TestRefusals:
-    def refused(self, hub, publishable, match, **options):
-        with pytest.raises((PublishError, ConfigError, ModelNotFoundError), match=match):
-            publish(publishable, REPO, **options)
-        assert not writes(hub), "what is not fit leaves no trace"
+@contextmanager
+def refused(hub, match):
+    """What is not fit is refused, and leaves no trace on the Hub."""
+    with pytest.raises((PublishError, ConfigError, ModelNotFoundError), match=match):
+        yield
+    assert not writes(hub)
 
+
+class TestRefusals:
     def test_missing_facts_are_listed(self, hub, publishable):
         path = publishable / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
-        self.refused(hub, publishable, r"(?s)licence.*trained_by.*hours")
+        with refused(hub, r"(?s)licence.*trained_by.*hours"):
+            publish(publishable, REPO)
 
     def test_unknown_facts(self, hub, publishable):
-        self.refused(hub, publishable, "Unknown facts: license; known are licence", license="mit")
+        with refused(hub, "Unknown facts: license; known are licence"):
+            publish(publishable, REPO, license="mit")
 
     def test_no_results(self, hub, publishable):
         (publishable / "results.json").unlink()
-        self.refused(hub, publishable, "no results.json: measure it")
+        with refused(hub, "no results.json: measure it"):
+            publish(publishable, REPO)
 
     def test_damaged_weights(self, hub, publishable):
         data = (publishable / "model.safetensors").read_bytes()
         (publishable / "model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        self.refused(hub, publishable, "weights: .*SHA-256")
+        with refused(hub, "weights: .*SHA-256"):
+            publish(publishable, REPO)
 
     def test_no_model(self, hub, tmp_path):
         (tmp_path / "empty").mkdir()
-        self.refused(hub, tmp_path / "empty", "No config.json")
+        with refused(hub, "No config.json"):
+            publish(tmp_path / "empty", REPO)
 
     def test_a_card_by_hand_is_not_overwritten(self, hub, publishable):
         (publishable / "README.md").write_text("# Mine")
-        self.refused(hub, publishable, "written by hand")
+        with refused(hub, "written by hand"):
+            publish(publishable, REPO)
         assert (publishable / "README.md").read_text() == "# Mine"
 
     def test_placeholders(self, hub, publishable):
-        self.refused(hub, publishable, r"placeholder is left in line \d+: 'TODO'", limits="TODO: describe")
+        with refused(hub, r"placeholder is left in line \d+: 'TODO'"):
+            publish(publishable, REPO, limits="TODO: describe")
 
     def test_an_example_that_fails(self, hub, publishable, monkeypatch, real_example):
         monkeypatch.setattr(
             "sslhsic_transfer.hub.publishing.card.usage_snippet", lambda repo_id, dim: f"open('{repo_id}/nothing')"
         )
-        self.refused(hub, publishable, r"(?s)example: .*No such file")
+        with refused(hub, r"(?s)example: .*No such file"):
+            publish(publishable, REPO)
 
     @pytest.mark.parametrize("repo", ["tiny", "./tiny", "a/b/c", "org/name@v1"])
     def test_a_name_that_is_no_repository(self, hub, publishable, repo):
@@ -172,7 +184,8 @@ class TestRefusals:
             publish(publishable, repo)
 
     def test_a_tag_on_a_pull_request(self, hub, publishable):
-        self.refused(hub, publishable, "cannot be tagged", create_pr=True, tag="v1")
+        with refused(hub, "cannot be tagged"):
+            publish(publishable, REPO, create_pr=True, tag="v1")
 
 
 class TestBadTimes:
