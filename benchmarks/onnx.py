@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,17 +141,22 @@ def export_by_timm(options: argparse.Namespace, encoder: Any, path: Path) -> Non
     onnx_export(network.eval(), str(path), input_size=(3, options.size, options.size), dynamic_size=True)
 
 
-def table(found: dict[str, dict[str, Any]], files: Path) -> str:
-    names = list(dict.fromkeys(key for values in found.values() for key in values if key != "memory"))
-    lines = [
-        "| subject | MB on disk | MB in memory | " + " | ".join(names) + " |",
-        "|---|---|---|" + "---|" * len(names),
-    ]
+def table(found: dict[str, dict[str, Any]], batches: Sequence[int], files: Path) -> str:
+    """Markdown: a line a subject."""
+    heads = ["", *(f"images/s, batch {batch} | p50 / p99 ms" for batch in batches)]
+    heads += ["file, MB", "memory, MB", "20-NN, %", "same class, %", "cosine"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * (len(batches) + len(heads)) + "|"]
     for subject, values in found.items():
+        cells = [subject]
+        for batch in batches:
+            median, worst = (values[f"{name} ms, batch {batch}"] for name in ("p50", "p99"))
+            cells += [f"{values[f'images/s, batch {batch}']:.1f}", f"{median:.0f} / {worst:.0f}"]
         path = files / f"{'timm' if 'timm' in subject else subject.split()[-1]}.onnx"
-        size = f"{path.stat().st_size / 1e6:.1f}" if not subject.startswith("torch") else "–"
-        cells = [f"{values[name]:.4g}" if name in values else "–" for name in names]
-        lines.append(f"| {subject} | {size} | {values.get('memory', 0) / 1e6:.0f} | " + " | ".join(cells) + " |")
+        cells += ["–" if subject.startswith("torch") else f"{path.stat().st_size / 1e6:.1f}"]
+        cells += [f"{values['memory'] / 1e6:.0f}"]
+        cells += [f"{100 * values[name]:.2f}" if name in values else "–" for name in ("accuracy", "agreement")]
+        cells += [f"{values['cosine']:.5f}" if "cosine" in values else "–"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -181,7 +186,7 @@ def main() -> None:
         for subject, values in accuracies(options, files).items():
             found[subject] |= values
         (options.output / "onnx.json").write_text(json.dumps(found, indent=1))
-        print(table(found, files))
+        print(table(found, options.batches, files))
     for batch in options.batches:
         speed = {subject: values[f"images/s, batch {batch}"] for subject, values in found.items()}
         ratios = [f"{name} / {BASE} {speed[name] / speed[BASE]:.2f}" for name in speed if name != BASE]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sslhsic_transfer import Preprocessing, create_encoder
+from sslhsic_transfer import Preprocessing, create_encoder, from_pretrained
 from sslhsic_transfer.sample import sign_digits
 
 # Beside another worker each keeps to a processor of its own, and so do the processes that it starts: threads that wait
@@ -72,6 +72,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     encoder = create_encoder("resnet18", preprocessing=Preprocessing.for_size(64))
     return encoder.save_pretrained(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def pretrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of sslhsic-r18, with small preprocessing, saved."""
+    encoder = from_pretrained("sslhsic-r18")
+    encoder.preprocessing = Preprocessing.for_size(64)
+    return encoder.save_pretrained(tmp_path_factory.mktemp("pretrained") / "model")
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def chromium(builder):
 
 
 @pytest.fixture(scope="module")
-def built(builder, chromium, model_folder, tmp_path_factory):
+def built(builder, chromium, pretrained_folder, tmp_path_factory):
     try:
-        return builder.build(model_folder, tmp_path_factory.mktemp("browser") / "page")
+        return builder.build(pretrained_folder, tmp_path_factory.mktemp("browser") / "page")
     except MissingDependencyError as error:
         pytest.skip(str(error))
 
@@ -110,7 +110,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_embeddings_and_neighbours_are_those_of_python(page, built, model_folder, pictures):
+def test_embeddings_and_neighbours_are_those_of_python(page, built, pretrained_folder, pictures):
     results = []
     for path in pictures:
         text = chosen(page, path)
@@ -122,10 +122,10 @@ def test_embeddings_and_neighbours_are_those_of_python(page, built, model_folder
     found = unit([result["embedding"] for result in results])
 
     runtime = OnnxEncoder.from_pretrained(built / "model.onnx", providers=["cpu"])
-    by_file, by_torch = unit(runtime.embed(pictures)), unit(from_pretrained(model_folder).embed(pictures))
+    by_file, by_torch = unit(runtime.embed(pictures)), unit(from_pretrained(pretrained_folder).embed(pictures))
     assert (found * by_file).sum(1).min() >= 0.99999
     assert (found * by_torch).sum(1).min() >= 0.9999
-    # An untrained network finds all pictures much alike; what is left without their mean tells them apart.
+    # What all pictures have in common would hide differences; what is left without their mean tells them apart.
     centre = by_torch.mean(0)
     assert (unit(found - centre) * unit(by_file - centre)).sum(1).min() >= 0.9999
     assert (unit(found - centre) * unit(by_torch - centre)).sum(1).min() >= 0.995
@@ -138,9 +138,9 @@ def test_embeddings_and_neighbours_are_those_of_python(page, built, model_folder
         assert [near["similarity"] for near in result["neighbours"]] == pytest.approx(cosines[expected], abs=1e-5)
 
 
-def test_gallery_is_embedded_from_the_pictures_that_it_shows(built, model_folder):
+def test_gallery_is_embedded_from_the_pictures_that_it_shows(built, pretrained_folder):
     facts = json.loads((built / "gallery.json").read_text())
-    encoder = from_pretrained(model_folder)
+    encoder = from_pretrained(pretrained_folder)
     assert facts["weights_sha256"] == encoder.weights_sha256
     bank = np.fromfile(built / "gallery.bin", "<f4").reshape(40, facts["feature_dim"])
     shown = unit(encoder.embed([built / picture["file"] for picture in facts["pictures"]]))
@@ -207,14 +207,14 @@ def test_a_model_that_is_not_there_is_told(tab, built, server):
         tab.send("Network.setCacheDisabled", cacheDisabled=False)
 
 
-def test_what_is_there_is_not_replaced(builder, model_folder, tmp_path, monkeypatch):
+def test_what_is_there_is_not_replaced(builder, pretrained_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "runtime_files", lambda: [EXAMPLE / "package.json"])
     (tmp_path / "page").mkdir()
     with pytest.raises(OutputExistsError, match="page already exists"):
-        builder.build(model_folder, tmp_path / "page")
+        builder.build(pretrained_folder, tmp_path / "page")
     monkeypatch.setattr(builder, "runtime_files", list)
     with pytest.raises(MissingDependencyError, match=r"install\.py"):
-        builder.build(model_folder, tmp_path / "new")
+        builder.build(pretrained_folder, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -25,16 +25,8 @@ def lively(architecture: str = "resnet18", **options: object) -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model folder that the files come from: weights that ship, for small pictures."""
-    encoder = from_pretrained("sslhsic-r18")
-    encoder.preprocessing = Preprocessing.for_size(64)
-    return encoder.save_pretrained(tmp_path_factory.mktemp("pretrained") / "model")
-
-
-@pytest.fixture(scope="session")
-def encoder(folder: Path) -> Encoder:
-    return from_pretrained(folder)
+def encoder(pretrained_folder: Path) -> Encoder:
+    return from_pretrained(pretrained_folder)
 
 
 @pytest.fixture(scope="session")

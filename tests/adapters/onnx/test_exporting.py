@@ -170,12 +170,12 @@ def test_what_torch_cannot_export_names_the_reason(encoder, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_names_its_install_command(folder, tmp_path):
+def test_a_missing_package_names_its_install_command(pretrained_folder, tmp_path):
     code = (
         "import sys; sys.modules['onnxscript'] = None\n"
         "from sslhsic_transfer import from_pretrained\n"
         "from sslhsic_transfer.adapters.onnx import export\n"
-        f"export(from_pretrained({str(folder)!r}), {str(tmp_path / 'model.onnx')!r})"
+        f"export(from_pretrained({str(pretrained_folder)!r}), {str(tmp_path / 'model.onnx')!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert "pip install 'sslhsic-transfer[onnx]'" in done.stderr

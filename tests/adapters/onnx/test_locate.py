@@ -19,9 +19,9 @@ REPO = "tester/tiny"
 
 
 @pytest.fixture
-def model(folder, files, tmp_path):
+def model(pretrained_folder, files, tmp_path):
     """A model folder with two exported files that its config.json lists."""
-    copy = shutil.copytree(folder, tmp_path / "model")
+    copy = shutil.copytree(pretrained_folder, tmp_path / "model")
     (copy / "onnx").mkdir()
     listed = {}
     for variant, source in (("fp32", "model"), ("int8", "int8")):
@@ -132,15 +132,12 @@ class TestShortNames:
         with pytest.raises(FingerprintError, match="not the weights that the name stands for"):
             OnnxEncoder.from_pretrained("tiny")
 
-    def test_unknown_and_without_weights(self, monkeypatch):
+    def test_unknown(self):
         with pytest.raises(ModelNotFoundError, match="Did you mean sslhsic-r18"):
             OnnxEncoder.from_pretrained("sslhsic-r19")
-        monkeypatch.setitem(zoo.ZOO, "new", replace(zoo.ZOO["sslhsic-r18"], name="new", sha256=None, revision=None))
-        with pytest.raises(ModelNotFoundError, match="no published weights yet"):
-            OnnxEncoder.from_pretrained("new")
 
-    def test_weights_in_the_package_without_the_file(self, named, folder, monkeypatch, tmp_path):
-        shutil.copytree(folder, tmp_path / "package/tiny")
+    def test_weights_in_the_package_without_the_file(self, named, pretrained_folder, monkeypatch, tmp_path):
+        shutil.copytree(pretrained_folder, tmp_path / "package/tiny")
         monkeypatch.setattr(zoo, "files", lambda package: tmp_path / "package")
         assert OnnxEncoder.from_pretrained("tiny").info.precision == "fp32", "the Hub has it"
         with pytest.raises(ModelNotFoundError, match="sslhsic export tiny --precision fp16 --output"):

@@ -27,13 +27,6 @@ def optimised(files, tmp_path):
     return find
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "fixed.onnx", "pictures.onnx"])
-def test_normalisation_is_folded_into_the_convolutions(files, name):
-    found = operators(files / name)
-    assert found["Conv"] == CONVOLUTIONS
-    assert not found["BatchNormalization"] + found["Mul"] + found["Identity"] + found["Dropout"]
-
-
 def test_float32_convolutions_take_in_activations_and_sums(optimised):
     found = optimised("fixed.onnx")
     assert found["Conv"] + found["FusedConv"] == CONVOLUTIONS

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto
 
-from sslhsic_transfer import Preprocessing, create_encoder
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, triton_repository
 from sslhsic_transfer.adapters.onnx.exporting import weights_hash
 from sslhsic_transfer.adapters.onnx.graph import encoder_graph
@@ -23,12 +21,6 @@ from tests.adapters.onnx.model_config import read_config
 
 README = Path(__file__).parents[3] / "examples" / "triton" / "README.md"
 TYPES = {TensorProto.FLOAT: 11, TensorProto.UINT8: 2}
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    return create_encoder("resnet18", preprocessing=Preprocessing.for_size(64)).eval()
 
 
 @pytest.fixture(scope="module")
