@@ -48,10 +48,24 @@ class Result(BaseModel):
 
     def figure(self) -> str:
         """The value in words: a share in percent; with the deviation over seeds where there are several."""
-        share = self.metric in _SHARES
-        scale, digits = (100, 1) if share else (1, 3)
+        scale, digits, unit = _form(self.metric)
         spread = "" if self.std is None else f" ± {scale * self.std:.{digits}f}"
-        return f"{scale * self.value:.{digits}f}{spread}" + (" %" if share else "")
+        return f"{scale * self.value:.{digits}f}{spread}{unit}"
+
+
+def _form(metric: str) -> tuple[int, int, str]:
+    """How a figure is written: scale, digits, unit."""
+    if metric in _SHARES or metric.endswith("agreement"):
+        return 100, 1, " %"
+    if "cosine" in metric:  # of files that give nearly the same
+        return 1, 5, ""
+    return (1, 0, "") if " a second" in metric else (1, 3, "")
+
+
+def tested_on(folder: str | Path) -> dict[str, str]:
+    """Data set and split that a folder of pictures holds: the names of the one it lies in and of itself."""
+    root = Path(folder).resolve()
+    return {"dataset": root.parent.name, "split": root.name}
 
 
 def new_result(**facts: Any) -> Result:

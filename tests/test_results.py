@@ -52,3 +52,18 @@ def test_a_file_that_is_no_results_json_is_refused_and_kept(tmp_path, content):
 def test_unknown_facts_are_refused():
     with pytest.raises(ConfigError, match="accuracy: no such setting"):
         record(accuracy=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "facts", "figure"),
+    [
+        ("top-1", {"value": 0.68943}, "68.9 %"),
+        ("mIoU", {"value": 0.316, "std": 0.0114, "seeds": [0, 1]}, "31.6 ± 1.1 %"),
+        ("abs_rel", {"value": 0.11849, "std": 0.001}, "0.118 ± 0.001"),
+        ("smallest cosine of pooled", {"value": 0.9998891}, "0.99989"),
+        ("20-NN agreement", {"value": 0.99}, "99.0 %"),
+        ("pictures a second, batch 1", {"value": 833.27}, "833"),
+    ],
+)
+def test_figures_are_written_as_their_kind_is_read(metric, facts, figure):
+    assert record(metric=metric, **facts).figure() == figure

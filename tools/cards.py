@@ -34,7 +34,7 @@ from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.zoo import ZOO
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly
-from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results
+from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results, tested_on
 
 CARDS = Path(__file__).parents[1] / "model_cards"
 BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
@@ -66,19 +66,17 @@ def _record_drift(encoder: Encoder, folder: Path, pictures: Path) -> None:
     stored, found = load_folder(folder), ImageFolder.scan(pictures)
     paths = [found.paths[index] for index in evenly(len(found.paths), min(COMPARED, len(found.paths)))]
     cosine = torch.cosine_similarity(encoder.embed(paths).double(), stored.embed(paths).double())
-    root = found.root.resolve()
     figures = {"mean cosine": cosine.mean().item(), "smallest cosine": cosine.min().item()}
     records = [
         new_result(
             model=f"{WEIGHTS_NAME}, float16",
             task="storage",
-            dataset=root.parent.name,
-            split=root.name,
             protocol="against the float32 encoder",
             metric=metric,
             value=value,
             n=len(paths),
             weights_sha256=stored.weights_sha256,
+            **tested_on(found.root),
         )
         for metric, value in figures.items()
     ]

@@ -12,7 +12,8 @@ from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.adapters.onnx.timing import pictures_per_second
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, OnnxFile, read_config, write_config
 from sslhsic_transfer.hub.folder import load_folder
-from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
+from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results, tested_on
+from sslhsic_transfer.sample import sign_digits
 
 _BATCHES = (1, 32)
 
@@ -59,12 +60,17 @@ def add_onnx(
     files = {variant_path(name): OnnxEncoder.from_pretrained(reports[name].path) for name in reports}
     speeds = {batch: pictures_per_second(encoder, files, batch) for batch in _BATCHES}
     sha256 = read_config(folder).fingerprint.sha256
-    save_results(folder / RESULTS_NAME, _records(reports, speeds, sha256, encoder.preprocessing.crop))
+    compared = pictures or sign_digits().test
+    save_results(folder / RESULTS_NAME, _records(reports, speeds, sha256, encoder.preprocessing.crop, compared))
     return list(reports.values())
 
 
 def _records(
-    reports: dict[str, exporting.ExportReport], speeds: dict[int, dict[str, float]], sha256: str, side: int
+    reports: dict[str, exporting.ExportReport],
+    speeds: dict[int, dict[str, float]],
+    sha256: str,
+    side: int,
+    pictures: str | Path,
 ) -> list[Result]:
     """Error of each file against the encoder, and speed of all."""
     common: dict[str, Any] = {"task": "onnx", "weights_sha256": sha256}
@@ -73,12 +79,11 @@ def _records(
         records += [
             new_result(
                 model=variant_path(precision),
-                dataset="pictures",
-                split="test",
                 protocol="against the float32 encoder",
                 metric=check.name,
                 value=check.value,
                 n=check.pictures,
+                **tested_on(pictures),
                 **common,
             )
             for check in report.verification.checks

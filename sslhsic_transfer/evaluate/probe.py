@@ -21,7 +21,7 @@ from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import Result, new_result, over_seeds
+from sslhsic_transfer.results import Result, new_result, over_seeds, tested_on
 
 Task = Literal["knn", "linear"]
 
@@ -158,18 +158,16 @@ def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
             f"L-BFGS logistic regression on standardised features, penalty of {len(PENALTIES)} chosen on {chosen_on}, "
             f"refit on all; {subject.input}"
         )
-    root = test.folder.root.resolve()
     return new_result(
         model=subject.name,
         task=task,
-        dataset=root.parent.name,
-        split=root.name,
         protocol=protocol,
         metric="top-1",
         value=value,
         seeds=[seed],
         n=len(test.labels),
         weights_sha256=subject.weights_sha256,
+        **tested_on(test.folder.root),
     )
 
 
