@@ -1,10 +1,12 @@
-"""The commands on real pictures, with the weights that ship, in seconds; what they reach in minutes: docs/dense.md."""
+"""The commands on real pictures, with the weights that ship, for few steps; longer runs: docs/dense.md."""
 
 import numpy as np
 import pytest
 
 from sslhsic_transfer.results import load_results
 from sslhsic_transfer.transfer import load_transferred
+
+pytestmark = pytest.mark.slow
 
 SHORT = ("batch_size=4", "warmup=3", "workers=0", "learning_rate=1e-3")
 
