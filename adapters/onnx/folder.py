@@ -10,10 +10,10 @@ from sslhsic_transfer.adapters.onnx.quantization import Quantization
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.adapters.onnx.timing import pictures_per_second
+from sslhsic_transfer.adapters.onnx.verification import compared_folder
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, OnnxFile, read_config, write_config
 from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results, tested_on
-from sslhsic_transfer.sample import sign_digits
 
 _BATCHES = (1, 32)
 
@@ -60,7 +60,7 @@ def add_onnx(
     files = {variant_path(name): OnnxEncoder.from_pretrained(reports[name].path) for name in reports}
     speeds = {batch: pictures_per_second(encoder, files, batch) for batch in _BATCHES}
     sha256 = read_config(folder).fingerprint.sha256
-    compared = pictures or sign_digits().test
+    compared = compared_folder(pictures)
     save_results(folder / RESULTS_NAME, _records(reports, speeds, sha256, encoder.preprocessing.crop, compared))
     return list(reports.values())
 

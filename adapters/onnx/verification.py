@@ -207,12 +207,17 @@ def _picture_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds, pict
     return checks
 
 
+def compared_folder(pictures: str | Path | None) -> Path:
+    """Where the pictures lie that `verify` compares: the user's folder, or the test pictures that came along."""
+    return sign_digits().test if pictures is None else Path(pictures)
+
+
 def _real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
     """A bank and queries, spread evenly over what there is."""
+    compared = ImageFolder.scan(compared_folder(folder))
     if folder is None:
-        sample = sign_digits()
-        return _some(ImageFolder.scan(sample.train), _BANK), _some(ImageFolder.scan(sample.test), _QUERIES)
-    everything = _some(ImageFolder.scan(folder), 3 * _QUERIES)
+        return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, _QUERIES)
+    everything = _some(compared, 3 * _QUERIES)
     indices = range(len(everything))
     return everything.subset(i for i in indices if i % 3), everything.subset(i for i in indices if not i % 3)
 
