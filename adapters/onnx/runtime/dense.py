@@ -12,7 +12,8 @@ from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
-from sslhsic_transfer.adapters.onnx.runtime.pictures import at_size, normalized, with_short_side
+from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, with_short_side, with_shortest_edge
+from sslhsic_transfer.adapters.onnx.runtime.resampling import resize_maps
 from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check_interface, open_session, run_session
 from sslhsic_transfer.errors import InputError
 from sslhsic_transfer.images import Picture, to_uint8_array
@@ -84,15 +85,14 @@ class OnnxDenseModel:
         """
         whole = to_uint8_array(picture)
         height, width = whole.shape[:2]
-        resize = self.info.resize
-        seen = whole if resize is None else with_short_side(whole, resize, self.info.longest)
+        seen = self._resized(whole)
         found = self.run(self._prepared(seen)[None])
         if self.info.task == "detection":
             return self._boxes(found, (width / seen.shape[1], height / seen.shape[0]))
         if self.info.task == "depth":
-            return at_size(found["depth"][0], height, width)[0]
+            return resize_maps(found["depth"][0], height, width)[0]
         if "logits" in found:
-            return at_size(found["logits"][0], height, width).argmax(axis=0).astype(np.uint8)
+            return resize_maps(found["logits"][0], height, width).argmax(axis=0).astype(np.uint8)
         if seen.shape != whole.shape:
             raise InputError(
                 "The file gives classes of a resized picture, which cannot be brought to the picture's own size "
@@ -125,6 +125,12 @@ class OnnxDenseModel:
         if floating and count_non_finite(images):
             raise InputError("The images hold NaN or infinite values; expected finite ones.")
         return run_session(self.session, images, self.info.outputs)
+
+    def _resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        short, longest = self.info.resize, self.info.longest
+        if short is None:
+            return picture
+        return with_short_side(picture, short) if longest is None else with_shortest_edge(picture, short, longest)
 
     def _prepared(self, picture: NDArray[np.uint8]) -> Array:
         return picture if self.info.input == "resized" else normalized(picture, self.info.preprocessing)
