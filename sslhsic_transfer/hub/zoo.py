@@ -57,8 +57,8 @@ ZOO: dict[str, ZooModel] = {
             licence="apache-2.0",
             data="Imagenette and 36 classes of Tiny ImageNet",
             recipe="imagenette-r18",
-            sha256="3812e43cecacbff6006e496af06d8d036d0bd5e0bce12c8dd3a286395b1c09b6",
-            revision="v1",
+            sha256="c490ce04b60d095f0c934cceb922c92f6c84914d1620a49ffc29916f2c7266f6",
+            revision="v2",
         ),
         ZooModel(
             name="sslhsic-r50",
