@@ -40,6 +40,12 @@ CARDS = Path(__file__).parents[1] / "model_cards"
 BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
 DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+NOTE = (
+    "Small-scale weights: 27 thousand small pictures, hours on a CPU. The paper's encoder learned from 1.3 million of "
+    "ImageNet; one command trains such a one on 8 GPUs, `accelerate launch --multi_gpu --num_processes 8 -m "
+    "sslhsic_transfer.pretrain imagenet-r50 --data IMAGENET --output RUN`. This name will move to such weights by a "
+    "new pinned revision when somebody has trained them."
+)
 COMPARED = 512  # pictures, evenly spread over the folder
 
 
@@ -52,7 +58,12 @@ def store(name: str, model: Path, pictures: Path, size: int | None, facts: Seque
     if size:
         encoder.preprocessing = Preprocessing.for_size(size)
     given = dict(fact.split("=", 1) for fact in facts)
-    given = {"licence": row.licence, "trained_by": "the sslhsic-transfer developers", "data": row.data} | given
+    given = {
+        "licence": row.licence,
+        "trained_by": "the sslhsic-transfer developers",
+        "data": row.data,
+        "note": NOTE,
+    } | given
     encoder.metadata |= known_facts(given)
     shutil.rmtree(folder, ignore_errors=True)
     encoder.save_pretrained(folder, dtype=torch.float16)

@@ -19,6 +19,7 @@ _DENSE = {"segmentation": "image-segmentation", "detection": "object-detection",
 _FILES = ("storage", "onnx")  # records of stored and exported files, which compare these with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
+_NAME = re.compile(r"[\w.-]*\w(/\w[\w.-]*)?(@[\w.-]+)?")  # short, or of a repository; perhaps a revision
 _MARK = "<!-- Written by sslhsic-transfer"
 
 
@@ -87,6 +88,7 @@ def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *
         objective=_OBJECTIVES.get(facts.objective, facts.objective),
         facts=facts,
         hours=_duration(facts.hours),
+        began_with=_began_with(config.metadata),
         feature_dim=config.encoder.feature_dim,
         strides=", ".join(str(stride) for stride in strides[:-1]) + f" and {strides[-1]}",
         snippet=usage_snippet(repo_id, config.encoder.feature_dim),
@@ -196,6 +198,15 @@ def _in_timm(config: FolderConfig) -> bool:
 def _architecture(config: FolderConfig) -> str:
     wide = f" ×{config.encoder.width}" if config.encoder.width > 1 else ""
     return f"ResNet-{config.encoder.architecture.removeprefix('resnet')}{wide}"
+
+
+def _began_with(metadata: Mapping[str, Any]) -> str | None:
+    """The weights that training set out from; what is no name is a place on somebody's disk, and is not told."""
+    recipe = metadata.get("recipe")
+    source = recipe.get("init_from") if isinstance(recipe, Mapping) else None
+    if source is None:
+        return None
+    return f"`{source}`" if _NAME.fullmatch(source) else "other weights"
 
 
 def _duration(hours: float) -> str:

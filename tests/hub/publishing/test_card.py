@@ -178,6 +178,23 @@ def test_optional_facts_are_told(config, results):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("init_from", "told"),
+    [
+        ("sslhsic-r18@v1", "`sslhsic-r18@v1`"),
+        ("org/tiny", "`org/tiny`"),
+        ("/home/somebody/runs/one/model", "other weights"),
+        ("./model", "other weights"),
+    ],
+)
+def test_what_training_began_with_is_told_but_no_place_on_a_disk(config, results, init_from, told):
+    card = render_card(REPO, with_facts(config, recipe={"init_from": init_from}), results)
+    assert f"on one CPU, beginning with {told}." in card
+    assert f"| began with | {told} |" in card
+    assert "somebody" not in card
+    assert "began with" not in render_card(REPO, with_facts(config, recipe={"init_from": None}), results)
+
+
 def test_its_first_example_runs(config, results, publishable, tmp_path, monkeypatch):
     card = render_card(REPO, config, results).replace(REPO, publishable.as_posix())
     first, _ = python_examples(card)
