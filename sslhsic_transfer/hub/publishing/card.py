@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.errors import PublishError
+from sslhsic_transfer.errors import ConfigError, PublishError
 from sslhsic_transfer.hub.config_file import FolderConfig
+from sslhsic_transfer.hub.names import parse_name
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.results import LOWER_IS_BETTER, Result
@@ -19,7 +20,6 @@ _DENSE = {"segmentation": "image-segmentation", "detection": "object-detection",
 _FILES = ("storage", "onnx")  # records of stored and exported files, which compare these with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
-_NAME = re.compile(r"[\w.-]*\w(/\w[\w.-]*)?(@[\w.-]+)?")  # short, or of a repository; perhaps a revision
 _MARK = "<!-- Written by sslhsic-transfer"
 
 
@@ -206,7 +206,11 @@ def _began_with(metadata: Mapping[str, Any]) -> str | None:
     source = recipe.get("init_from") if isinstance(recipe, Mapping) else None
     if source is None:
         return None
-    return f"`{source}`" if _NAME.fullmatch(source) else "other weights"
+    try:
+        on_a_disk = isinstance(parse_name(source), Path)
+    except ConfigError:
+        on_a_disk = True
+    return "other weights" if on_a_disk else f"`{source}`"
 
 
 def _duration(hours: float) -> str:

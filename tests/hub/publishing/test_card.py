@@ -177,7 +177,6 @@ def test_optional_facts_are_told(config, results):
     assert ModelFacts.model_fields["limits"].default not in card
 
 
-@torch.no_grad()
 @pytest.mark.parametrize(
     ("init_from", "told"),
     [
@@ -185,6 +184,8 @@ def test_optional_facts_are_told(config, results):
         ("org/tiny", "`org/tiny`"),
         ("/home/somebody/runs/one/model", "other weights"),
         ("./model", "other weights"),
+        ("somebody.safetensors", "other weights"),
+        ("one of somebody's", "other weights"),
     ],
 )
 def test_what_training_began_with_is_told_but_no_place_on_a_disk(config, results, init_from, told):
@@ -195,6 +196,7 @@ def test_what_training_began_with_is_told_but_no_place_on_a_disk(config, results
     assert "began with" not in render_card(REPO, with_facts(config, recipe={"init_from": None}), results)
 
 
+@torch.no_grad()
 def test_its_first_example_runs(config, results, publishable, tmp_path, monkeypatch):
     card = render_card(REPO, config, results).replace(REPO, publishable.as_posix())
     first, _ = python_examples(card)
