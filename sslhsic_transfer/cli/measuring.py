@@ -32,12 +32,14 @@ def embed(
     device: Device = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Embed every picture of a folder: a Parquet file with a row a picture."""
+    """Embed every picture of a folder: a Parquet file with a row a picture. The same command goes on after a stop."""
     from sslhsic_transfer.embed.files import embed_folder
 
     report = embed_folder(
         model, images, output, batch_size=batch_size, workers=workers, device=device, overwrite=overwrite
     )
+    if report.resumed:
+        typer.echo(f"{report.resumed} pictures had been done before.")
     typer.echo(f"{report.output}: {report.rows} pictures, {report.dim} numbers each.")
     if report.skipped:
         typer.echo(

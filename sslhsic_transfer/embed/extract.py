@@ -51,11 +51,12 @@ def extract_batches(
     encoder: Encoder,
     pictures: Sequence[Picture],
     *,
+    start: int = 0,
     batch_size: int = 64,
     workers: int = 0,
     progress: str | None = None,
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Embed pictures batch by batch, going on where one cannot be read.
+    """Embed pictures batch by batch, the one at ``start`` first, going on where one cannot be read.
 
     Yields:
         For each batch of pictures, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for
@@ -63,6 +64,7 @@ def extract_batches(
     """
     loader = DataLoader(
         _PictureDataset(pictures, encoder.preprocessing.transform()),
+        sampler=range(start, len(pictures)),
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=list,
@@ -71,7 +73,7 @@ def extract_batches(
     with (
         evaluating(encoder),
         torch.inference_mode(),
-        tqdm(total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
+        tqdm(initial=start, total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
     ):
         for batch in loader:
             readable = [picture for _, picture in batch if isinstance(picture, Tensor)]

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -67,3 +68,11 @@ def test_failure_leaves_nothing(model_folder, tmp_path):
 def test_refuses_other_formats_by_name(model_folder, digits, tmp_path):
     with pytest.raises(ConfigError, match=r"\.parquet"):
         embed_folder(model_folder, digits / "test", tmp_path / "out.csv", progress=False)
+
+
+def test_refuses_a_name_that_is_no_text(model_folder, digits, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    picture = next((digits / "test").rglob("*.jpg"))
+    shutil.copy(picture, tmp_path / "pictures" / os.fsdecode(b"caf\xe9.jpg"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        embed_folder(model_folder, tmp_path / "pictures", tmp_path / "out.parquet", progress=False)

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-import numpy as np
+import torch
 from PIL import Image
 
 
@@ -9,12 +9,11 @@ def test_search(tutorial):
     page.run()
     names = page.names
     assert names["vectors"].shape == (72, 512)
-    np.testing.assert_allclose(np.linalg.norm(names["vectors"], axis=1), 1, rtol=1e-5)
-    best = names["paths"][names["nearest"][0]]
-    direct = names["encoder"].embed([names["query"], Path("pictures/train") / best]).numpy()
-    cosine = direct[0] @ direct[1] / np.linalg.norm(direct[0]) / np.linalg.norm(direct[1])
-    assert names["cosines"].max() == names["cosines"][names["nearest"][0]]
-    np.testing.assert_allclose(cosine, names["cosines"].max(), rtol=1e-4)
+    torch.testing.assert_close(names["vectors"].norm(dim=1), torch.ones(72))
+    best = names["bank"].paths[names["nearest"].indices[0]]
+    direct = names["encoder"].embed([names["query"], Path("pictures/train") / best])
+    assert names["nearest"].values[0] == names["cosines"].max()
+    torch.testing.assert_close(torch.cosine_similarity(*direct, dim=0), names["cosines"].max(), rtol=1e-4, atol=0)
     assert names["maps"]["c4"].shape == (1, 256, 16, 16)
     for file, size in (("neighbours.png", (768, 128)), ("map.png", (256, 256))):
         with Image.open(file) as picture:

@@ -1,0 +1,92 @@
+"""Interrupted embedding goes on, with the same result."""
+
+import shutil
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from sslhsic_transfer.embed import embed_folder, files, parts
+from sslhsic_transfer.errors import OutputExistsError
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(parts, "_PART_ROWS", 8)
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Embeds by batches of 4 until Ctrl-C comes in place of the given batch."""
+
+    def embed(model, images, output, at):
+        def until(*arguments, **options):
+            for number, batch in enumerate(whole(*arguments, **options)):
+                if number == at:
+                    raise KeyboardInterrupt
+                yield batch
+
+        whole = files.extract_batches
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "extract_batches", until)
+            with pytest.raises(KeyboardInterrupt):
+                embed_folder(model, images, output, batch_size=4, progress=False)
+
+    return embed
+
+
+def test_ctrl_c_loses_nothing(model_folder, digits, tmp_path, interrupted):
+    images = tmp_path / "images"
+    shutil.copytree(digits / "test", images)
+    (images / "0" / "aaa.jpg").write_bytes(b"?")
+    expected = embed_folder(model_folder, images, tmp_path / "whole.parquet", batch_size=4, progress=False)
+    interrupted(model_folder, images, tmp_path / "out.parquet", at=3)
+    assert not (tmp_path / "out.parquet").exists()
+    report = embed_folder(model_folder, images, tmp_path / "out.parquet", batch_size=4, progress=False)
+    assert (report.resumed, report.rows, report.skipped) == (12, 24, expected.skipped)
+    assert pq.read_table(report.output).equals(pq.read_table(expected.output), check_metadata=True)
+    assert (tmp_path / "out.parquet.skipped.csv").read_text() == (tmp_path / "whole.parquet.skipped.csv").read_text()
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_a_kill_loses_one_part_and_the_file_is_the_same_to_the_byte(model_folder, digits, tmp_path):
+    program = f"""
+import os, signal
+from sslhsic_transfer.embed import files, parts
+parts._PART_ROWS = 8
+whole = files.extract_batches
+def until(*arguments, **options):
+    for number, batch in enumerate(whole(*arguments, **options)):
+        if number == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+files.extract_batches = until
+files.embed_folder({str(model_folder)!r}, {str(digits / "test")!r}, "out.parquet", batch_size=4, progress=False)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=300, check=False)
+    assert killed.returncode == -9
+    report = embed_folder(model_folder, digits / "test", tmp_path / "out.parquet", batch_size=4, progress=False)
+    assert report.resumed == 16
+    expected = embed_folder(model_folder, digits / "test", tmp_path / "whole.parquet", batch_size=4, progress=False)
+    assert report.output.read_bytes() == expected.output.read_bytes()
+
+
+def test_rows_of_another_job_are_not_mixed_in(model_folder, digits, tmp_path, interrupted):
+    output = tmp_path / "out.parquet"
+    interrupted(model_folder, digits / "train", output, at=2)
+    with pytest.raises(OutputExistsError, match=r"pictures 72 instead of 24.*--overwrite"):
+        embed_folder(model_folder, digits / "test", output, progress=False)
+    report = embed_folder(model_folder, digits / "test", output, overwrite=True, progress=False)
+    assert (report.resumed, report.rows) == (0, 24)
+
+
+def test_overwrite_keeps_what_the_same_job_has_done(model_folder, digits, tmp_path, interrupted):
+    output = tmp_path / "out.parquet"
+    interrupted(model_folder, digits / "test", output, at=2)
+    assert embed_folder(model_folder, digits / "test", output, overwrite=True, progress=False).resumed == 8
+
+
+def test_row_groups_hold_many_pictures(model_folder, digits, tmp_path):
+    report = embed_folder(model_folder, digits / "test", tmp_path / "out.parquet", batch_size=2, progress=False)
+    assert pq.ParquetFile(report.output).num_row_groups == 3  # not 12
