@@ -16,7 +16,8 @@ from sslhsic_transfer._files import write_json
 from sslhsic_transfer.errors import ConfigError
 
 RESULTS_NAME = "results.json"
-_SHARES = {"top-1", "mIoU", "pixel accuracy", "AP", "AP50", "AP75", "delta1"}  # shown in percent
+# Shown in percent.
+_SHARES = {"top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75", "delta1"}
 LOWER_IS_BETTER = {"abs_rel", "rmse"}
 
 
@@ -136,4 +137,5 @@ def hardware() -> str:
 
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' * (threads > 1)}"

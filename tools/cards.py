@@ -9,8 +9,8 @@ The first makes model_cards/NAME of what a run left in RUN/model: weights in flo
 curves, and compares embeddings of DIR's pictures with those of the run's own weights. The second measures k-NN and
 linear probe on the labelled data sets of DATA beside raw pixels and untrained networks. The third exports to ONNX, int8
 calibrated on Imagenette's training pictures, and measures error, on its validation pictures, and speed; the files do
-not ship. The fourth adds records that were measured elsewhere (dense.json of benchmarks/dense.py) and writes the card.
-Each replaces what it wrote before.
+not ship. The fourth adds records that were measured elsewhere (results.json of benchmarks/transfer.py) and writes the
+card. Each replaces what it wrote before.
 """
 
 import argparse

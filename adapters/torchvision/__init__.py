@@ -1,10 +1,11 @@
-"""Torchvision's detectors and segmentation networks over an encoder: nothing to compile, nothing else to install."""
+"""Torchvision's networks over an encoder, with nothing to compile and nothing else to install."""
 
 from typing import TYPE_CHECKING
 
 from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sslhsic_transfer.adapters.torchvision.classification import Classifier as Classifier
     from sslhsic_transfer.adapters.torchvision.detection import faster_rcnn as faster_rcnn
     from sslhsic_transfer.adapters.torchvision.detection import mask_rcnn as mask_rcnn
     from sslhsic_transfer.adapters.torchvision.detection import retinanet as retinanet
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    dict.fromkeys(("faster_rcnn", "mask_rcnn", "retinanet"), f"{__name__}.detection")
+    {"Classifier": f"{__name__}.classification"}
+    | dict.fromkeys(("faster_rcnn", "mask_rcnn", "retinanet"), f"{__name__}.detection")
     | dict.fromkeys(("deeplabv3", "fcn", "lraspp"), f"{__name__}.segmentation"),
 )

@@ -1,4 +1,4 @@
-"""The commands `sslhsic transfer …`: an encoder fine-tuned on a dense task, measured and kept."""
+"""The commands `sslhsic transfer …`: an encoder fine-tuned on a task, measured and kept."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sslhsic_transfer.transfer.config import Framework
     from sslhsic_transfer.transfer.settings import Task
 
-transfer_app = typer.Typer(help="Fine-tune an encoder on a dense task.", no_args_is_help=True)
+transfer_app = typer.Typer(help="Fine-tune an encoder on a task.", no_args_is_help=True)
 
 Encoder = Annotated[
     str,
@@ -31,6 +31,20 @@ Init = Annotated[
     str, typer.Option(help="The encoder's weights: pretrained, random, supervised (torchvision's), or another MODEL.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")]
+
+
+@transfer_app.command()
+def classification(
+    model: Encoder,
+    overrides: Overrides = None,
+    *,
+    data: Data,
+    output: Output,
+    init: Init = "pretrained",
+    resume: Resume = False,
+) -> None:
+    """Classification of pictures: top-1. With few labels: label_share=0.01; the linear layer alone: freeze_at=5."""
+    _run("classification", model, data, output, "torchvision", init, overrides, resume)
 
 
 @transfer_app.command()

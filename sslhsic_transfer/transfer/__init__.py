@@ -1,4 +1,4 @@
-"""Fine-tuning of encoders on dense tasks: settings, training, evaluation, models that load again."""
+"""Fine-tuning of encoders on tasks: settings, training, evaluation, models that load again."""
 
 from typing import TYPE_CHECKING
 

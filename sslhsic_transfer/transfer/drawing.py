@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torchvision.utils import draw_bounding_boxes
 
 from sslhsic_transfer._lazy import optional_import
@@ -15,6 +15,8 @@ from sslhsic_transfer.adapters.data.segmentation import IGNORED
 
 _LEAST_SCORE = 0.5  # of boxes that are drawn
 _GAP = 4  # pixels between panels
+_LINE = 16  # pixels of height for a line of text
+_MOST_LIKELY = 3  # classes that are listed
 
 
 def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
@@ -28,6 +30,24 @@ def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
         for c, panel in enumerate(row):
             sheet.paste(panel, (sum(widths[:c]) + _GAP * c, sum(heights[:r]) + _GAP * r))
     return sheet
+
+
+def draw_scores(scores: NDArray[np.float32], classes: Sequence[str], truth: int) -> Image.Image:
+    """The most likely classes of a picture as text, the right one in green; where it is not among them, it comes last.
+
+    Args:
+        scores: (C,) probabilities.
+        classes: names.
+        truth: number of the right class.
+    """
+    listed = np.argsort(-scores, kind="stable")[:_MOST_LIKELY].tolist()
+    listed += [truth] if truth not in listed else []
+    panel = Image.new("RGB", (220, _LINE * len(listed) + 8), "white")
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(size=12)
+    for row, number in enumerate(listed):
+        colour = "#1a7f37" if number == truth else "black"
+        draw.text((6, 4 + _LINE * row), f"{scores[number]:4.0%}  {classes[number][:28]}", fill=colour, font=font)
+    return panel
 
 
 def draw_classes(classes: NDArray[np.uint8], count: int) -> Image.Image:

@@ -1,7 +1,9 @@
 """What a trained network is worth: predictions of each test picture, measured alike for every framework."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sslhsic_transfer.adapters.data.average_precision import average_precision
+from sslhsic_transfer.adapters.data.classification import ClassificationData
 from sslhsic_transfer.adapters.data.confusion import Confusion
 from sslhsic_transfer.adapters.data.depth import DepthData
 from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
@@ -17,7 +20,17 @@ from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.depth.metrics import DepthMetrics, DepthProtocol
 from sslhsic_transfer.images import load_image
 
-# A trained network of each task as a function of one RGB picture.
+_BATCH = 64  # pictures that are classified at once
+
+
+class ClassificationFunction(Protocol):
+    """A trained classifier."""
+
+    def of(self, pictures: Sequence[Path]) -> NDArray[np.float32]:
+        """Files -> (N, C) scores."""
+
+
+# A trained network of each other task as a function of one RGB picture.
 SegmentationFunction = Callable[[Image.Image], NDArray[np.uint8]]
 DetectionFunction = Callable[[Image.Image], Boxes]
 DepthFunction = Callable[[Image.Image], NDArray[np.float32]]
@@ -25,6 +38,38 @@ DepthFunction = Callable[[Image.Image], NDArray[np.float32]]
 
 def _shown(count: int, progress: bool) -> Iterator[int]:
     yield from tqdm(range(count), desc="evaluate", unit="picture", disable=not progress)
+
+
+def evaluate_classification(
+    predict: ClassificationFunction, data: ClassificationData, *, progress: bool = False
+) -> dict[str, float]:
+    """Accuracies over all pictures and over each class's.
+
+    Args:
+        predict: files -> (N, C) scores.
+        data: a split.
+        progress: whether to show a progress bar.
+
+    Returns:
+        ``top-1``; ``top-5`` where there are more than five classes; ``mean per class``, the mean of the classes'
+        accuracies; ``accuracy CLASS``; all as shares.
+    """
+    labels = np.asarray(data.folder.labels)
+    ranked = []
+    with tqdm(total=len(data), desc="evaluate", unit="picture", disable=not progress) as bar:
+        for start in range(0, len(data), _BATCH):
+            paths = data.folder.paths[start : start + _BATCH]
+            ranked.append(np.argsort(-predict.of(paths), axis=1, kind="stable")[:, :5])
+            bar.update(len(paths))
+    hits = np.concatenate(ranked) == labels[:, None]
+    first = hits[:, 0]
+    shares = {name: float(first[labels == number].mean()) for number, name in enumerate(data.classes)}
+    return {
+        "top-1": float(first.mean()),
+        **({"top-5": float(hits.any(axis=1).mean())} if len(data.classes) > 5 else {}),
+        "mean per class": float(np.mean(list(shares.values()))),
+        **{f"accuracy {name}": share for name, share in shares.items()},
+    }
 
 
 def evaluate_segmentation(

@@ -56,7 +56,9 @@ def fit(task: NetworkTask, network: nn.Module, examples: Dataset[Any], folder: R
     settings = task.settings
     count = len(examples)  # type: ignore[arg-type]
     if count < settings.batch_size:
-        raise DataError(f"There are {count} training pictures, fewer than a batch of {settings.batch_size}.")
+        raise DataError(
+            f"There are {count} training pictures, fewer than a batch of {settings.batch_size}: lower batch_size."
+        )
     _Fit(task, network, examples, folder, count, progress).run()
 
 

@@ -12,7 +12,12 @@ from PIL import Image
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
-from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
+from sslhsic_transfer.transfer.evaluation import (
+    evaluate_classification,
+    evaluate_depth,
+    evaluate_detection,
+    evaluate_segmentation,
+)
 from sslhsic_transfer.transfer.settings import DepthSettings, Task
 
 
@@ -31,6 +36,7 @@ class FrameworkRunner:
 
 _NATIVE = FrameworkRunner(native.train, native.load)
 FRAMEWORKS: dict[Task, dict[Framework, FrameworkRunner]] = {
+    "classification": {"torchvision": _NATIVE},
     "segmentation": {"torchvision": _NATIVE, "mmseg": FrameworkRunner(with_mmseg.train, with_mmseg.load)},
     "detection": {"torchvision": _NATIVE, "detectron2": FrameworkRunner(with_detectron2.train, with_detectron2.load)},
     "depth": {"depth": _NATIVE},
@@ -41,7 +47,7 @@ class TransferredModel:
     """A fine-tuned model.
 
     >>> model = load_transferred("RUN/model")
-    >>> classes = model.predict("street.jpg")  # segmentation: (H, W) uint8; detection: Boxes; depth: (H, W) metres
+    >>> classes = model.predict("street.jpg")  # segmentation: (H, W) uint8; see `predict`
 
     Attributes:
         config: what it is.
@@ -60,8 +66,8 @@ class TransferredModel:
             picture: an RGB image or a file.
 
         Returns:
-            Segmentation: (H, W) uint8, indices into ``config.classes``. Detection: `Boxes`. Depth: (H, W) float32
-            metres.
+            Classification: (C,) float32 probabilities of ``config.classes``. Segmentation: (H, W) uint8, indices into
+            them. Detection: `Boxes`. Depth: (H, W) float32 metres.
 
         Raises:
             ImageError: the file cannot be read.
@@ -70,6 +76,8 @@ class TransferredModel:
 
     def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
         """Figures of a split: see `sslhsic_transfer.transfer.evaluation`."""
+        if self.config.task == "classification":
+            return evaluate_classification(self._function, data, progress=progress)
         if self.config.task == "segmentation":
             return evaluate_segmentation(self._function, data, progress=progress)
         if self.config.task == "detection":
@@ -84,6 +92,9 @@ class TransferredModel:
         return drawing.side_by_side([self._panels(data, index) for index in indices])
 
     def _panels(self, data: Any, index: int) -> list[Image.Image]:
+        if self.config.task == "classification":
+            picture = data.read_picture(index)
+            return [picture, drawing.draw_scores(self.predict(picture), data.classes, data.folder.labels[index])]
         if self.config.task == "segmentation":
             picture, count = load_image(data.pairs[index][0]), len(self.config.classes)
             found, truth = self.predict(picture), data.read_mask(index)

@@ -8,6 +8,7 @@ from sslhsic_transfer._config import overridden, validated
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.adapters.data.classification import ClassificationData, find_classification
 from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
@@ -20,10 +21,13 @@ from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_resu
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_transferred
-from sslhsic_transfer.transfer.settings import SETTINGS, DepthSettings, Task, TransferSettings
+from sslhsic_transfer.transfer.settings import SETTINGS, ClassificationSettings, DepthSettings, Task, TransferSettings
 
 # Of all figures, those that go into results.json; evaluation.json has every one.
-_RECORDED = ("mIoU", "pixel accuracy", "AP", "AP50", "AP75", "abs_rel", "rmse", "delta1")
+_RECORDED = (
+    *("top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75"),
+    *("abs_rel", "rmse", "delta1"),
+)
 
 
 def transfer(
@@ -38,15 +42,16 @@ def transfer(
     resume: bool = False,
     progress: bool = True,
 ) -> list[Result]:
-    """Fine-tune an encoder on a dense task, and measure it on the test split.
+    """Fine-tune an encoder on a task, and measure it on the test split.
 
     Args:
-        task: "segmentation", "detection" or "depth".
+        task: "classification", "segmentation", "detection" or "depth".
         model: the encoder, as `from_pretrained` takes it; with ``init="random"`` an architecture does as well.
         data: folder of the data set, in a layout of `sslhsic_transfer.adapters.data`.
         output: folder of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/, results.json, evaluation.json,
             predictions.png.
-        framework: "torchvision", "mmseg" (segmentation), "detectron2" (detection) or "depth"; None: the task's first.
+        framework: "torchvision" (all but depth), "mmseg" (segmentation), "detectron2" (detection) or "depth"; None: the
+            task's first.
         init: the encoder's weights: "pretrained": the model's; "random"; "supervised": torchvision's ImageNet weights;
             or what `from_pretrained` takes.
         overrides: ``"key=value"``, settings of `sslhsic_transfer.transfer.settings`.
@@ -67,6 +72,8 @@ def transfer(
         raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
     settings = _settings(task, overrides)
     training, test = (_find(task, data, split, settings) for split in (settings.train, settings.test))
+    if isinstance(settings, ClassificationSettings):
+        training = _labelled(training, settings)
     classes, tested = (getattr(split, "classes", ()) for split in (training, test))
     if classes != tested:
         raise DataError(f"{settings.train} has the classes {classes}, {settings.test} {tested}; expected the same.")
@@ -98,7 +105,7 @@ def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bo
     results = [
         new_result(
             model=config.initial_weights,
-            task=config.task,
+            task=_named(config.task, settings),
             dataset=test.name,
             split=settings.test,
             framework=config.framework,
@@ -118,6 +125,16 @@ def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bo
     return results
 
 
+def _named(task: Task, settings: TransferSettings) -> str:
+    """The task as records call it: with few labels it is another one."""
+    if isinstance(settings, ClassificationSettings):
+        if settings.label_list is not None:
+            return f"{task}, labels of {Path(settings.label_list).name}"
+        if settings.label_share < 1:
+            return f"{task}, {settings.label_share:.3g} of labels"
+    return task
+
+
 def protocol(config: TransferConfig) -> str:
     """Every choice that shapes the figures, in a line; the seed apart."""
     settings = config.typed_settings()
@@ -135,8 +152,17 @@ def _settings(task: Task, overrides: Sequence[str]) -> TransferSettings:
 def _find(task: Task, data: str | Path, split: str, settings: TransferSettings) -> Any:
     if isinstance(settings, DepthSettings):
         return find_depth(data, split, settings.layout, units_per_metre=settings.units_per_metre)
+    if isinstance(settings, ClassificationSettings):
+        return find_classification(data, split, settings.layout)
     find = find_segmentation if task == "segmentation" else find_detection
     return find(data, split, settings.layout)
+
+
+def _labelled(training: ClassificationData, settings: ClassificationSettings) -> ClassificationData:
+    """The part whose labels are used."""
+    if settings.label_list is not None:
+        return training.listed(settings.label_list)
+    return training.share(settings.label_share, settings.seed)
 
 
 def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str]:

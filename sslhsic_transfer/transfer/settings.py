@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
 
-Task = Literal["segmentation", "detection", "depth"]
+Task = Literal["classification", "segmentation", "detection", "depth"]
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
 
 
@@ -44,6 +44,32 @@ class TransferSettings(BaseModel):
     def _warmup_fits(self) -> "TransferSettings":
         if self.warmup >= self.iterations:
             raise ValueError(f"warmup is {self.warmup}; expected fewer than iterations, {self.iterations}")
+        return self
+
+
+class ClassificationSettings(TransferSettings):
+    """Classification of whole pictures."""
+
+    network: Literal["linear"] = Field(default="linear", description="The head: a linear layer.")
+    label_share: float = Field(
+        default=1.0, gt=0, le=1, description="Share of each class's training pictures that is used, drawn by the seed."
+    )
+    label_list: str | None = Field(
+        default=None, description="File that names the training pictures that are used, one a line; null: no such."
+    )
+    size: int | None = Field(default=None, ge=32, description="Side of the crops; null: the encoder's own.")
+    crop_area: tuple[float, float] = Field(default=(0.2, 1.0), description="Share of a picture that is trained on.")
+    flip: float = Field(default=0.5, ge=0, le=1, description="Probability of a mirror image.")
+    color_jitter: float = Field(default=0.0, ge=0, le=1, description="Strength of brightness, contrast, saturation.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target that all classes divide.")
+    batch_size: int = Field(default=64, ge=1, description="Pictures a step, over all processes.")
+
+    @model_validator(mode="after")
+    def _labels_are_chosen_once(self) -> "ClassificationSettings":
+        if self.label_list is not None and self.label_share < 1:
+            raise ValueError(f"label_share is {self.label_share} beside a label_list; expected one of the two")
+        if not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
+            raise ValueError(f"crop_area is {list(self.crop_area)}; expected [least, most] between 0 and 1")
         return self
 
 
@@ -98,6 +124,7 @@ class DepthSettings(TransferSettings):
 
 
 SETTINGS: dict[Task, type[TransferSettings]] = {
+    "classification": ClassificationSettings,
     "segmentation": SegmentationSettings,
     "detection": DetectionSettings,
     "depth": DepthSettings,

@@ -16,7 +16,13 @@ from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
-_DENSE = {"segmentation": "image-segmentation", "detection": "object-detection", "depth": "depth-estimation"}
+# Tasks that networks are fine-tuned on, by the Hub's names.
+_FINE_TUNED = {
+    "classification": "image-classification",
+    "segmentation": "image-segmentation",
+    "detection": "object-detection",
+    "depth": "depth-estimation",
+}
 _FILES = ("storage", "onnx")  # records of stored and exported files, which compare these with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
 _METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
@@ -124,14 +130,14 @@ def _metadata(name: str, facts: ModelFacts, config: FolderConfig, own: Sequence[
         model_name=name,
         eval_results=[
             EvalResult(
-                task_type=_DENSE.get(result.task, "image-classification"),
+                task_type=_FINE_TUNED.get(_kind(result), "image-classification"),
                 task_name=_task(result),
                 dataset_type=result.dataset,
                 dataset_name=result.dataset,
                 dataset_split=result.split,
                 metric_type=_metric(result),
                 metric_value=round(result.value, 4),
-                metric_name=f"{result.metric} ({_task(result)})",
+                metric_name=f"{result.metric} ({_task(result)}{', ' + result.framework if result.framework else ''})",
             )
             for result in own
         ],
@@ -142,17 +148,22 @@ def _task(result: Result) -> str:
     return _TASKS.get(result.task, result.task)
 
 
+def _kind(result: Result) -> str:
+    """The task without what narrows it: "classification, 0.1 of labels" is classification."""
+    return result.task.partition(",")[0]
+
+
 def _metric(result: Result) -> str:
     return _METRICS.get(result.metric, result.metric)
 
 
 def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
-    """Rows and subjects of the tables: global, dense, and of files; a table without rows is left out."""
+    """Rows and subjects of the tables: frozen, fine-tuned, and of files; a table without rows is left out."""
     tables: dict[str, list[Row]] = {}
     subjects: dict[str, list[str]] = {}
     for group, chosen in (
-        ("Global", [result for result in results if result.task not in (*_DENSE, *_FILES)]),
-        ("Dense", [result for result in results if result.task in _DENSE]),
+        ("Frozen", [result for result in results if _kind(result) not in (*_FINE_TUNED, *_FILES)]),
+        ("Fine-tuned", [result for result in results if _kind(result) in _FINE_TUNED]),
         ("Files", [result for result in results if result.task in _FILES and result.weights_sha256 == sha256]),
     ):
         if not chosen:

@@ -48,7 +48,7 @@ def test_says_all_in_the_promised_order(config, results):
         "`sslhsic export org/tiny-r18 --output model.onnx`",
         "## Preprocessing",
         "## Results",
-        "### Global",
+        "### Frozen",
         "| data, split | task | tiny-r18 | raw pixels | n | seeds |",
         "| digits, test | k-NN, top-1 | 88.8 % | 74.8 % | 409 | 1 |",
         "- k-NN: weighted k-NN, k=20; 64 px.",
@@ -60,7 +60,7 @@ def test_says_all_in_the_promised_order(config, results):
     ]
     places = [card.index(text) for text in body]
     assert places == sorted(places)
-    assert "### Dense" not in card
+    assert "### Fine-tuned" not in card
     assert not re.search(r"\n\n\n|\{\{", card), card
 
 
@@ -93,7 +93,7 @@ def test_dense_results_have_a_table_of_their_own_with_deviations(config, results
         ),
     ]
     card = render_card(REPO, config, results)
-    assert card.index("### Global") < card.index("### Dense")
+    assert card.index("### Frozen") < card.index("### Fine-tuned")
     assert "| voc, val | segmentation, mIoU | 41.0 ± 1.2 % | 100 | 3 |" in card
     assert "| voc, val | depth, rms | 0.543 ± 0.010 | 100 | 3 |" in card
     assert "| voc, val (detectron2) | detection, AP | 25.0 % | 100 | 3 |" in card

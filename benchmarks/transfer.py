@@ -1,11 +1,11 @@
-"""What pretraining is worth on dense tasks: the same network from an encoder's weights and from random ones.
+"""What pretraining is worth: the same network fine-tuned from an encoder's weights and from random ones.
 
-python benchmarks/dense.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR] [--curves FILE]
+python benchmarks/transfer.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR] [--curves FILE]
 
-MODEL is an encoder; DATA holds camvid, bccd, raccoon_det and redkitchen_depth. Each row of `ROWS` is fine-tuned from
-both by each seed, with the same settings, and measured on the test split. A run that is there already is taken up
-where it stopped. Adds to dense.json and prints a table of means and deviations. --curves draws the training losses of
-the rows that log them: a thin line a seed, a thick one for their mean.
+MODEL is an encoder; DATA holds imagenette128, camvid, bccd, raccoon_det and redkitchen_depth. Each row of `ROWS` is
+fine-tuned from both by each seed, with the same settings, and measured on the test split. A run that is there already
+is taken up where it stopped. Adds to DIR/results.json and prints a table of means and deviations. --curves draws the
+training losses of the rows that log them: a thin line a seed, a thick one for their mean.
 """
 
 import argparse
@@ -40,11 +40,19 @@ class Row:
     settings: tuple[str, ...]
 
 
-_SHORT = ("test=test", "precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100")
+_COMMON = ("precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100")
+_FEW = (*_COMMON, "test=val")
+_SHORT = (*_COMMON, "test=test")
 _CAMVID = (*_SHORT, "batch_size=8", "iterations=200", "resize=180", "crop=[160,224]", "scale=[0.75,1.5]")
 _DEPTH = (*_SHORT, "batch_size=8", "iterations=200", "resize=120", "crop=[112,144]")
 _BOXES = (*_SHORT, "batch_size=4", "iterations=80", "sides=[192]", "proposals=200", "sampled_regions=64")
 ROWS: dict[str, Row] = {
+    "imagenette-1": Row(
+        "classification", "torchvision", "imagenette128", (*_FEW, "label_share=0.01", "batch_size=32", "iterations=150")
+    ),
+    "imagenette-10": Row(
+        "classification", "torchvision", "imagenette128", (*_FEW, "label_share=0.1", "batch_size=64", "iterations=300")
+    ),
     "camvid-torchvision": Row("segmentation", "torchvision", "camvid", _CAMVID),
     "camvid-mmseg": Row("segmentation", "mmseg", "camvid", _CAMVID),
     "bccd-torchvision": Row("detection", "torchvision", "bccd", _BOXES),
@@ -103,7 +111,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--output", type=Path, default=Path("runs/dense"))
+    parser.add_argument("--output", type=Path, default=Path("runs/transfer"))
     parser.add_argument("--curves", type=Path)
     options = parser.parse_args()
     rows = {
@@ -121,7 +129,7 @@ def main() -> None:
     }
     for origins in rows.values():
         for results in origins.values():
-            save_results(options.output / "dense.json", results)
+            save_results(options.output / RESULTS_NAME, results)
     print(table(rows))
     if options.curves:
         draw_curves(options.output, options.rows, options.seeds, options.curves)

@@ -1,0 +1,106 @@
+"""Classification data: a folder a split, a folder a class, and parts of them where few labels are known."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.adapters.data.layouts import recognise
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import load_image
+
+LAYOUTS = "  folders     SPLIT/CLASS/ with the pictures of a class (as ImageNet has it)"
+
+
+@dataclass(frozen=True)
+class ClassificationData:
+    """One split of a data set.
+
+    Attributes:
+        name: of the data set.
+        split: which part.
+        folder: its pictures and their classes.
+    """
+
+    name: str
+    split: str
+    folder: ImageFolder
+
+    def __len__(self) -> int:
+        return len(self.folder)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of their numbers."""
+        return self.folder.classes
+
+    def read_picture(self, index: int) -> Image.Image:
+        """One picture, RGB.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return load_image(self.folder.paths[index])
+
+    def share(self, share: float, seed: int) -> "ClassificationData":
+        """A share of each class's pictures, at least one of each, drawn by a seed."""
+        if share == 1:
+            return self
+        labels = np.asarray(self.folder.labels)
+        random = np.random.default_rng(mix_seed(seed))
+        chosen = [
+            random.choice(members, max(1, round(share * len(members))), replace=False)
+            for members in (np.flatnonzero(labels == number) for number in range(len(self.classes)))
+        ]
+        return self._some(np.sort(np.concatenate(chosen)))
+
+    def listed(self, source: str | Path) -> "ClassificationData":
+        """The pictures that a text file names, one a line: a path below the split's folder, or a file name alone.
+
+        Raises:
+            DataError: there is no such file, or it names pictures that are not there.
+        """
+        source = Path(source)
+        if not source.is_file():
+            raise DataError(f"{source} is not there; expected a file with the name of a picture on each line.")
+        root, paths = self.folder.root, self.folder.paths
+        named = Counter(path.name for path in paths)
+        index = {path.name: number for number, path in enumerate(paths) if named[path.name] == 1}
+        index |= {path.relative_to(root).as_posix(): number for number, path in enumerate(paths)}
+        names = [line.strip() for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if missing := [name for name in names if name not in index]:
+            raise DataError(
+                f"{len(missing)} of the {len(names)} pictures that {source} names are not in {root}, such as "
+                f"{missing[0]} ({named[missing[0]]} files have this name; where several have, give its folder, too)."
+            )
+        if not names:
+            raise DataError(f"{source} is empty; expected the name of a picture on each line.")
+        return self._some(sorted({index[name] for name in names}))
+
+    def _some(self, indices: Iterable[int]) -> "ClassificationData":
+        return ClassificationData(self.name, self.split, self.folder.subset(int(index) for index in indices))
+
+
+def find_classification(root: str | Path, split: str, layout: str = "auto") -> ClassificationData:
+    """Find a split of a classification data set.
+
+    Args:
+        root: folder of the data set.
+        split: such as ``"train"`` or ``"val"``: the name of its folder.
+        layout: "folders" or "auto".
+
+    Raises:
+        DataError: no such split, or no classes in it.
+    """
+    return recognise(root, split, layout, {"folders": _folders}, LAYOUTS)
+
+
+def _folders(root: Path, split: str) -> ClassificationData | None:
+    if not (root / split).is_dir():
+        return None
+    return ClassificationData(root.resolve().name, split, ImageFolder.scan(root / split, labelled=True))
