@@ -5,8 +5,8 @@ python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS]
 Neighbours are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
 green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
 over all places of the pictures shown, as red, green and blue. With --dense, the folder of what benchmarks/transfer.py
-has trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that began
-with the encoder and with random weights. All data sets here may be passed on (Apache-2.0 and MIT).
+has trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that
+began with the encoder and with random weights. All data sets here may be passed on (Apache-2.0 and MIT).
 """
 
 import argparse

@@ -32,7 +32,13 @@ def _dense() -> str:
     return _table([result for result in _shipped() if result.task in ("segmentation", "detection", "depth")])
 
 
-TABLES: dict[str, Callable[[], str]] = {"global": _global, "dense": _dense}
+def _labels() -> str:
+    """Classification with few labels, from every shipped model and from random weights."""
+    few = [result for result in _shipped() if result.task.startswith("classification, ")]
+    return _table([result for result in few if result.metric == "top-1"])
+
+
+TABLES: dict[str, Callable[[], str]] = {"global": _global, "dense": _dense, "labels": _labels}
 
 
 def _shipped() -> list[Result]:

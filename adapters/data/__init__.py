@@ -1,1 +1,1 @@
-"""Readers of dense data sets in their usual layouts, for every framework alike."""
+"""Readers of labelled data sets in their usual layouts, for every framework alike."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork as DenseNetwork
     from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense as verify_dense
     from sslhsic_transfer.adapters.onnx.exporting import export as export
+    from sslhsic_transfer.adapters.onnx.head import LinearHead as LinearHead
     from sslhsic_transfer.adapters.onnx.quantization import Quantization as Quantization
     from sslhsic_transfer.adapters.onnx.runtime.dense import OnnxDenseModel as OnnxDenseModel
     from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder as OnnxEncoder
@@ -23,6 +24,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "DenseNetwork": f"{__name__}.dense.network",
+        "LinearHead": f"{__name__}.head",
         "OnnxDenseModel": f"{__name__}.runtime.dense",
         "OnnxEncoder": f"{__name__}.runtime.encoder",
         "Quantization": f"{__name__}.quantization",

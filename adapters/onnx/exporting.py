@@ -15,6 +15,7 @@ from torch import nn
 import sslhsic_transfer
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.adapters.onnx.graph import encoder_graph, tidy
+from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import InputForm, OnnxInfo, Output, Precision
 from sslhsic_transfer.adapters.onnx.precision import as_float16
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
@@ -53,7 +54,8 @@ def export(
     encoder: Encoder,
     path: str | Path,
     *,
-    outputs: Sequence[Output] = ("pooled",),
+    outputs: Sequence[Output] | None = None,
+    head: LinearHead | None = None,
     precision: Precision = "fp32",
     input: InputForm = "normalized",  # noqa: A002 - the field's name in the file
     batch: int | None = None,
@@ -73,7 +75,9 @@ def export(
     Args:
         encoder: in any mode, on any device; it stays as it is.
         path: the file to write.
-        outputs: ``"pooled"``, the embedding, and ``"c2"`` to ``"c5"``, feature maps.
+        outputs: ``"pooled"``, the embedding, ``"c2"`` to ``"c5"``, feature maps, and of a classifier ``"logits"``;
+            None: logits where there is a head, else the embedding.
+        head: makes a classifier of the encoder.
         precision: ``"fp32"``; ``"fp16"``, for GPUs; ``"int8"``, for processors.
         input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
             size; ``"pictures"``: (B, H, W, 3) uint8 of any size, resized and cropped in the graph.
@@ -95,8 +99,9 @@ def export(
     path = Path(path)
     _check(path, precision, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
+    outputs = outputs or (("pooled",) if head is None else ("logits",))
     how = None
-    model = encoder_graph(encoder, outputs, batch=batch, size=sides, opset=opset)
+    model = encoder_graph(encoder, outputs, head=head, batch=batch, size=sides, opset=opset)
     if precision == "fp16":
         model = as_float16(model)
     elif precision == "int8":
@@ -115,6 +120,7 @@ def export(
         preprocessing=encoder.preprocessing,
         input=input,
         outputs=tuple(outputs),
+        classes=head.classes if head else (),
         precision=precision,
         quantization=how,
         opset=opset,
@@ -124,7 +130,7 @@ def export(
     describe(model, info)
     with staged(path) as place:
         write_model(model, place)
-        verification = verify(place, encoder, pictures)
+        verification = verify(place, encoder, pictures, head=head)
     return report_of(path, VerifyReport(path, info, verification.checks))
 
 

@@ -1,4 +1,4 @@
-"""From an encoder to an ONNX graph: float32, normalised pictures in, embedding and feature maps out."""
+"""From an encoder to an ONNX graph: float32, normalised pictures in, embedding, feature maps and logits out."""
 
 import contextlib
 import io
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.onnx.info import Output
+from sslhsic_transfer.adapters.onnx.head import LinearHead
+from sslhsic_transfer.adapters.onnx.info import POOLED, Output
 from sslhsic_transfer.errors import ConfigError, ExportError
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
@@ -24,21 +25,28 @@ TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could
 class _Outputs(nn.Module):
     """An encoder's outputs as a tuple."""
 
-    def __init__(self, encoder: Encoder, outputs: Sequence[Output]) -> None:
+    def __init__(self, encoder: Encoder, outputs: Sequence[Output], head: LinearHead | None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.head = head
         self.outputs = tuple(outputs)
-        self.last = max((STAGES[-1] if name == "pooled" else name for name in outputs), key=STAGES.index)
+        self.last = max((STAGES[-1] if name in POOLED else name for name in outputs), key=STAGES.index)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         maps = self.encoder.forward_stages(images, self.last)
-        return tuple(maps["c5"].mean(dim=(2, 3)) if name == "pooled" else maps[name] for name in self.outputs)
+        given: dict[str, Tensor] = dict(maps)
+        if not POOLED.isdisjoint(self.outputs):
+            given["pooled"] = maps["c5"].mean(dim=(2, 3))
+        if self.head is not None:
+            given["logits"] = self.head(given["pooled"])
+        return tuple(given[name] for name in self.outputs)
 
 
 def encoder_graph(
     encoder: Encoder,
     outputs: Sequence[Output],
     *,
+    head: LinearHead | None = None,
     batch: int | None = None,
     size: tuple[int, int] | None = None,
     opset: int = 20,
@@ -47,7 +55,8 @@ def encoder_graph(
 
     Args:
         encoder: in any mode, on any device; it stays as it is.
-        outputs: ``"pooled"``, ``"c2"`` to ``"c5"``.
+        outputs: ``"pooled"``, ``"c2"`` to ``"c5"``, and with a head ``"logits"``.
+        head: of a classifier.
         batch: fixed number of pictures; None: any.
         size: fixed height and width; None: any from 32 on.
         opset: version of the standard operators.
@@ -60,10 +69,10 @@ def encoder_graph(
         ExportError: torch cannot export it.
         MissingDependencyError: onnx or onnxscript is not installed.
     """
-    _check(outputs, batch, size, opset)
+    _check(outputs, head, batch, size, opset)
     for package in ("onnx", "onnxscript"):
         optional_import(package, extra="onnx", purpose="Exporting to ONNX")
-    network = _Outputs(_plain_copy(encoder), outputs).eval()
+    network = _Outputs(_plain_copy(encoder), outputs, head).eval()
     shape = (batch or TRACED[0], 3, *(size or TRACED[2:]))
     free = {0: batch is None, 2: size is None, 3: size is None}
     names = {0: "batch", 2: "height", 3: "width"}
@@ -158,8 +167,14 @@ def _pad_as_jax(model: Any) -> None:
             node.attribute.extend([*kept, helper.make_attribute("auto_pad", "SAME_UPPER")])
 
 
-def _check(outputs: Sequence[Output], batch: int | None, size: tuple[int, int] | None, opset: int) -> None:
-    expected = ("pooled", *STAGES)
+def _check(
+    outputs: Sequence[Output],
+    head: LinearHead | None,
+    batch: int | None,
+    size: tuple[int, int] | None,
+    opset: int,
+) -> None:
+    expected = (*(["logits"] if head else []), "pooled", *STAGES)
     unknown = [name for name in outputs if name not in expected]
     if unknown or not outputs or len(set(outputs)) < len(outputs):
         raise ConfigError(

@@ -11,7 +11,8 @@ from sslhsic_transfer.errors import ModelFileError
 from sslhsic_transfer.models.config import EncoderConfig, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-Output = Literal["pooled", Stage]
+Output = Literal["pooled", "logits", Stage]
+POOLED: frozenset[Output] = frozenset({"pooled", "logits"})  # vectors; the others are maps
 Precision = Literal["fp32", "fp16", "int8"]
 InputForm = Literal["normalized", "resized", "pictures"]
 _PREFIX = "sslhsic."
@@ -69,7 +70,10 @@ class OnnxInfo(FileInfo):
         description="'normalized': float32 (B, 3, H, W), after all preprocessing; 'resized': uint8 (B, H, W, 3), "
         "normalised in the graph; 'pictures': uint8 (B, H, W, 3) of any size, all of the preprocessing in the graph."
     )
-    outputs: tuple[Output, ...] = Field(min_length=1, description="What it gives: 'pooled', 'c2' to 'c5'.")
+    outputs: tuple[Output, ...] = Field(
+        min_length=1, description="What it gives: 'pooled', 'c2' to 'c5', and 'logits' (B, classes)."
+    )
+    classes: tuple[str, ...] = Field(default=(), description="Of a classifier: names, in the order of the logits.")
     precision: Precision = Field(description="Of weights and arithmetic; inputs and outputs stay float32.")
     quantization: str | None = Field(default=None, description="How an int8 file was made.")
     opset: int = Field(description="Version of the standard operators.")

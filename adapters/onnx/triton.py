@@ -14,6 +14,7 @@ from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
 
 CONFIG = "config.pbtxt"
+LABELS = "labels.txt"
 _VERSION = "1"
 _LARGEST_BATCH = 64  # of files that take any number of pictures, where nothing else is said
 _TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8"}
@@ -29,6 +30,8 @@ def triton_repository(
     overwrite: bool = False,
 ) -> Path:
     """Write ``directory/NAME/config.pbtxt`` and ``directory/NAME/1/model.onnx``, for Triton's onnxruntime backend.
+
+    A classifier's folder has labels.txt, too: the names of its classes.
 
     >>> triton_repository("model.onnx", "repository", name="digits")  # tritonserver --model-repository repository
     PosixPath('repository/digits')
@@ -71,6 +74,8 @@ def triton_repository(
         for beside in content.beside:  # named in the file, so that they keep their names
             shutil.copy(beside, staged / _VERSION / beside.name)
         (staged / CONFIG).write_text(text, encoding="utf-8")
+        if encoder.info.classes:
+            (staged / LABELS).write_text("\n".join(encoder.info.classes) + "\n", encoding="utf-8")
         if target.exists():
             target.rename(former)
         staged.rename(target)
@@ -112,7 +117,7 @@ def config(session: Any, info: OnnxInfo, name: str, max_batch_size: int | None =
         'backend: "onnxruntime"',
         f"max_batch_size: {batch}",
         *(f"input [\n{_tensor(value, batch)}\n]" for value in inputs),
-        *(f"output [\n{_tensor(value, batch)}\n]" for value in outputs),
+        *(f"output [\n{_tensor(value, batch, labels=value.name == 'logits')}\n]" for value in outputs),
         *(["dynamic_batching { }"] if batch else []),
         "instance_group [\n  {\n    count: 1\n    kind: KIND_AUTO\n  }\n]",
         *(
@@ -123,10 +128,15 @@ def config(session: Any, info: OnnxInfo, name: str, max_batch_size: int | None =
     return "\n".join(blocks) + "\n"
 
 
-def _tensor(value: Any, batch: int) -> str:
-    """An input or output; the first dimension is not named where the server makes batches."""
+def _tensor(value: Any, batch: int, *, labels: bool = False) -> str:
+    """An input or output; the first dimension is not named where the server makes batches.
+
+    With labels a client may ask the server for the likeliest classes by their names.
+    """
     dims = ", ".join(map(str, _dims(value.shape[1:] if batch else value.shape)))
-    return f"  {{\n    name: {_quoted(value.name)}\n    data_type: {_TYPES[value.type]}\n    dims: [ {dims} ]\n  }}"
+    lines = [f"name: {_quoted(value.name)}", f"data_type: {_TYPES[value.type]}", f"dims: [ {dims} ]"]
+    lines += [f"label_filename: {_quoted(LABELS)}"] if labels else []
+    return "\n".join(["  {", *(f"    {line}" for line in lines), "  }"])
 
 
 def _dims(shape: Sequence[Any]) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
+from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
@@ -115,7 +116,35 @@ class VerifyReport:
         return "\n".join([f"{self.path.name} ({self.info.precision})", *map(str, self.checks)])
 
 
-def verify(path: str | Path, encoder: Encoder, pictures: str | Path | None = None) -> VerifyReport:
+@dataclass(frozen=True)
+class _Reference:
+    """What files are compared with, in float32."""
+
+    encoder: Encoder
+    head: LinearHead | None
+
+    def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Of (B, 3, H, W) normalised pictures."""
+        weight = self.encoder.conv1.weight
+        maps = self.encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
+        given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
+        if self.head is not None:
+            given["logits"] = self.head(given["pooled"].float().cpu())
+        return {name: given[name].float().cpu().numpy() for name in names}
+
+    def of_pictures(self, folder: ImageFolder, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Of all of a folder's."""
+        transform = self.encoder.preprocessing.transform()
+        parts: list[dict[str, NDArray[np.float32]]] = []
+        for start in range(0, len(folder), 25):
+            images = torch.stack([transform(path) for path in folder.paths[start : start + 25]])
+            parts.append(self.outputs(images, names))
+        return _joined(parts)
+
+
+def verify(
+    path: str | Path, encoder: Encoder, pictures: str | Path | None = None, *, head: LinearHead | None = None
+) -> VerifyReport:
     """Compare a file with the encoder that it was exported from.
 
     Args:
@@ -123,6 +152,7 @@ def verify(path: str | Path, encoder: Encoder, pictures: str | Path | None = Non
         encoder: on any device; it is used in float32.
         pictures: folder of real pictures, with a sub-folder a class for the comparison of neighbours; by default those
             that came with the package.
+        head: of a classifier.
 
     Returns:
         Every comparison made.
@@ -133,27 +163,29 @@ def verify(path: str | Path, encoder: Encoder, pictures: str | Path | None = Non
     """
     path = Path(path)
     runtime = OnnxEncoder.from_pretrained(path, providers=["cpu"])
-    _check_identity(path, runtime.info, encoder)
+    _check_identity(path, runtime.info, encoder, head)
+    reference = _Reference(encoder, head)
     bounds = BOUNDS[runtime.info.precision]
     with evaluating(encoder), torch.inference_mode():
-        checks = [*_shape_checks(runtime, encoder, bounds), *_picture_checks(runtime, encoder, bounds, pictures)]
+        checks = [*_shape_checks(runtime, reference, bounds), *_picture_checks(runtime, reference, bounds, pictures)]
     report = VerifyReport(path, runtime.info, tuple(checks))
     if not report.passed:
         raise VerificationError(f"{path.name} does not give what {runtime.info.model} gives.\n{report}")
     return report
 
 
-def _check_identity(path: Path, info: OnnxInfo, encoder: Encoder) -> None:
+def _check_identity(path: Path, info: OnnxInfo, encoder: Encoder, head: LinearHead | None) -> None:
     expected = {
         "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
         "network": (info.encoder, encoder.config),
         "preprocessing": (info.preprocessing, encoder.preprocessing),
+        "classes": (info.classes, head.classes if head else ()),
     }
     if odd := [f"{name}: {found} in the file, {own} here" for name, (found, own) in expected.items() if found != own]:
         raise VerificationError("\n".join([f"{path} was exported from another encoder.", *odd]))
 
 
-def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> list[Check]:
+def _shape_checks(runtime: OnnxEncoder, reference: _Reference, bounds: Bounds) -> list[Check]:
     """Normalised noise of several shapes, or of the file's own where it is fixed."""
     if runtime.info.input != "normalized":
         return []
@@ -162,7 +194,7 @@ def _shape_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds) -> lis
     batch, _, *sides = runtime.session.get_inputs()[0].shape
     for count, height, width in fitting(_SHAPES, (batch, *sides)):
         images = torch.randn(count, 3, height, width, generator=generator)
-        expected = _outputs(encoder, images, runtime.info.outputs)
+        expected = reference.outputs(images, runtime.info.outputs)
         found = runtime.run(images.numpy(), runtime.info.outputs)
         worst = max(relative_error(found[name], expected[name]) for name in expected)
         checks.append(
@@ -182,10 +214,12 @@ def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -
     return list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in shapes))
 
 
-def _picture_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds, pictures: str | Path | None) -> list[Check]:
+def _picture_checks(
+    runtime: OnnxEncoder, reference: _Reference, bounds: Bounds, pictures: str | Path | None
+) -> list[Check]:
     """Cosine of every output on real pictures, and the classes that neighbours vote for."""
     bank, queries = _real_pictures(pictures)
-    expected = _of_pictures(encoder, queries, runtime.info.outputs)
+    expected = reference.of_pictures(queries, runtime.info.outputs)
     found = _of_pictures_by_file(runtime, queries)
     checks = []
     for name in expected:
@@ -193,12 +227,15 @@ def _picture_checks(runtime: OnnxEncoder, encoder: Encoder, bounds: Bounds, pict
         checks.append(Check(f"mean cosine of {name}", float(cosines.mean()), bounds.cosine, pictures=len(queries)))
         least = Check(f"smallest cosine of {name}", float(cosines.min()), bounds.smallest_cosine, pictures=len(queries))
         checks.append(least)
+    if "logits" in expected:
+        same = float((found["logits"].argmax(axis=1) == expected["logits"].argmax(axis=1)).mean())
+        checks.append(Check("agreement of the likeliest class", same, bounds.agreement, pictures=len(queries)))
     if "pooled" in expected and bank.classes:
         labels = torch.tensor(bank.labels)
         votes = [
-            knn_predict(torch.from_numpy(reference), labels, torch.from_numpy(own), k=_NEIGHBOURS)
-            for reference, own in (
-                (_of_pictures(encoder, bank, ["pooled"])["pooled"], expected["pooled"]),
+            knn_predict(torch.from_numpy(vectors), labels, torch.from_numpy(own), k=_NEIGHBOURS)
+            for vectors, own in (
+                (reference.of_pictures(bank, ["pooled"])["pooled"], expected["pooled"]),
                 (runtime.embed(bank.paths), found["pooled"]),
             )
         ]
@@ -226,15 +263,6 @@ def _some(folder: ImageFolder, count: int) -> ImageFolder:
     return folder.subset(evenly(len(folder), min(count, len(folder))))
 
 
-def _of_pictures(encoder: Encoder, folder: ImageFolder, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    transform = encoder.preprocessing.transform()
-    parts: list[dict[str, NDArray[np.float32]]] = []
-    for start in range(0, len(folder), 25):
-        images = torch.stack([transform(path) for path in folder.paths[start : start + 25]])
-        parts.append(_outputs(encoder, images, outputs))
-    return _joined(parts)
-
-
 def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder) -> dict[str, NDArray[np.float32]]:
     parts = [
         runtime.run(batch, runtime.info.outputs)
@@ -246,13 +274,6 @@ def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder) -> dict[str,
 
 def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _outputs(encoder: Encoder, images: torch.Tensor, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    weight = encoder.conv1.weight
-    maps = encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
-    given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
-    return {name: given[name].float().cpu().numpy() for name in outputs}
 
 
 def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -5,7 +5,7 @@ Only typer is imported before one runs.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,9 @@ def export(
     output: Annotated[Path, typer.Option(help="File to write, such as model.onnx.")],
     outputs: Annotated[
         str | None,
-        typer.Option(help="With commas: pooled (the default), c2 to c5; of segmentation logits, classes."),
+        typer.Option(
+            help="With commas: pooled, c2 to c5; of classifiers logits, too; of segmentation logits, classes."
+        ),
     ] = None,
     precision: Annotated[Precision, typer.Option(help="int8 needs --calibration.")] = Precision.fp32,
     input_form: Annotated[
@@ -77,31 +79,33 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a model, or one fine-tuned on a dense task (RUN/model/), as a verified ONNX file."""
-    chosen = None if outputs is None else [name.strip() for name in outputs.split(",")]
-    common = {"batch": batch, "size": size, "opset": opset, "pictures": pictures, "overwrite": overwrite}
-    if _is_dense(model):
+    """Write a model, or a fine-tuned one (RUN/model/), as a verified ONNX file."""
+    from sslhsic_transfer.adapters.onnx.quantization import Quantization
+
+    options: dict[str, Any] = {
+        "outputs": None if outputs is None else [name.strip() for name in outputs.split(",")],
+        "precision": precision.value,
+        "input": input_form.value,
+        "calibration": calibration,
+        "quantization": Quantization(method.value, percentile, reduce_range) if precision is Precision.int8 else None,
+        "batch": batch,
+        "size": size,
+        "opset": opset,
+        "pictures": pictures,
+        "overwrite": overwrite,
+    }
+    if _is_fine_tuned(model):
+        from sslhsic_transfer.transfer.config import TransferConfig
         from sslhsic_transfer.transfer.onnx_export import export_transferred
 
-        if triton is not None:
-            raise typer.BadParameter("is for encoders; this is a dense model", param_hint="--triton")
-        settings = {"outputs": chosen, "precision": precision.value, "input": input_form.value}
-        typer.echo(export_transferred(model, output, calibration=calibration, **settings, **common))  # type: ignore[arg-type]
-        return
-    from sslhsic_transfer.adapters.onnx.exporting import export as run
-    from sslhsic_transfer.adapters.onnx.quantization import Quantization
-    from sslhsic_transfer.hub.loading import from_pretrained
+        if triton is not None and TransferConfig.load(Path(model)).task != "classification":
+            raise typer.BadParameter("is for encoders and classifiers; this is a dense model", param_hint="--triton")
+        report = export_transferred(model, output, **options)
+    else:
+        from sslhsic_transfer.adapters.onnx.exporting import export as run
+        from sslhsic_transfer.hub.loading import from_pretrained
 
-    report = run(
-        from_pretrained(model),
-        output,
-        outputs=chosen or ("pooled",),  # type: ignore[arg-type]
-        precision=precision.value,
-        input=input_form.value,
-        calibration=calibration,
-        quantization=Quantization(method.value, percentile, reduce_range) if precision is Precision.int8 else None,
-        **common,  # type: ignore[arg-type]
-    )
+        report = run(from_pretrained(model), output, **options)
     typer.echo(report)
     if triton is not None:
         from sslhsic_transfer.adapters.onnx.triton import triton_repository
@@ -116,7 +120,7 @@ def verify(
     pictures: Pictures = None,
 ) -> None:
     """Compare an ONNX file with the model that it was exported from."""
-    if _is_dense(model):
+    if _is_fine_tuned(model):
         from sslhsic_transfer.transfer.onnx_export import verify_transferred
 
         typer.echo(verify_transferred(file, model, pictures))
@@ -127,6 +131,6 @@ def verify(
     typer.echo(run(file, from_pretrained(model), pictures))
 
 
-def _is_dense(model: str) -> bool:
+def _is_fine_tuned(model: str) -> bool:
     """Whether it is a folder that `sslhsic transfer` made."""
     return (Path(model) / "transfer.json").is_file()

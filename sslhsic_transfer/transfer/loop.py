@@ -95,10 +95,11 @@ class _Fit:
         self.plain = network = network.to(self.accelerator.device).to(memory_format=torch.channels_last)
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         groups = parameter_groups(trained, self.settings.weight_decay)
+        rate, momentum = self.settings.learning_rate, self.settings.momentum
         self.optimizer = (
-            torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+            torch.optim.AdamW(groups, lr=rate)
             if self.settings.optimizer == "adamw"
-            else torch.optim.SGD(groups, lr=self.settings.learning_rate, momentum=self.settings.momentum)
+            else torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=self.settings.nesterov)
         )
         self.step = self._take_up()
         self.network, self.prepared = self.accelerator.prepare(network, self.optimizer)

@@ -1,67 +1,94 @@
 """Fine-tuned models as ONNX files: what their folders say, in the terms of `sslhsic_transfer.adapters.onnx`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.adapters.onnx.dense.exporting import export_dense
-from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork
 from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
-from sslhsic_transfer.adapters.onnx.exporting import ExportReport
-from sslhsic_transfer.adapters.onnx.verification import VerifyReport
+from sslhsic_transfer.adapters.onnx.exporting import ExportReport, export
+from sslhsic_transfer.adapters.onnx.head import LinearHead
+from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.transfer.classification import at_size
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.models import load_transferred
-from sslhsic_transfer.transfer.settings import DetectionSettings
+from sslhsic_transfer.transfer.native import WEIGHTS_NAME
+from sslhsic_transfer.transfer.settings import ClassificationSettings, DetectionSettings
 
 
-def export_transferred(
-    folder: str | Path,
-    path: str | Path,
-    *,
-    outputs: Sequence[DenseOutput] | None = None,
-    precision: str = "fp32",
-    input: str = "normalized",  # noqa: A002 - the field's name in the file
-    calibration: object = None,
-    **options: Any,
-) -> ExportReport:
+def export_transferred(folder: str | Path, path: str | Path, **options: Any) -> ExportReport:
     """Export a fine-tuned model, of any task and framework, and compare the file with it.
 
     >>> export_transferred("runs/camvid/model", "camvid.onnx")
     >>> classes = OnnxDenseModel.from_file("camvid.onnx").predict("street.jpg")
+    >>> export_transferred("runs/digits/model", "digits.onnx", precision="int8", calibration="pictures")
+    >>> probabilities = OnnxEncoder.from_pretrained("digits.onnx").classify(["hand.jpg"])
 
     Args:
         folder: ``RUN/model``.
         path: the file to write.
-        outputs: of segmentation ``"logits"``, the default, and ``"classes"``; the others give all they have.
-        precision: ``"fp32"``; there is no other for dense models.
-        input: ``"normalized"`` or ``"resized"``: see `export_dense`.
-        calibration: none, as there is no int8.
-        options: of `sslhsic_transfer.adapters.onnx.dense.exporting.export_dense`: ``batch``, ``size``, ``opset``,
-            ``pictures``, ``overwrite``.
+        options: of a classifier those of `sslhsic_transfer.adapters.onnx.export`, whose file gives logits unless
+            ``outputs`` says otherwise; of dense models those of `sslhsic_transfer.adapters.onnx.export_dense`.
 
     Raises:
         ConfigError: options that dense models do not have, or that do not fit together.
         ModelNotFoundError, WeightsError, CheckpointError: as `load_transferred`.
         OutputExistsError, ExportError, VerificationError, MissingDependencyError: as `export_dense`.
     """
-    if precision != "fp32" or calibration is not None:
+    if TransferConfig.load(Path(folder)).task == "classification":
+        encoder, head = classifier_parts(folder)
+        return export(encoder, path, head=head, **options)
+    return export_dense(dense_network(folder), path, **_dense_options(**options))
+
+
+def _dense_options(
+    precision: str = "fp32",
+    input: str = "normalized",  # noqa: A002 - the field's name in the file
+    calibration: object = None,
+    quantization: object = None,
+    **options: Any,
+) -> dict[str, Any]:
+    if precision != "fp32" or calibration is not None or quantization is not None:
         raise ConfigError(
             f"Got precision {precision}{' and calibration' if calibration is not None else ''}; dense models are "
-            "exported in fp32 only. Leave out --precision and --calibration; a smaller precision is for encoders."
+            "exported in fp32 only. Leave out --precision and --calibration; a smaller precision is for encoders and "
+            "classifiers."
         )
     if input not in ("normalized", "resized"):
         raise ConfigError(
             f"Got input {input!r}; expected 'normalized', or 'resized' for uint8 pictures: dense models crop nothing, "
             "and what they take may have any size."
         )
-    return export_dense(dense_network(folder), path, outputs=outputs, input=input, **options)  # type: ignore[arg-type]
+    return {**options, "input": input}
 
 
 def verify_transferred(file: str | Path, folder: str | Path, pictures: str | Path | None = None) -> VerifyReport:
-    """Compare an exported file with the fine-tuned model that it comes from: see `verify_dense`."""
+    """Compare an exported file with the fine-tuned model that it comes from: see `verify` and `verify_dense`."""
+    if TransferConfig.load(Path(folder)).task == "classification":
+        encoder, head = classifier_parts(folder)
+        return verify(file, encoder, pictures, head=head)
     return verify_dense(file, dense_network(folder), pictures)
+
+
+def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
+    """The fine-tuned encoder of a classifier, with its preprocessing, and the layer over it.
+
+    Raises:
+        ModelNotFoundError, ConfigError, WeightsError: as `load_transferred`.
+    """
+    folder = Path(folder)
+    classifier = load_transferred(folder, "cpu").network
+    config = TransferConfig.load(folder)
+    settings = config.typed_settings()
+    assert isinstance(settings, ClassificationSettings)
+    encoder = Encoder(config.encoder, at_size(config.preprocessing, settings.size)).eval()
+    encoder.load_state_dict({name: classifier.state_dict()[name] for name in encoder.state_dict()})
+    encoder.name_or_path = str(folder.resolve())
+    encoder.weights_sha256 = sha256_of_file(folder / WEIGHTS_NAME)
+    return encoder, LinearHead(classifier.fc, config.classes)
 
 
 def dense_network(folder: str | Path) -> DenseNetwork:

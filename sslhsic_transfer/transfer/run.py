@@ -131,7 +131,7 @@ def _named(task: Task, settings: TransferSettings) -> str:
         if settings.label_list is not None:
             return f"{task}, labels of {Path(settings.label_list).name}"
         if settings.label_share < 1:
-            return f"{task}, {settings.label_share:.3g} of labels"
+            return f"{task}, {100 * settings.label_share:.3g} % of labels"
     return task
 
 
@@ -139,6 +139,7 @@ def protocol(config: TransferConfig) -> str:
     """Every choice that shapes the figures, in a line; the seed apart."""
     settings = config.typed_settings()
     hidden = {"train", "test", "layout", "seed", "workers", "log_every", "checkpoint_every", "protocol"}
+    hidden |= set() if settings.nesterov else {"nesterov"}
     values = ", ".join(f"{key} {value}" for key, value in settings.model_dump().items() if key not in hidden)
     measured = f"; {settings.protocol.describe()}" if isinstance(settings, DepthSettings) else ""
     return f"{config.framework}, {config.encoder.architecture}, {values}{measured}"

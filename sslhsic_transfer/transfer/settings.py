@@ -25,6 +25,7 @@ class TransferSettings(BaseModel):
     learning_rate: float = Field(default=5e-4, gt=0, description="At the end of the warm-up.")
     weight_decay: float = Field(default=1e-4, ge=0, description="Never on biases and normalisation.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of SGD.")
+    nesterov: bool = Field(default=False, description="Whether SGD's momentum is Nesterov's.")
     warmup: int = Field(default=50, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["cosine", "poly", "steps"] = Field(
         default="cosine", description="To 0 on a cosine or as (1 − t)^0.9; or a tenth at 70 % and at 90 %."

@@ -81,6 +81,7 @@ def _own_settings(settings: DetectionSettings) -> dict[str, Any]:
     return {
         "SOLVER.OPTIMIZER": settings.optimizer.upper(),
         "SOLVER.MOMENTUM": settings.momentum,
+        "SOLVER.NESTEROV": settings.nesterov,
         "SOLVER.WEIGHT_DECAY": settings.weight_decay,
         "SOLVER.WEIGHT_DECAY_BIAS": 0.0,
         "SOLVER.WEIGHT_DECAY_NORM": 0.0,

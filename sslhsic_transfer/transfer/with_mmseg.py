@@ -43,8 +43,11 @@ def train(
     assert isinstance(settings, SegmentationSettings)
     if settings.network not in HEADS:
         raise ConfigError(f"mmseg has no {settings.network} here; expected network={', '.join(HEADS)}.")
-    if settings.momentum != 0.9:
-        raise ConfigError(f"With mmseg momentum is 0.9; got momentum={settings.momentum}.")
+    if settings.momentum != 0.9 or settings.nesterov:
+        raise ConfigError(
+            f"With mmseg momentum is 0.9, not Nesterov's; got momentum={settings.momentum} "
+            f"nesterov={settings.nesterov}."
+        )
     output = fine_tune(
         data,
         None,

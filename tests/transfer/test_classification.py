@@ -1,6 +1,7 @@
 """Classifiers: fine-tuned, measured, loaded again."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import torch
 
 from sslhsic_transfer import Preprocessing, from_pretrained
 from sslhsic_transfer.adapters.data.classification import find_classification
-from sslhsic_transfer.errors import ConfigError, DataError
+from sslhsic_transfer.adapters.onnx import LinearHead, OnnxEncoder, export
+from sslhsic_transfer.errors import ConfigError, DataError, InputError, VerificationError
 from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.classification import ClassificationExamples, at_size
 from sslhsic_transfer.transfer.evaluation import evaluate_classification
+from sslhsic_transfer.transfer.onnx_export import export_transferred, verify_transferred
 from sslhsic_transfer.transfer.settings import ClassificationSettings
 
 SETTINGS = ("test=test", "workers=0", "warmup=3", "log_every=5", "batch_size=24", "iterations=20", "crop_area=[0.6,1]")
@@ -52,7 +55,7 @@ def test_few_labels_are_a_task_of_their_own(pretrained_folder, digits, tmp_path)
     settings = (*SETTINGS, "iterations=4", "batch_size=6", "label_share=0.1", "freeze_at=5")
     arguments = ("classification", pretrained_folder, digits)
     (few, _) = transfer(*arguments, tmp_path / "a", overrides=settings, progress=False)
-    assert few.task == "classification, 0.1 of labels"
+    assert few.task == "classification, 10 % of labels"
     model = load_transferred(tmp_path / "a" / "model", "cpu")
     assert model.config.data == f"{digits.name}, train: 6 pictures"
     encoder = from_pretrained(pretrained_folder)
@@ -116,3 +119,54 @@ def _list(place, data, indices):
     path = place / "some.txt"
     path.write_text("\n".join(data.folder.paths[index].name for index in indices))
     return path
+
+
+@pytest.fixture(scope="module")
+def exported(classified, digits, tmp_path_factory):
+    place = tmp_path_factory.mktemp("exported")
+    for name, options in {
+        "fp32": {},
+        "int8": {"precision": "int8", "calibration": digits / "train"},
+        "pictures": {"input": "pictures", "outputs": ["pooled", "logits"]},
+    }.items():
+        export_transferred(classified[0] / "model", place / f"{name}.onnx", pictures=digits / "test", **options)
+    return place
+
+
+@pytest.mark.parametrize(("name", "atol"), [("fp32", 1e-5), ("pictures", 0.01), ("int8", 0.1)])
+def test_exported_classifiers_give_the_same(name, atol, classified, exported, digits):
+    paths = find_classification(digits, "test").folder.paths
+    file = OnnxEncoder.from_pretrained(exported / f"{name}.onnx")
+    assert file.info.classes == ("0", "1", "5")
+    found = file.classify(paths, batch_size=7)
+    assert (found.dtype, file.classify([]).shape) == (np.float32, (0, 3))
+    model = load_transferred(classified[0] / "model", "cpu")
+    np.testing.assert_allclose(found, np.stack([model.predict(path) for path in paths]), atol=atol)
+
+
+def test_the_command_exports_and_verifies_classifiers(classified, exported, tmp_path, sslhsic_here):
+    folder = classified[0] / "model"
+    told = sslhsic_here("export", folder, "--output", tmp_path / "c.onnx", "--triton", tmp_path / "served").stdout
+    assert "ok     agreement of the likeliest class on 100 pictures: 1" in told
+    assert (tmp_path / "served" / "model" / "labels.txt").read_text() == "0\n1\n5\n"
+    assert 'label_filename: "labels.txt"' in (tmp_path / "served" / "model" / "config.pbtxt").read_text()
+    assert "likeliest class" in sslhsic_here("verify", exported / "fp32.onnx", folder).stdout
+
+
+def test_a_file_of_another_classifier_is_told(classified, exported, tmp_path):
+    other = tmp_path / "model"
+    shutil.copytree(classified[0] / "model", other)
+    config = json.loads((other / "transfer.json").read_text())
+    (other / "transfer.json").write_text(json.dumps(config | {"classes": ["0", "1", "six"]}))
+    with pytest.raises(VerificationError, match=r"classes: \('0', '1', '5'\) in the file, \('0', '1', 'six'\) here"):
+        verify_transferred(exported / "fp32.onnx", other)
+
+
+def test_heads_and_files_without_logits_are_told(model_folder, exported, tmp_path, digits):
+    with pytest.raises(ConfigError, match="Got 2 classes for a layer of 3 outputs"):
+        LinearHead(torch.nn.Linear(4, 3), ("a", "b"))
+    export(from_pretrained(model_folder), tmp_path / "plain.onnx", pictures=digits / "test")
+    with pytest.raises(InputError, match=r"expected some of what this file gives: pooled"):
+        OnnxEncoder.from_pretrained(tmp_path / "plain.onnx").classify([next((digits / "test").rglob("*.jpg"))])
+    with pytest.raises(ConfigError, match=r"Got outputs logits; expected some of pooled"):
+        export(from_pretrained(model_folder), tmp_path / "odd.onnx", outputs=["logits"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslhsic_transfer.adapters.onnx.info import OnnxInfo
+from sslhsic_transfer.adapters.onnx.info import POOLED, OnnxInfo, Output
 from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.locate import locate
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
@@ -152,13 +152,36 @@ class OnnxEncoder:
         Raises:
             InputError: a picture cannot be read or used; the message tells which.
         """
+        return self._of_pictures(images, "pooled", self.feature_dim, batch_size)
+
+    def classify(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> NDArray[np.float32]:
+        """Classify pictures, preprocessing included, by a file that gives logits.
+
+        Args:
+            images: as for `embed`.
+            batch_size: how many go through the network at once.
+
+        Returns:
+            (N, C) float32 probabilities, in the order of ``info.classes``.
+
+        Raises:
+            InputError: as `embed`, or the file is no classifier's.
+        """
+        logits = self._of_pictures(images, "logits", len(self.info.classes), batch_size)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
+    def _of_pictures(
+        self, images: Picture | Sequence[Picture], output: Output, width: int, batch_size: int
+    ) -> NDArray[np.float32]:
         if batch_size < 1:
             raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
         pictures = as_pictures(images)
-        parts = [np.empty((0, self.feature_dim), np.float32)]
+        parts = [np.empty((0, width), np.float32)]
         for start in range(0, len(pictures), batch_size):
             batch = convert_pictures(pictures[start : start + batch_size], to_uint8_array, first=start)
-            parts += [self(group) for group in self.batches(batch)]
+            parts += [self.run(group, [output])[output] for group in self.batches(batch)]
         return np.concatenate(parts)
 
     def run(self, images: Array, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -247,5 +270,5 @@ class OnnxEncoder:
 def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
     check_interface(session, info.outputs, path)
     for output in session.get_outputs():
-        if output.name != "pooled" and output.shape[1] != info.encoder.specs[output.name].channels:
+        if output.name not in POOLED and output.shape[1] != info.encoder.specs[output.name].channels:
             raise ConfigError(f"{path} is of another network than its metadata say: {output.name} is {output.shape}.")

@@ -21,7 +21,7 @@ class FileKind:
 # None of these makes a tensor of a size that stands in the file, calls code, or branches.
 OPERATORS = frozenset(
     {
-        "Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Div", "GlobalAveragePool",
+        "Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Div", "Gemm", "GlobalAveragePool",
         "Identity", "MaxPool", "Mul", "QuantizeLinear", "ReduceMean", "ReduceMin", "Relu", "Resize", "Round",
         "Shape", "Slice", "Sub", "Transpose",
     }
@@ -36,7 +36,7 @@ _MAPS = frozenset(
 # Torchvision's and Detectron2's detectors: anchors, choosing by score, suppression, regions. No loops and no branches.
 _DETECTORS = frozenset(
     {
-        "And", "ConstantOfShape", "ConvTranspose", "Equal", "Exp", "Expand", "Flatten", "Gather", "GatherND", "Gemm",
+        "And", "ConstantOfShape", "ConvTranspose", "Equal", "Exp", "Expand", "Flatten", "Gather", "GatherND",
         "Greater", "Log", "NonMaxSuppression", "NonZero", "Not", "OneHot", "Reciprocal", "ReduceMax", "ReduceProd",
         "ReduceSum", "RoiAlign", "ScatterElements", "ScatterND", "Softmax", "Split", "Sqrt", "Tile", "TopK", "Where",
         "Xor",

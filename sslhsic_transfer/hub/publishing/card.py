@@ -149,7 +149,7 @@ def _task(result: Result) -> str:
 
 
 def _kind(result: Result) -> str:
-    """The task without what narrows it: "classification, 0.1 of labels" is classification."""
+    """The task without what narrows it: "classification, 10 % of labels" is classification."""
     return result.task.partition(",")[0]
 
 
