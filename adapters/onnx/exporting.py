@@ -99,7 +99,8 @@ def export(
     path = Path(path)
     _check(path, precision, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
-    outputs = outputs or (("pooled",) if head is None else ("logits",))
+    if outputs is None:
+        outputs = ("pooled",) if head is None else ("logits",)
     how = None
     model = encoder_graph(encoder, outputs, head=head, batch=batch, size=sides, opset=opset)
     if precision == "fp16":

@@ -30,14 +30,13 @@ class _Outputs(nn.Module):
         self.encoder = encoder
         self.head = head
         self.outputs = tuple(outputs)
-        self.last = max((STAGES[-1] if name in POOLED else name for name in outputs), key=STAGES.index)
+        self.last = STAGES[-1] if POOLED.intersection(outputs) else max(s for s in STAGES if s in outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        maps = self.encoder.forward_stages(images, self.last)
-        given: dict[str, Tensor] = dict(maps)
-        if not POOLED.isdisjoint(self.outputs):
-            given["pooled"] = maps["c5"].mean(dim=(2, 3))
-        if self.head is not None:
+        given = {str(stage): level for stage, level in self.encoder.forward_stages(images, self.last).items()}
+        if POOLED.intersection(self.outputs):
+            given["pooled"] = given["c5"].mean(dim=(2, 3))
+        if self.head is not None and "logits" in self.outputs:
             given["logits"] = self.head(given["pooled"])
         return tuple(given[name] for name in self.outputs)
 

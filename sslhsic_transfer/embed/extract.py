@@ -1,13 +1,16 @@
 """Embeddings of picture files, read by worker processes while the encoder runs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture
 from sslhsic_transfer.models.encoder import Encoder
@@ -54,6 +57,7 @@ def extract_batches(
     start: int = 0,
     batch_size: int = 64,
     workers: int = 0,
+    precision: Precision = "fp32",
     progress: str | None = None,
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
     """Embed pictures batch by batch, the one at ``start`` first, going on where one cannot be read.
@@ -81,9 +85,16 @@ def extract_batches(
             embeddings = torch.empty(0, encoder.feature_dim)
             if readable:
                 images = torch.stack(readable).to(weight.device, weight.dtype)
-                embeddings = encoder(images).float().cpu()
+                with _computing(precision, weight.device):
+                    embeddings = encoder(images).float().cpu()
             yield embeddings, errors
             bar.update(len(batch))
+
+
+def _computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
 class _PictureDataset(Dataset[tuple[int, Tensor | str]]):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import sslhsic_transfer
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.parts import Parts
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
@@ -41,6 +42,7 @@ def embed_folder(
     batch_size: int = 64,
     workers: int = 0,
     device: str | None = None,
+    precision: Precision = "fp32",
     overwrite: bool = False,
     progress: bool = True,
 ) -> EmbeddingReport:
@@ -59,6 +61,7 @@ def embed_folder(
         batch_size: how many pictures go through the network at once.
         workers: processes that read pictures.
         device: where to compute; by default CUDA where there is one, else the CPU.
+        precision: of the network; ``"bf16"`` and ``"fp16"`` take about half the time. What is written is float32.
         overwrite: whether an existing file, or the unfinished rows of another job, may be replaced.
         progress: whether to show a progress bar.
 
@@ -79,10 +82,12 @@ def embed_folder(
     folder = ImageFolder.scan(images)
     names = _relative_names(folder)
     encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     facts = {
         "model": str(model),
         "weights_sha256": encoder.weights_sha256,
         "preprocessing": encoder.preprocessing.model_dump(mode="json"),
+        "precision": precision,
         "library_version": sslhsic_transfer.__version__,
     }
     paths_sha256 = hashlib.sha256("\n".join(names).encode()).hexdigest()
@@ -96,6 +101,7 @@ def embed_folder(
             start=resumed,
             batch_size=batch_size,
             workers=workers,
+            precision=precision,
             progress="embed" if progress else None,
         ):
             stop = start + len(embeddings) + len(errors)

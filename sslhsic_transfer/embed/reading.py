@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.parts import METADATA_KEY
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -24,6 +25,7 @@ class EmbeddingFile:
         model: what `from_pretrained` was given.
         weights_sha256: hash of the weights that made the embeddings; embed queries by an encoder with the same one.
         preprocessing: what was done to each picture before.
+        precision: of the network that made them.
         library_version: of the sslhsic_transfer that wrote the file.
     """
 
@@ -32,6 +34,7 @@ class EmbeddingFile:
     model: str
     weights_sha256: str
     preprocessing: Preprocessing
+    precision: Precision
     library_version: str
 
 

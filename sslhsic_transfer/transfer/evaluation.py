@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,14 +22,8 @@ from sslhsic_transfer.images import load_image
 _BATCH = 64  # pictures that are classified at once
 
 
-class ClassificationFunction(Protocol):
-    """A trained classifier."""
-
-    def of(self, pictures: Sequence[Path]) -> NDArray[np.float32]:
-        """Files -> (N, C) scores."""
-
-
-# A trained network of each other task as a function of one RGB picture.
+# A trained classifier as a function of several files; a network of each other task as one of one RGB picture.
+ClassificationFunction = Callable[[Sequence[Path]], NDArray[np.float32]]
 SegmentationFunction = Callable[[Image.Image], NDArray[np.uint8]]
 DetectionFunction = Callable[[Image.Image], Boxes]
 DepthFunction = Callable[[Image.Image], NDArray[np.float32]]
@@ -59,7 +52,7 @@ def evaluate_classification(
     with tqdm(total=len(data), desc="evaluate", unit="picture", disable=not progress) as bar:
         for start in range(0, len(data), _BATCH):
             paths = data.folder.paths[start : start + _BATCH]
-            ranked.append(np.argsort(-predict.of(paths), axis=1, kind="stable")[:, :5])
+            ranked.append(np.argsort(-predict(paths), axis=1, kind="stable")[:, :5])
             bar.update(len(paths))
     hits = np.concatenate(ranked) == labels[:, None]
     first = hits[:, 0]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
+from sslhsic_transfer.transfer.classification import ClassificationPredictor
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.evaluation import (
     evaluate_classification,
@@ -77,7 +78,8 @@ class TransferredModel:
     def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
         """Figures of a split: see `sslhsic_transfer.transfer.evaluation`."""
         if self.config.task == "classification":
-            return evaluate_classification(self._function, data, progress=progress)
+            assert isinstance(self._function, ClassificationPredictor)
+            return evaluate_classification(self._function.of, data, progress=progress)
         if self.config.task == "segmentation":
             return evaluate_segmentation(self._function, data, progress=progress)
         if self.config.task == "detection":

@@ -100,6 +100,8 @@ def dense_network(folder: str | Path) -> DenseNetwork:
     folder = Path(folder)
     config = TransferConfig.load(folder)
     settings = config.typed_settings()
+    if config.task == "classification":
+        raise ConfigError(f"{folder} is a classifier; expected a dense model. See classifier_parts.")
     if config.framework == "detectron2":
         network, sizes = _of_detectron2(folder)
     else:

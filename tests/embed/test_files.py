@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.embed import embed_folder
+from sslhsic_transfer.embed import embed_folder, read_embeddings
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
 
 
@@ -76,3 +77,14 @@ def test_refuses_a_name_that_is_no_text(model_folder, digits, tmp_path):
     shutil.copy(picture, tmp_path / "pictures" / os.fsdecode(b"caf\xe9.jpg"))
     with pytest.raises(DataError, match="not UTF-8"):
         embed_folder(model_folder, tmp_path / "pictures", tmp_path / "out.parquet", progress=False)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_and_told(model_folder, digits, tmp_path, precision):
+    whole = embed_folder(model_folder, digits / "test", tmp_path / "whole.parquet", progress=False).output
+    half = tmp_path / "half.parquet"
+    embed_folder(model_folder, digits / "test", half, precision=precision, progress=False)
+    a, b = (read_embeddings(path) for path in (whole, half))
+    assert (a.precision, b.precision, b.embeddings.dtype) == ("fp32", precision, torch.float32)
+    assert not a.embeddings.equal(b.embeddings)
+    assert torch.cosine_similarity(a.embeddings, b.embeddings).min() > 0.999

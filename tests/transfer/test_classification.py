@@ -98,15 +98,13 @@ def test_another_size_keeps_the_share_of_the_picture():
 
 
 def test_accuracies_by_hand(digits, tmp_path):
-    class Given:
+    def given(paths):
         """Always class 5, then 1."""
-
-        def of(self, pictures):
-            return np.tile(np.float32([0.1, 0.2, 0.7]), (len(pictures), 1))
+        return np.tile(np.float32([0.1, 0.2, 0.7]), (len(paths), 1))
 
     data = find_classification(digits, "test")
     uneven = data.listed(_list(tmp_path, data, (0, 1, 2, 3, 8, 16, 17, 18)))
-    assert evaluate_classification(Given(), uneven) == {
+    assert evaluate_classification(given, uneven) == {
         "top-1": 3 / 8,
         "mean per class": pytest.approx(1 / 3),
         "accuracy 0": 0.0,
@@ -160,6 +158,11 @@ def test_a_file_of_another_classifier_is_told(classified, exported, tmp_path):
     (other / "transfer.json").write_text(json.dumps(config | {"classes": ["0", "1", "six"]}))
     with pytest.raises(VerificationError, match=r"classes: \('0', '1', '5'\) in the file, \('0', '1', 'six'\) here"):
         verify_transferred(exported / "fp32.onnx", other)
+
+
+def test_a_classifiers_maps_need_no_head(classified, tmp_path, digits):
+    export_transferred(classified[0] / "model", tmp_path / "maps.onnx", outputs=["c3"], pictures=digits / "test")
+    assert set(OnnxEncoder.from_pretrained(tmp_path / "maps.onnx").specs) == {"c3"}
 
 
 def test_heads_and_files_without_logits_are_told(model_folder, exported, tmp_path, digits):
