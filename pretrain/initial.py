@@ -49,7 +49,7 @@ def initial_weights(source: str, config: EncoderConfig) -> dict[str, torch.Tenso
 
 def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:
     """The online encoder, its weights averaged where the run averages them."""
-    recipe = load_recipe(path.parents[1] / "recipe.yaml")
+    recipe = load_recipe(path.resolve().parents[1] / "recipe.yaml")
     _, state = load_checkpoint(path)
     prefix = f"{ENCODER}."
     learner, average = state["trainer"]["learner"], state["trainer"]["average"]

@@ -14,6 +14,7 @@ from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoi
 from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+from sslhsic_transfer.pretrain.loading.dataset import check_shares
 from sslhsic_transfer.pretrain.loading.loader import build_loader
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, memory_gib
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
@@ -22,6 +23,8 @@ from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
+
+_LONG_STEP = 1.0  # seconds: launchers give processes half a minute after a signal
 
 
 def pretrain(
@@ -41,6 +44,7 @@ def pretrain(
 
     Raises:
         DataError: no pictures, or fewer than a batch.
+        ConfigError: a batch that the processes cannot share.
         ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
         TrainingError: loss or weights are no longer finite, or the embeddings have collapsed.
@@ -65,9 +69,12 @@ class _Run:
         self.data = data
         self.folder = folder
         self.accelerator = build_accelerator(recipe.precision, recipe.trackers, folder.root)
+        check_shares(recipe.batch_size, self.accelerator.num_processes, recipe.micro_batch_size)
         checkpoint = self._find_checkpoint(resume)
         self.trainer = Trainer(recipe, self.accelerator, pictures=len(data.train), fresh=checkpoint is None)
         places = self._load(checkpoint) if checkpoint is not None else {}
+        self.saved_step = self.trainer.step if checkpoint is not None else None
+        self.agreed_every = recipe.monitor.log_every
         self.loader = build_loader(
             data.train,
             recipe,
@@ -147,8 +154,11 @@ class _Run:
         self._require_finite(values["loss"])
         if not math.isfinite(values["gradient_norm"]):  # a step that a gradient scaler has left out
             del values["gradient_norm"]
-        std = torch.tensor(values["embedding_std"], device=self.accelerator.device)
-        values["embedding_std"] = float(self.accelerator.reduce(std, "mean"))  # for all to come to the same judgement
+        seconds = self.recipe.batch_size / speed
+        own = torch.tensor([values["embedding_std"], seconds], device=self.accelerator.device)
+        # The mean, for all to come to the same judgement.
+        values["embedding_std"], seconds = self.accelerator.reduce(own, "mean").tolist()
+        self.agreed_every = 1 if seconds > _LONG_STEP else self.recipe.monitor.log_every
         steps_left = self.trainer.total_steps - self.trainer.step
         self._record(
             values
@@ -192,18 +202,24 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def _stop_if_asked(self, interruption: Interruption, loss: torch.Tensor) -> None:
-        """Save and stop if any process was told to; several processes agree on it whenever they log."""
+        """Save and stop if any process was told to; several agree on it whenever they log, or after each long step."""
         received = int(interruption.received or 0)
         if self.accelerator.num_processes > 1:
-            if self.trainer.step % self.recipe.monitor.log_every:
+            if self.trainer.step % self.agreed_every:
                 return
             received = int(self.accelerator.gather(torch.tensor([received], device=self.accelerator.device)).max())
         if received:
-            self._save(loss)
+            what = "All is saved"
+            if self.guard.suspicious and self.saved_step is not None:
+                what = (
+                    f"The embeddings look collapsed, so the state of step {self.saved_step} is the last that is saved"
+                )
+            elif self.saved_step != self.trainer.step:  # an epoch's end may just have saved it, with its score
+                self._save(loss)
             self.accelerator.wait_for_everyone()
             raise TrainingInterruptedError(
                 f"Stopped by {signal.Signals(received).name} after step {self.trainer.step} of "
-                f"{self.trainer.total_steps}. All is saved in {self.folder.root}; go on with --resume.",
+                f"{self.trainer.total_steps}. {what} in {self.folder.root}; go on with --resume.",
                 received,
             )
 
@@ -216,6 +232,7 @@ class _Run:
             keep = self.recipe.checkpoints_kept
             state = {"pictures": len(self.data.train), "loaders": loaders, "trainer": self.trainer.state_dict()}
             save_checkpoint(self.folder.checkpoints, self.trainer.step, state, keep=keep, score=score)
+        self.saved_step = self.trainer.step
 
     def _record(self, values: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:

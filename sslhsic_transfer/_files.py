@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary.unlink()
     try:
         yield temporary
-        temporary.chmod(mode)
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes what may be written to only
             os.fsync(file.fileno())
+        temporary.chmod(mode)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,16 +48,25 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one a line; none where there is no file, and without a last one that a crash cut."""
+    """The objects of a file with one a line; none where there is no file, and without those that a crash cut."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    records = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        with suppress(ValueError):
+            records.append(json.loads(line))
+    return records
 
 
 def append_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add objects to a file with one a line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_json_lines(records))
+    """Add objects to a file with one a line; a line that a crash cut stays for itself."""
+    with path.open("ab+") as file:
+        torn = False
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+        lines = _json_lines(records).encode(errors="backslashreplace")  # file names that are not UTF-8: JSON's escapes
+        file.write((b"\n" if torn else b"") + lines)
 
 
 def write_json_lines(target: Path, records: Iterable[dict[str, Any]]) -> None:

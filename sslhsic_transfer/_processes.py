@@ -1,6 +1,11 @@
-"""Which of several processes of a launcher this is."""
+"""How many processes a launcher has started, and which of them this is."""
 
 import os
+
+
+def process_count() -> int:
+    """How many processes a launcher has started; 1 where no launcher has set WORLD_SIZE."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:

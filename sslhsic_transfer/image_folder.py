@@ -79,13 +79,18 @@ def pictures_below(root: Path) -> Iterator[Path]:
 
     A link that leads back to a folder above it is not followed.
     """
-    for place, folders, files in os.walk(root, followlinks=True):
-        here = Path(place)
-        folders[:] = [name for name in folders if not name.startswith(".") and not _leads_back(here / name)]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES and (here / name).is_file():
-                yield here / name
+    yield from _below(root, frozenset())
 
 
-def _leads_back(folder: Path) -> bool:
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """Those of a folder that is not among those above it, by their real places."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _below(folder / entry.name, above | {real})
+        elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
+            yield folder / entry.name

@@ -65,3 +65,6 @@ def test_a_link_back_is_not_followed(tmp_path):
     (tmp_path / "b/across").symlink_to(tmp_path / "a")
     found = [path.relative_to(tmp_path).as_posix() for path in ImageFolder.scan(tmp_path).paths]
     assert found == ["a/1.png", "b/2.png", "b/across/1.png"]
+    (tmp_path / "a/across").symlink_to(tmp_path / "b")
+    found = [path.relative_to(tmp_path).as_posix() for path in ImageFolder.scan(tmp_path).paths]
+    assert found == ["a/1.png", "a/across/2.png", "b/2.png", "b/across/1.png"]

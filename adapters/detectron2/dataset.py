@@ -23,12 +23,13 @@ def register(data: DetectionData) -> str:
 
     Returns:
         Its name for DATASETS.TRAIN and DATASETS.TEST, which ends in a hash of the annotations: the same data registers
-        once, and other data of the same name beside it.
+        once, wherever it lies, and other data of the same name beside it.
     """
     name = f"{data.name}_{data.split}_{_digest(data)}"
-    if name not in DatasetCatalog.list():
-        DatasetCatalog.register(name, partial(as_dicts, data))
-        MetadataCatalog.get(name).set(thing_classes=list(data.classes))
+    if name in DatasetCatalog.list():
+        DatasetCatalog.remove(name)  # the same data, but perhaps in another place
+    DatasetCatalog.register(name, partial(as_dicts, data))
+    MetadataCatalog.get(name).set(thing_classes=list(data.classes))
     return name
 
 
@@ -66,7 +67,7 @@ def as_dicts(data: DetectionData) -> list[dict[str, Any]]:
 def _digest(data: DetectionData) -> str:
     digest = hashlib.sha256(repr(data.classes).encode())
     for picture in data.pictures:
-        digest.update(f"{picture.id} {picture.path} {picture.size}".encode())
+        digest.update(f"{picture.id} {picture.path.name} {picture.size}".encode())
         for array in (picture.boxes, picture.labels, picture.ignored):
             digest.update(array.tobytes())
     return digest.hexdigest()[:8]

@@ -45,8 +45,16 @@ class EncoderRes5(DenseBackbone):
         leave_out(self, PARTS[:-1])
         convert_norms(self, norm)
         self.out_channels = self.specs["c5"].channels
-        self.norm: nn.Module = get_norm(norm, self.out_channels) if extra_norm else nn.Identity()
+        kind = "BN" if norm == "FrozenBN" else norm  # a new layer has no statistics to freeze
+        self.norm: nn.Module = get_norm(kind, self.out_channels) if extra_norm else nn.Identity()
         self.train(self.training)
+
+    def train(self, mode: bool = True) -> "EncoderRes5":
+        """As of `DenseBackbone`; what follows the stage is new, and always trains."""
+        super().train(mode)
+        if (new := getattr(self, "norm", None)) is not None:
+            new.train(mode)
+        return self
 
     def forward(self, regions: Tensor) -> Tensor:  # type: ignore[override]
         """(R, C, h, w) features of res4 -> (R, out_channels, ⌈h/2⌉, ⌈w/2⌉)."""

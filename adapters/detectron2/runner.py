@@ -27,7 +27,8 @@ from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]
 NETWORKS = ("faster_rcnn_fpn", "faster_rcnn_c4", "retinanet")
-_FREE = {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "MODEL.DEVICE"}  # settings that a resumed run may change
+# Settings that a resumed run may change; its encoder is read from its checkpoint.
+_FREE = {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "MODEL.DEVICE", "MODEL.SSLHSIC.NAME", "SOLVER.CHECKPOINT_PERIOD"}
 
 
 def fine_tune(

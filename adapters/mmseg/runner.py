@@ -1,5 +1,6 @@
 """Fine-tuning by mmengine's own Runner, without a config file."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
+from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.backbone import OutputStride
@@ -221,13 +223,20 @@ def _claim(output: Path, config: str, resume: bool) -> None:
         return
     if not resume:
         raise OutputExistsError(f"{output} holds a run already: choose another folder, or resume=True to go on.")
-    if path.read_text(encoding="utf-8") != config:
+    if _shaping(path.read_text(encoding="utf-8")) != _shaping(config):
         raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
     # Mmengine itself would run code that the checkpoint holds, as pickled objects or as the text of a config.
     if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
         raise CheckpointError(
             f"{latest} holds a config to be run, which no checkpoint of this library does. Delete it."
         )
+
+
+def _shaping(config: str) -> dict[str, Any]:
+    """What of a config shapes the result: neither how pictures are read nor how often a checkpoint is written."""
+    free = {"num_workers", "persistent_workers", "val_interval"}
+    values = flattened(json.loads(config))
+    return {key: value for key, value in values.items() if key.rpartition(".")[2] not in free}
 
 
 def _save(model: nn.Module, classes: tuple[str, ...], output: Path) -> None:

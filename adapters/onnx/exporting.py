@@ -26,7 +26,9 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.preprocessing import Preprocessing
 
+_SMALLEST_CROP = 32  # smaller sizes are refused where the graph is made
 _MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find
 
 
@@ -82,7 +84,8 @@ def export(
         input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
             size; ``"pictures"``: (B, H, W, 3) uint8 of any size, resized and cropped in the graph.
         batch: fixed number of pictures; None: any.
-        size: fixed height and width; None: any.
+        size: fixed height and width; None: any. Where they are the same, pictures are resized and cropped to them; where
+            they differ, what the file takes is for its user to prepare.
         opset: version of the standard operators.
         calibration: for int8: a folder of pictures, or pictures, of the kind that the file will see.
         quantization: for int8: how.
@@ -99,6 +102,7 @@ def export(
     path = Path(path)
     _check(path, precision, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
+    preprocessing = _preprocessing(encoder, sides)
     if outputs is None:
         outputs = ("pooled",) if head is None else ("logits",)
     how = None
@@ -108,17 +112,17 @@ def export(
     elif precision == "int8":
         assert calibration is not None
         settings = quantization or Quantization()
-        images = _prepared(encoder, calibration, sides)
+        images = _prepared(preprocessing, calibration, sides)
         how = settings.described(len(images))
         model = as_int8(model, images, settings)
     if input != "normalized":
-        prepend(model, encoder.preprocessing, input)
+        prepend(model, preprocessing, input)
     tidy(model)
     info = OnnxInfo(
         model=_called(encoder),
         weights_sha256=encoder.weights_sha256 or weights_hash(encoder),
         encoder=encoder.config,
-        preprocessing=encoder.preprocessing,
+        preprocessing=preprocessing,
         input=input,
         outputs=tuple(outputs),
         classes=head.classes if head else (),
@@ -157,8 +161,15 @@ def _check(path: Path, precision: Precision, calibration: Any, quantization: Any
         raise ConfigError(f"Calibration is for int8; this export is {precision}.")
 
 
+def _preprocessing(encoder: Encoder, sides: tuple[int, int] | None) -> Preprocessing:
+    """How pictures become the file's input: at its size, where that is fixed and a square."""
+    if sides is None or sides[0] != sides[1] or sides[0] < _SMALLEST_CROP:
+        return encoder.preprocessing
+    return encoder.preprocessing.at_size(sides[0])
+
+
 def _prepared(
-    encoder: Encoder, calibration: str | Path | Sequence[Picture], sides: tuple[int, int] | None
+    preprocessing: Preprocessing, calibration: str | Path | Sequence[Picture], sides: tuple[int, int] | None
 ) -> NDArray[np.float32]:
     """Calibration pictures as the network's input, evenly chosen where there are many."""
     pictures: Sequence[Picture]
@@ -166,7 +177,6 @@ def _prepared(
     if not len(pictures):
         return np.empty((0, 3, 32, 32), np.float32)
     chosen = evenly(len(pictures), min(_MOST_CALIBRATION, len(pictures)))
-    preprocessing = encoder.preprocessing
     if sides and sides != (preprocessing.crop, preprocessing.crop):
         raise ConfigError(
             f"Calibration pictures become {preprocessing.crop} × {preprocessing.crop} by the encoder's preprocessing, "

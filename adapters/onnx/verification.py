@@ -1,17 +1,20 @@
 """Whether a file gives what the encoder gives: at other shapes than the traced one, on real pictures, as neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
+from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
 from sslhsic_transfer.image_folder import ImageFolder
@@ -24,6 +27,7 @@ from sslhsic_transfer.sample import sign_digits
 _SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width
 _BANK, _QUERIES = 200, 100
 _NEIGHBOURS = 20
+_AT_ONCE = 25  # pictures
 _MARKS = {(True, True): "ok    ", (True, False): "FAILED", (False, True): "      "}  # whether bound, whether passed
 
 
@@ -132,12 +136,11 @@ class _Reference:
             given["logits"] = self.head(given["pooled"].float().cpu())
         return {name: given[name].float().cpu().numpy() for name in names}
 
-    def of_pictures(self, folder: ImageFolder, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: _Loader) -> dict[str, NDArray[np.float32]]:
         """Of all of a folder's."""
-        transform = self.encoder.preprocessing.transform()
         parts: list[dict[str, NDArray[np.float32]]] = []
-        for start in range(0, len(folder), 25):
-            images = torch.stack([transform(path) for path in folder.paths[start : start + 25]])
+        for start in range(0, len(folder), _AT_ONCE):
+            images = torch.stack([load.tensor(path) for path in folder.paths[start : start + _AT_ONCE]])
             parts.append(self.outputs(images, names))
         return _joined(parts)
 
@@ -178,7 +181,7 @@ def _check_identity(path: Path, info: OnnxInfo, encoder: Encoder, head: LinearHe
     expected = {
         "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
         "network": (info.encoder, encoder.config),
-        "preprocessing": (info.preprocessing, encoder.preprocessing),
+        "preprocessing": (info.preprocessing, encoder.preprocessing.at_size(info.preprocessing.crop)),
         "classes": (info.classes, head.classes if head else ()),
     }
     if odd := [f"{name}: {found} in the file, {own} here" for name, (found, own) in expected.items() if found != own]:
@@ -219,8 +222,9 @@ def _picture_checks(
 ) -> list[Check]:
     """Cosine of every output on real pictures, and the classes that neighbours vote for."""
     bank, queries = _real_pictures(pictures)
-    expected = reference.of_pictures(queries, runtime.info.outputs)
-    found = _of_pictures_by_file(runtime, queries)
+    load = _loader(runtime)
+    expected = reference.of_pictures(queries, runtime.info.outputs, load)
+    found = _of_pictures_by_file(runtime, queries, load)
     checks = []
     for name in expected:
         cosines = _cosines(found[name], expected[name])
@@ -235,8 +239,8 @@ def _picture_checks(
         votes = [
             knn_predict(torch.from_numpy(vectors), labels, torch.from_numpy(own), k=_NEIGHBOURS)
             for vectors, own in (
-                (reference.of_pictures(bank, ["pooled"])["pooled"], expected["pooled"]),
-                (runtime.embed(bank.paths), found["pooled"]),
+                (reference.of_pictures(bank, ["pooled"], load)["pooled"], expected["pooled"]),
+                (_of_pictures_by_file(runtime, bank, load)["pooled"], found["pooled"]),
             )
         ]
         agreement = (votes[0] == votes[1]).float().mean().item()
@@ -263,13 +267,44 @@ def _some(folder: ImageFolder, count: int) -> ImageFolder:
     return folder.subset(evenly(len(folder), min(count, len(folder))))
 
 
-def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder) -> dict[str, NDArray[np.float32]]:
+def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: _Loader) -> dict[str, NDArray[np.float32]]:
     parts = [
         runtime.run(batch, runtime.info.outputs)
-        for start in range(0, len(folder), 25)
-        for batch in runtime.batches([to_uint8_array(path) for path in folder.paths[start : start + 25]])
+        for start in range(0, len(folder), _AT_ONCE)
+        for batch in load.batches([to_uint8_array(path) for path in folder.paths[start : start + _AT_ONCE]])
     ]
     return _joined(parts)
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Pictures as the network's input and as the file's.
+
+    Attributes:
+        tensor: a file -> (3, H, W) normalised.
+        batches: (H, W, 3) uint8 pictures of any size -> what the file takes.
+    """
+
+    tensor: Callable[[Path], torch.Tensor]
+    batches: Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
+
+
+def _loader(runtime: OnnxEncoder) -> _Loader:
+    """By the file's own preprocessing; where its fixed size is no square, which no preprocessing makes, by resizing."""
+    preprocessing, sides = runtime.preprocessing, runtime.sides
+    if None in sides or sides == (preprocessing.crop, preprocessing.crop):
+        return _Loader(preprocessing.transform(), runtime.batches)
+
+    def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(picture).resize(sides[::-1], Image.Resampling.BICUBIC))
+
+    def tensor(path: Path) -> torch.Tensor:
+        return torch.from_numpy(normalized(resized(to_uint8_array(path)), preprocessing))
+
+    def batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        return runtime.batches_of([resized(picture) for picture in pictures])
+
+    return _Loader(tensor, batches)
 
 
 def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:

@@ -21,7 +21,12 @@ class DamageRecord:
         self.path = path
         self.pictures = pictures
         self.most = most
-        self.reasons: dict[str, str] = {entry["picture"]: entry["reason"] for entry in read_json_lines(path)}
+        self.reasons: dict[str, str] = {}
+        self._read()
+
+    def _read(self) -> None:
+        """Take in what other processes, or an earlier start, have written."""
+        self.reasons |= {entry["picture"]: entry["reason"] for entry in read_json_lines(self.path)}
 
     def note(self, entries: Iterable[tuple[str, str]]) -> None:
         """Take in pictures and why they cannot be read.
@@ -29,10 +34,12 @@ class DamageRecord:
         Raises:
             DataError: too many cannot.
         """
-        fresh = {picture: reason for picture, reason in entries if picture not in self.reasons}
-        if not fresh:
+        found = {picture: reason for picture, reason in entries if picture not in self.reasons}
+        if not found:
             return
-        if not self.reasons:
+        self._read()
+        fresh = {picture: reason for picture, reason in found.items() if picture not in self.reasons}
+        if fresh and not self.reasons:
             picture, reason = next(iter(fresh.items()))
             warnings.warn(
                 f"{picture} cannot be read and is replaced by another picture ({reason}). This and all further ones "

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import DataError, ImageError
+from sslhsic_transfer.errors import ConfigError, DataError, ImageError
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View, two_views
@@ -135,8 +135,28 @@ class StepSampler(Sampler[list[Example]]):
         return order
 
 
+def check_shares(batch_size: int, processes: int, micro_batch_size: int | None) -> None:
+    """Whether every process gets as many micro-batches of a step as the others, and none of a single picture.
+
+    Raises:
+        ConfigError: they would wait for one another, or batch normalisation has nothing to normalise by.
+    """
+    shares = [chunk_sizes(batch_size, rank, processes, micro_batch_size) for rank in range(processes)]
+    counts = sorted({len(share) for share in shares})
+    least = min(min(share, default=0) for share in shares)
+    if len(counts) == 1 and least > 1:
+        return
+    over = f" over {processes} processes" if processes > 1 else ""
+    micro = f" and micro_batch_size={micro_batch_size}" if micro_batch_size else ""
+    raise ConfigError(
+        f"Got batch_size={batch_size}{micro}{over}: a process gets {' or '.join(map(str, counts))} micro-batches, the "
+        f"smallest of {least} pictures; expected as many for each process, of two pictures or more. Choose a batch_size "
+        f"that is a multiple of {processes * max(2, micro_batch_size or 2)}."
+    )
+
+
 def chunk_sizes(batch_size: int, rank: int, processes: int, micro_batch_size: int | None) -> list[int]:
     """How many pictures each micro-batch of a process's share of a step holds: alike, but for a smaller last one."""
     share = len(range(rank, batch_size, processes))
-    size = min(micro_batch_size or share, share)
+    size = max(1, min(micro_batch_size or share, share))
     return [min(size, share - start) for start in range(0, share, size)]

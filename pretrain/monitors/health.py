@@ -40,9 +40,10 @@ def gradient_norm(parameters: Iterable[nn.Parameter], loss_scale: float = 1.0) -
 
 
 def memory_gib(device: torch.device) -> float:
-    """GiB of memory: on an accelerator the most that tensors have held, else what this process now holds."""
-    if device.type != "cpu":
-        return torch.accelerator.max_memory_allocated(device) / 2**30
+    """GiB of memory: on an accelerator that counts it the most that tensors have held, else what this process holds."""
+    peak = getattr(torch.get_device_module(device), "max_memory_allocated", None)
+    if peak is not None:
+        return float(peak(device)) / 2**30
     psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
     return int(psutil.Process().memory_info().rss) / 2**30
 

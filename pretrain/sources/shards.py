@@ -119,6 +119,8 @@ def expand(pattern: str) -> tuple[Path, ...]:
         paths = sorted(glob(name)) if wild else [name]  # noqa: PTH207 (it may be absolute)
         found += [Path(path) for path in paths if Path(path).is_file()]
         missing += [path for path in paths or [name] if not Path(path).is_file()]
+    if not found and not missing:
+        raise DataError(f"{pattern} means no file at all: a range such as {{000..012}} must rise.")
     if missing or not found:
         raise DataError(
             f"{pattern}: {len(missing)} of the shards that this means are not there, first {missing[0]}; expected "

@@ -71,6 +71,7 @@ class Parts:
                     f"{self.folder} holds the unfinished rows of another job: {told}. Finish that one, choose another "
                     "output, or pass --overwrite to begin anew."
                 )
+        if self.folder.exists():  # of another job, or of none, as when it was being removed
             self.remove()
         write_json(path, dict(job))
 

@@ -47,7 +47,8 @@ def knn_predict(
         raise InputError(f"Got a bank of {len(bank)} rows and k = {k}; expected at least one neighbour for each query.")
     bank = F.normalize(bank.float(), dim=1)
     points = F.normalize(points.float(), dim=1)
-    votes_of = F.one_hot(bank_labels.long()).float()
+    bank_labels = bank_labels.long().to(bank.device)
+    classes = int(bank_labels.max()) + 1
     predictions = []
     for start in range(0, len(points), chunk):
         similarity = points[start : start + chunk] @ bank.T
@@ -57,7 +58,7 @@ def knn_predict(
         nearest, index = similarity.topk(k, dim=1)
         # The largest weight is 1, whatever the temperature: nothing overflows.
         weights = ((nearest - nearest[:, :1]) / temperature).exp()
-        votes = (votes_of[index] * weights[..., None]).sum(dim=1)
+        votes = weights.new_zeros(len(weights), classes).scatter_add_(1, bank_labels[index], weights)
         predictions.append(votes.argmax(dim=1))
     return torch.cat(predictions)
 

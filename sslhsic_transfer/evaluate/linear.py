@@ -5,6 +5,7 @@ data, a refit on training and validation data together, one look at the test dat
 training data's mean and deviation, which that protocol does not mention and L-BFGS needs to converge.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def linear_probe(
         seed: of the split.
 
     Raises:
-        InputError: rows and labels that differ in number, or fewer than two classes.
+        InputError: rows and labels that differ in number, fewer than two classes, or too few rows to set some aside.
         MissingDependencyError: scikit-learn is not installed.
     """
     optional_import("sklearn", extra="eval", purpose="The linear probe")
@@ -71,6 +72,7 @@ def linear_probe(
     if len(train_labels.unique()) < 2:
         raise InputError("The training labels name one class only; expected two or more.")
     if validation is None:
+        check_can_split(train_labels)
         everything = train.numpy(), train_labels.numpy()
         fit_x, val_x, fit_y, val_y = train_test_split(
             *everything, test_size=VALIDATION_SHARE, stratify=everything[1], random_state=seed
@@ -89,6 +91,21 @@ def linear_probe(
     both_x, both_y = np.concatenate([fit_x, val_x]), np.concatenate([fit_y, val_y])
     model = _fit(both_x, both_y, best, max_iterations)
     return LinearProbe(float(model.score(test.numpy(), test_labels.numpy())), best, accuracies)
+
+
+def check_can_split(labels: Tensor) -> None:
+    """Whether a stratified fifth of the training rows can be set aside.
+
+    Raises:
+        InputError: a class has one row, or the fifth has fewer rows than there are classes.
+    """
+    classes, counts = labels.unique(return_counts=True)
+    set_aside = math.ceil(VALIDATION_SHARE * len(labels))
+    if int(counts.min()) < 2 or set_aside < len(classes):
+        raise InputError(
+            f"Got {len(labels)} training pictures of {len(classes)} classes, {int(counts.min())} of the rarest: too "
+            "few to set a fifth aside to choose the penalty on. Give validation pictures: validation=… (--val)."
+        )
 
 
 def _fit(x: Any, y: Any, penalty: float, max_iterations: int, start: Any = None) -> Any:

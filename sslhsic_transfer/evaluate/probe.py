@@ -17,7 +17,7 @@ from sslhsic_transfer.evaluate.features import (
     scan_splits,
 )
 from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
-from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, linear_probe
+from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, check_can_split, linear_probe
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
@@ -87,10 +87,14 @@ def evaluate(
         ConfigError: there is no seed.
         DataError: folders without classes, or with different ones.
         ImageError: a picture cannot be read.
+        InputError: too few pictures to choose the linear probe's penalty on.
     """
     if not seeds:
         raise ConfigError("Got no seeds; expected one or more.")
     extraction = _Extraction(scan_splits(train, test, validation), batch_size, workers, progress)
+    training = extraction.splits[0]
+    if "linear" in tasks and validation is None and training is not None:
+        check_can_split(torch.tensor(training.labels))
     encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
     results = []
     if floors:

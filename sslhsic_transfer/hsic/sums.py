@@ -81,9 +81,10 @@ class _BlockSums(torch.autograd.Function):
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         (points,) = ctx.saved_tensors
         gradients: list[Tensor] = []
-        for block in blocks(points):
-            leaf = block.detach().requires_grad_()
-            with torch.enable_grad():
-                product = ctx.summand.inner(*(draw(leaf) for draw in ctx.draws), weights)
-            gradients += torch.autograd.grad(product, leaf)
+        with torch.autocast(points.device.type, enabled=False):  # as forward, wherever backward is called
+            for block in blocks(points):
+                leaf = block.detach().requires_grad_()
+                with torch.enable_grad():
+                    product = ctx.summand.inner(*(draw(leaf) for draw in ctx.draws), weights)
+                gradients += torch.autograd.grad(product, leaf)
         return torch.cat(gradients), None, None

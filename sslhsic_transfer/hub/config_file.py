@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 import sslhsic_transfer
 from sslhsic_transfer._config import validated
-from sslhsic_transfer._files import write_json
+from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.models.config import EncoderConfig
@@ -63,9 +64,29 @@ def config_values(config: FolderConfig) -> dict[str, Any]:
     return library | own | others
 
 
+def config_text(config: FolderConfig) -> str:
+    """A config.json.
+
+    Raises:
+        ConfigError: the metadata hold what JSON does not, or the text is longer than what is read again.
+    """
+    for name, fact in config.metadata.items():
+        try:
+            to_jsonable_python(fact)
+        except (PydanticSerializationError, ValueError) as error:
+            raise ConfigError(
+                f"metadata: {name!r} is {fact!r}, of {type(fact).__name__}; expected text, numbers, truth values, "
+                "lists and dictionaries of Python, such as float(value)."
+            ) from error
+    text = json_text(config_values(config))
+    if (size := len(text.encode())) > LARGEST_CONFIG:
+        raise ConfigError(f"metadata: config.json would have {size} bytes; expected at most {LARGEST_CONFIG}.")
+    return text
+
+
 def write_config(path: Path, config: FolderConfig) -> None:
-    """Write a config.json."""
-    write_json(path, config_values(config))
+    """Write a config.json; errors as of `config_text`."""
+    write_text(path, config_text(config))
 
 
 def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:

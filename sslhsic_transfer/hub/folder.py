@@ -8,7 +8,14 @@ from safetensors.torch import save_file
 
 from sslhsic_transfer._files import atomic_path, sha256_of_file
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, Fingerprint, FolderConfig, read_config, write_config
+from sslhsic_transfer.hub.config_file import (
+    CONFIG_NAME,
+    Fingerprint,
+    FolderConfig,
+    config_text,
+    read_config,
+    write_config,
+)
 from sslhsic_transfer.hub.files import ModelFiles
 from sslhsic_transfer.hub.fingerprint import check_features, probe_features
 from sslhsic_transfer.hub.state import refuse_non_finite
@@ -36,6 +43,7 @@ def save_folder(
 
     Raises:
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
+        ConfigError: ``encoder.metadata`` hold what JSON does not, or too much.
         WeightsError: the weights hold NaN or infinite values, in the dtype that they are stored in.
     """
     files = ModelFiles.at(directory := Path(directory))
@@ -46,14 +54,14 @@ def save_folder(
     features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))
     with atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
-        sha256 = sha256_of_file(temporary)
-    config = FolderConfig(
-        format_version=1,
-        encoder=encoder.config,
-        preprocessing=encoder.preprocessing,
-        fingerprint=Fingerprint(sha256=sha256, features=features),
-        metadata=encoder.metadata,
-    )
+        config = FolderConfig(
+            format_version=1,
+            encoder=encoder.config,
+            preprocessing=encoder.preprocessing,
+            fingerprint=Fingerprint(sha256=sha256_of_file(temporary), features=features),
+            metadata=encoder.metadata,
+        )
+        config_text(config)  # what cannot be written is found before the weights take their place
     write_config(files.config, config)
     return directory
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
+from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.resolve import Published, resolve
@@ -83,11 +83,11 @@ def _load_shipped(found: Published) -> Encoder | None:
 
 def _load_from_hub(found: Published, access: HubAccess) -> Encoder:
     """Fetch and load; what is damaged in the cache is fetched once more."""
-    with found.looked_up():
-        files = download_model(found.name, access)
     try:
+        with found.looked_up():
+            files = download_model(found.name, access)
         return load_folder(files, sha256=found.sha256)
-    except WeightsError as error:
+    except (WeightsError, ConfigError) as error:
         if access.local_files_only:
             raise
         logger.warning("What the cache holds of %s cannot be used, so it is fetched anew: %s", found.name, error)

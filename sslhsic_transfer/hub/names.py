@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from sslhsic_transfer.errors import ConfigError
 
@@ -63,7 +63,8 @@ def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName 
     if text.startswith(_LOCAL_PREFIX):
         return _local(Path(text.removeprefix(_LOCAL_PREFIX)), revision)
     name, _, _ = text.partition("@")
-    if text.startswith((".", "~", "/")) or text.endswith(("/", ".safetensors")) or "\\" in text or name.count("/") > 1:
+    looks_local = text.startswith((".", "~", "/")) or text.endswith(("/", ".safetensors")) or "\\" in text
+    if looks_local or PureWindowsPath(text).drive or name.count("/") > 1:
         return _local(Path(text), revision)
     if "/" in name:
         return _on_the_hub(text, revision)

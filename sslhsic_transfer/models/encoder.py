@@ -114,7 +114,6 @@ class Encoder(ResNet):
             f"{self.config.architecture}: {self.preprocessing.crop} px pictures to {self.feature_dim} numbers{origin}"
         )
 
-    @torch.inference_mode()
     def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> Tensor:
         """Embed pictures, preprocessing included, in eval mode and without gradients.
 
@@ -134,11 +133,11 @@ class Encoder(ResNet):
         pictures, transform = as_pictures(images), self.preprocessing.transform()
         weight = self.conv1.weight
         parts = [torch.empty(0, self.feature_dim)]
-        with evaluating(self):
+        with evaluating(self), torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
                 batch = convert_pictures(pictures[start : start + batch_size], transform, first=start)
                 parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())
-        return torch.cat(parts)
+        return torch.cat(parts)  # outside of inference mode: what comes back may be trained on
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "Encoder":

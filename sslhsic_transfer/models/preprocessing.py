@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture, to_uint8_tensor
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_MOST_PIXELS = 1 << 26  # of a resized picture, before it is cropped
 
 Triple = tuple[float, float, float]
 
@@ -43,6 +46,12 @@ class Preprocessing(BaseModel):
         """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side."""
         return cls(resize=round(size * 8 / 7), crop=size)
 
+    def at_size(self, size: int) -> "Preprocessing":
+        """The same for crops of another size, with the same share of the picture in them."""
+        if size == self.crop:
+            return self
+        return self.model_copy(update={"resize": round(self.resize * size / self.crop), "crop": size})
+
     def transform(self) -> Callable[[Picture], "Tensor"]:
         """A transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
 
@@ -59,6 +68,7 @@ class Preprocessing(BaseModel):
         transform: Callable[[Picture], Tensor] = v2.Compose(
             [
                 to_uint8_tensor,
+                self._refuse_slivers,
                 v2.Resize(self.resize, interpolation=interpolation, antialias=self.antialias),
                 v2.CenterCrop(self.crop),
                 v2.ToDtype(torch.float32, scale=True),
@@ -66,3 +76,13 @@ class Preprocessing(BaseModel):
             ]
         )
         return transform
+
+    def _refuse_slivers(self, picture: "Tensor") -> "Tensor":
+        """A file of a hundred bytes may be a line of pixels that resizing makes gigabytes of."""
+        height, width = picture.shape[-2:]
+        if self.resize**2 * max(height, width) > _MOST_PIXELS * min(height, width):
+            raise ImageError(
+                f"The picture has {width} × {height} pixels: with a short side of {self.resize} it would have more "
+                f"than {_MOST_PIXELS >> 20} million. Crop it first."
+            )
+        return picture

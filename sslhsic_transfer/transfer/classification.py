@@ -34,7 +34,7 @@ class ClassificationTask:
 
     def __init__(self, settings: ClassificationSettings, preprocessing: Preprocessing, classes: Sequence[str]) -> None:
         self.settings = settings
-        self.preprocessing = at_size(preprocessing, settings.size)
+        self.preprocessing = preprocessing if settings.size is None else preprocessing.at_size(settings.size)
         self.classes = tuple(classes)
 
     def network(self, encoder: Encoder) -> nn.Module:
@@ -113,11 +113,3 @@ class ClassificationPredictor:
             images = torch.stack(list(pool.map(self._transform, pictures)))
         logits = self.network(images.to(next(self.network.parameters()).device))
         return np.asarray(logits.float().softmax(dim=1).cpu(), dtype=np.float32)
-
-
-def at_size(preprocessing: Preprocessing, size: int | None) -> Preprocessing:
-    """The same preprocessing for crops of another size, with the same share of the picture in them."""
-    if size is None or size == preprocessing.crop:
-        return preprocessing
-    resize = round(preprocessing.resize * size / preprocessing.crop)
-    return preprocessing.model_copy(update={"resize": resize, "crop": size})

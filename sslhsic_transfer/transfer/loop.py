@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint
 from sslhsic_transfer.pretrain.interruption import Interruption
@@ -49,6 +49,7 @@ def fit(task: NetworkTask, network: nn.Module, examples: Dataset[Any], folder: R
         progress: whether to show a progress bar.
 
     Raises:
+        ConfigError: a batch that the processes cannot share alike.
         DataError: fewer pictures than a batch holds.
         TrainingError: the loss is not finite.
         TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
@@ -89,6 +90,11 @@ class _Fit:
     ) -> None:
         self.task, self.folder, self.settings = task, folder, task.settings
         self.accelerator = build_accelerator(self.settings.precision, [], folder.root)
+        if self.settings.batch_size % self.accelerator.num_processes:
+            raise ConfigError(
+                f"Got batch_size={self.settings.batch_size} for {self.accelerator.num_processes} processes; expected a "
+                "multiple of them, so that every picture weighs the same."
+            )
         self.accelerator.wait_for_everyone()  # the first process may still be at the run's folder
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -185,6 +191,8 @@ class _Fit:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             state = {"network": self.plain.state_dict(), "optimizer": self.optimizer.state_dict()}
+            if self.accelerator.scaler is not None:  # fp16
+                state["scaler"] = self.accelerator.scaler.state_dict()
             save_checkpoint(self.folder.checkpoints, self.step, state, keep=1)
         self.accelerator.wait_for_everyone()
 
@@ -196,6 +204,8 @@ class _Fit:
         step, state = load_checkpoint(checkpoint)
         self.plain.load_state_dict(state["network"])
         restore(self.optimizer, state["optimizer"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.accelerator.is_main_process:
             self.folder.forget_after(step)
         return step

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.classification import ClassificationPredictor
@@ -76,7 +77,12 @@ class TransferredModel:
         return self._function(picture if isinstance(picture, Image.Image) else load_image(picture))
 
     def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
-        """Figures of a split: see `sslhsic_transfer.transfer.evaluation`."""
+        """Figures of a split: see `sslhsic_transfer.transfer.evaluation`.
+
+        Raises:
+            DataError: its classes are not the model's.
+        """
+        self._check_classes(data)
         if self.config.task == "classification":
             assert isinstance(self._function, ClassificationPredictor)
             return evaluate_classification(self._function.of, data, progress=progress)
@@ -89,9 +95,17 @@ class TransferredModel:
         return evaluate_depth(self._function, data, settings.protocol, progress=progress)
 
     def draw(self, data: Any, count: int = 4) -> Image.Image:
-        """A sheet of pictures, truth and prediction, for examples spread over a split."""
+        """A sheet of pictures, truth and prediction, for examples spread over a split; errors as of `evaluate`."""
+        self._check_classes(data)
         indices = evenly(len(data), min(count, len(data)))
         return drawing.side_by_side([self._panels(data, index) for index in indices])
+
+    def _check_classes(self, data: Any) -> None:
+        if (found := getattr(data, "classes", ())) != self.config.classes:
+            raise DataError(
+                f"The data have the classes {found}; the model knows {self.config.classes}, by their numbers. Use data "
+                "with the same classes in the same order."
+            )
 
     def _panels(self, data: Any, index: int) -> list[Image.Image]:
         if self.config.task == "classification":
@@ -109,8 +123,9 @@ class TransferredModel:
                 drawing.draw_boxes(picture, self.predict(picture), classes),
             ]
         picture, truth = data.read_picture(index), data.read_depth(index)
-        nearest, farthest = (float(value) for value in np.quantile(truth[truth > 0], (0.02, 0.98)))
         found = self.predict(picture)
+        known = truth[truth > 0] if (truth > 0).any() else found  # nothing may have been measured
+        nearest, farthest = (float(value) for value in np.quantile(known, (0.02, 0.98)))
         return [picture, *(drawing.draw_depth(depth, nearest, farthest) for depth in (truth, found))]
 
 

@@ -12,7 +12,6 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.transfer.classification import at_size
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.models import load_transferred
 from sslhsic_transfer.transfer.native import WEIGHTS_NAME
@@ -84,7 +83,8 @@ def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
     config = TransferConfig.load(folder)
     settings = config.typed_settings()
     assert isinstance(settings, ClassificationSettings)
-    encoder = Encoder(config.encoder, at_size(config.preprocessing, settings.size)).eval()
+    size = settings.size or config.preprocessing.crop
+    encoder = Encoder(config.encoder, config.preprocessing.at_size(size)).eval()
     encoder.load_state_dict({name: classifier.state_dict()[name] for name in encoder.state_dict()})
     encoder.name_or_path = str(folder.resolve())
     encoder.weights_sha256 = sha256_of_file(folder / WEIGHTS_NAME)

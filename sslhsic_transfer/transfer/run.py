@@ -6,7 +6,7 @@ from typing import Any
 
 from sslhsic_transfer._config import overridden, validated
 from sslhsic_transfer._files import write_json
-from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.classification import ClassificationData, find_classification
 from sslhsic_transfer.adapters.data.depth import find_depth
@@ -28,6 +28,10 @@ _RECORDED = (
     *("top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75"),
     *("abs_rel", "rmse", "delta1"),
 )
+
+
+# Frameworks that the launcher of Accelerate does not reach.
+_ONE_PROCESS: tuple[Framework, ...] = ("mmseg", "detectron2")
 
 
 def transfer(
@@ -68,6 +72,11 @@ def transfer(
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
     """
     framework = framework or next(iter(FRAMEWORKS[task]))
+    if framework in _ONE_PROCESS and process_count() > 1:
+        raise ConfigError(
+            f"Got {process_count()} processes; by {framework} this command trains in one. For several GPUs use its own "
+            "launcher with the configs that docs/dense.md names, or another framework."
+        )
     if framework not in FRAMEWORKS[task]:
         raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
     settings = _settings(task, overrides)
@@ -77,7 +86,9 @@ def transfer(
     classes, tested = (getattr(split, "classes", ()) for split in (training, test))
     if classes != tested:
         raise DataError(f"{settings.train} has the classes {classes}, {settings.test} {tested}; expected the same.")
-    encoder, initial = _encoder(model, init, settings.seed)
+    encoder, initial, size = _encoder(model, init, settings.seed)
+    if isinstance(settings, ClassificationSettings) and settings.size is None:
+        settings = settings.model_copy(update={"size": size})
     config = TransferConfig(
         task=task,
         framework=framework,
@@ -166,25 +177,25 @@ def _labelled(training: ClassificationData, settings: ClassificationSettings) ->
     return training.share(settings.label_share, settings.seed)
 
 
-def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str]:
-    """The encoder to start from, and what its weights are called."""
+def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str, int]:
+    """The encoder to start from, what its weights are called, and the side of the named model's pictures."""
     if init == "random" and str(model) in ARCHITECTURES:
         with seeded(mix_seed(seed)):
-            return create_encoder(str(model)), f"random {model}"
+            untrained = create_encoder(str(model))
+        return untrained, f"random {model}", untrained.preprocessing.crop
     encoder = from_pretrained(model)
-    if init == "pretrained":
-        return encoder, str(model)
+    other, name = encoder, str(model)
     if init == "random":
         with seeded(mix_seed(seed)):
-            untrained = Encoder(encoder.config, encoder.preprocessing)
-        return untrained, f"random {encoder.config.architecture}"
-    if init == "supervised":
-        supervised = Encoder.from_torchvision(encoder.config.architecture, weights="IMAGENET1K_V1")
-        return supervised, f"supervised {encoder.config.architecture}"
-    other = from_pretrained(init)
+            other, name = Encoder(encoder.config, encoder.preprocessing), f"random {encoder.config.architecture}"
+    elif init == "supervised":
+        other = Encoder.from_torchvision(encoder.config.architecture, weights="IMAGENET1K_V1")
+        name = f"supervised {encoder.config.architecture}"
+    elif init != "pretrained":
+        other, name = from_pretrained(init), init
     if other.config != encoder.config:
         raise ConfigError(
             f"init={init} is a {other.config.architecture} of {other.config}; the model is {encoder.config}. "
             "Choose weights of the same network, or name them as the model."
         )
-    return other, init
+    return other, name, encoder.preprocessing.crop

@@ -58,7 +58,7 @@ class ClassificationSettings(TransferSettings):
     label_list: str | None = Field(
         default=None, description="File that names the training pictures that are used, one a line; null: no such."
     )
-    size: int | None = Field(default=None, ge=32, description="Side of the crops; null: the encoder's own.")
+    size: int | None = Field(default=None, ge=32, description="Side of the crops; null: that of the named model.")
     crop_area: tuple[float, float] = Field(default=(0.2, 1.0), description="Share of a picture that is trained on.")
     flip: float = Field(default=0.5, ge=0, le=1, description="Probability of a mirror image.")
     color_jitter: float = Field(default=0.0, ge=0, le=1, description="Strength of brightness, contrast, saturation.")

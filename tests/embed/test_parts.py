@@ -90,3 +90,21 @@ def test_overwrite_keeps_what_the_same_job_has_done(model_folder, digits, tmp_pa
 def test_row_groups_hold_many_pictures(model_folder, digits, tmp_path):
     report = embed_folder(model_folder, digits / "test", tmp_path / "out.parquet", batch_size=2, progress=False)
     assert pq.ParquetFile(report.output).num_row_groups == 3  # not 12
+
+
+def test_other_pictures_of_the_same_names_are_another_job(model_folder, digits, tmp_path, interrupted):
+    images, output = tmp_path / "images", tmp_path / "out.parquet"
+    shutil.copytree(digits / "test", images)
+    interrupted(model_folder, images, output, at=2)
+    first = sorted(images.rglob("*.jpg"))[0]
+    shutil.copy(sorted((digits / "train").rglob("*.jpg"))[-1], first)
+    with pytest.raises(OutputExistsError, match="names, sizes and times of pictures"):
+        embed_folder(model_folder, images, output, progress=False)
+    assert embed_folder(model_folder, images, output, overwrite=True, progress=False).resumed == 0
+
+
+def test_rows_of_nobodys_job_are_not_taken_up(model_folder, digits, tmp_path, interrupted):
+    output = tmp_path / "out.parquet"
+    interrupted(model_folder, digits / "test", output, at=2)
+    (tmp_path / "out.parquet.parts" / "job.json").unlink()
+    assert embed_folder(model_folder, digits / "test", output, progress=False).resumed == 0

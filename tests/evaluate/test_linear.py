@@ -58,6 +58,15 @@ def test_two_classes_work_and_one_is_refused(two_classes):
             linear_probe(train[0], torch.zeros(60), *test)
 
 
+@pytest.mark.parametrize(("pictures", "classes"), [(1, 3), (3, 10), (2, 4)])
+def test_too_few_rows_to_set_a_fifth_aside_are_told(pictures, classes):
+    labels = torch.arange(classes).repeat(pictures)
+    x = torch.randn(len(labels), 4)
+    with pytest.raises(InputError, match=rf"of {classes} classes, {pictures} of the rarest.*--val"):
+        linear_probe(x, labels, x, labels)
+    linear_probe(x, labels, x, labels, validation=(x, labels))
+
+
 def test_refuses_rows_without_labels():
     train, test = blobs(60, 1), blobs(30, 2)
     with pytest.raises(InputError, match=r"test embeddings of shape \(30, 10\) and 29 labels"):

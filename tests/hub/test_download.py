@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, WeightsError
+from sslhsic_transfer.errors import (
+    ConfigError,
+    FingerprintError,
+    HubError,
+    ModelNotFoundError,
+    SSLHSICError,
+    WeightsError,
+)
 
 REPO = "tester/tiny"
 
@@ -222,6 +229,17 @@ class TestBadTimes:
         blob = cached(tmp_path, "model.safetensors").resolve()
         blob.write_bytes(damage(blob.read_bytes()))
         with pytest.raises(WeightsError):
+            from_pretrained(REPO, local_files_only=True)
+        assert same(from_pretrained(REPO), model_folder)
+        assert "fetched anew" in caplog.text
+
+    @pytest.mark.parametrize("weights_too", [True, False])
+    def test_a_damaged_config_is_fetched_anew(self, hub, repo, tmp_path, caplog, weights_too, model_folder):
+        from_pretrained(REPO)
+        cached(tmp_path, "config.json").resolve().write_bytes(b"")
+        if not weights_too:
+            cached(tmp_path, "model.safetensors").unlink()
+        with pytest.raises(SSLHSICError):
             from_pretrained(REPO, local_files_only=True)
         assert same(from_pretrained(REPO), model_folder)
         assert "fetched anew" in caplog.text

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -79,6 +80,20 @@ def test_weights_beyond_what_float16_holds_are_refused(tmp_path, model_folder):
     with pytest.raises(WeightsError, match=r"bn1\.running_var"):
         encoder.save_pretrained(tmp_path / "half", dtype=torch.float16)
     assert not (tmp_path / "half/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("fact", [np.float32(0.5), torch.tensor(1.0), object()], ids=["numpy", "torch", "object"])
+def test_metadata_that_cannot_be_written_cost_nothing(own_model, fact):
+    before = {path.name: path.read_bytes() for path in own_model.iterdir()}
+    encoder = from_pretrained(own_model)
+    encoder.conv1.weight.data.mul_(2)
+    encoder.metadata["accuracy"] = fact
+    with pytest.raises(ConfigError, match=r"'accuracy' is .*expected text, numbers"):
+        encoder.save_pretrained(own_model, overwrite=True)
+    encoder.metadata = {"log": "x" * (1 << 20)}
+    with pytest.raises(ConfigError, match=r"would have \d+ bytes"):
+        encoder.save_pretrained(own_model, overwrite=True)
+    assert {path.name: path.read_bytes() for path in own_model.iterdir()} == before
 
 
 def test_keeps_what_is_there_unless_told(own_model):

@@ -20,6 +20,7 @@ from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
         ("local-dir:RUN/model", Path("RUN/model")),
         ("some/file.safetensors", Path("some/file.safetensors")),
         (Path("org/repo"), Path("org/repo")),
+        ("C:/model", Path("C:/model")),
         ("org/repo", HubName("org/repo")),
         ("org/repo@v1.0", HubName("org/repo", "v1.0")),
         ("org/repo@refs/pr/3", HubName("org/repo", "refs/pr/3")),

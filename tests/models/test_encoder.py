@@ -150,6 +150,12 @@ def test_embed_takes_one_many_none_and_batches(encoder, digits):
     assert encoder.embed([]).shape == (0, 512)
 
 
+def test_what_embed_gives_can_be_trained_on(encoder, digits):
+    embeddings = encoder.embed(sorted((digits / "test" / "0").iterdir())[:3], batch_size=2)
+    torch.nn.Linear(512, 2)(embeddings).sum().backward()
+    embeddings += 1
+
+
 def test_embed_uses_eval_mode_and_restores_each_module(encoder, digits):
     network = copy.deepcopy(encoder).train()
     network.bn1.eval()

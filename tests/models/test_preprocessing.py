@@ -5,6 +5,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sslhsic_transfer import Preprocessing
+from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.sample import sign_digits
 
 
@@ -33,6 +34,13 @@ def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
 def test_other_modes_become_rgb(mode):
     found = Preprocessing.for_size(64).transform()(Image.new("RGB", (80, 80), (9, 9, 9)).convert(mode))
     assert found.shape == (3, 64, 64)
+
+
+def test_a_line_of_pixels_is_refused_before_it_is_enlarged():
+    transform = Preprocessing().transform()
+    with pytest.raises(ImageError, match=r"has 1 × 60000 pixels: .*Crop it first"):
+        transform(Image.new("RGB", (1, 60000)))
+    assert transform(Image.new("RGB", (4000, 10))).shape == (3, 224, 224)
 
 
 def test_for_size_keeps_seven_eighths():

@@ -41,6 +41,7 @@ class OnnxEncoder:
         session: for whatever ONNX Runtime offers beyond.
         info: precision, hash of the weights, licence, …
         providers: what it runs on and what was left out.
+        sides: height and width that its input must have; None where they are free.
     """
 
     def __init__(self, session: Any, info: OnnxInfo, providers: ProviderReport) -> None:
@@ -51,7 +52,7 @@ class OnnxEncoder:
         self._input = given.name
         batch = given.shape[0]
         self._batch = batch if isinstance(batch, int) else None
-        self._sides = tuple(side if isinstance(side, int) else None for side in self._height_and_width(given.shape))
+        self.sides = tuple(side if isinstance(side, int) else None for side in self._height_and_width(given.shape))
 
     @classmethod
     def from_pretrained(
@@ -221,21 +222,25 @@ class OnnxEncoder:
 
     def batches(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Array]:
         """What the file takes, of (H, W, 3) uint8 pictures in order: batches of one size, no larger than it allows."""
-        groups: list[list[Array]] = []
-        for picture in pictures:
-            prepared = self._prepared(picture)
-            last = groups[-1] if groups else None
-            if last and last[0].shape == prepared.shape and len(last) != self._batch:
-                last.append(prepared)
-            else:
-                groups.append([prepared])
-        return [np.stack(group) for group in groups]
-
-    def _prepared(self, picture: NDArray[np.uint8]) -> Array:
         if self.info.input == "pictures":
-            return picture
-        small = resized(picture, self.preprocessing)
-        return small if self.info.input == "resized" else normalized(small, self.preprocessing)
+            return self._grouped(pictures)
+        return self.batches_of([resized(picture, self.preprocessing) for picture in pictures])
+
+    def batches_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Array]:
+        """The same of pictures that have the right size already."""
+        if self.info.input == "normalized":
+            return self._grouped([normalized(picture, self.preprocessing) for picture in pictures])
+        return self._grouped(pictures)
+
+    def _grouped(self, prepared: Sequence[Array]) -> list[Array]:
+        groups: list[list[Array]] = []
+        for picture in prepared:
+            last = groups[-1] if groups else None
+            if last and last[0].shape == picture.shape and len(last) != self._batch:
+                last.append(picture)
+            else:
+                groups.append([picture])
+        return [np.stack(group) for group in groups]
 
     def _height_and_width(self, shape: Sequence[Any]) -> tuple[Any, Any]:
         return (shape[2], shape[3]) if self.info.input == "normalized" else (shape[1], shape[2])
@@ -256,7 +261,7 @@ class OnnxEncoder:
             raise InputError(
                 f"Got images of {sides[0]} × {sides[1]} pixels; expected at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE}."
             )
-        fixed = [wanted or side for wanted, side in zip(self._sides, sides, strict=True)]
+        fixed = [wanted or side for wanted, side in zip(self.sides, sides, strict=True)]
         if fixed != list(sides):
             raise InputError(
                 f"Got images of {sides[0]} × {sides[1]} pixels; this file is fixed to {fixed[0]} × {fixed[1]}."

@@ -71,7 +71,7 @@ def _read(path: Path) -> Any:
         )
     if path.suffix == ".safetensors":
         return read_safetensors(path)
-    if path.suffix == ".pkl":
+    if path.suffix == ".pkl" and not _is_zip(path):  # torch.save writes zip archives, whatever they are called
         return load_pickled(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the options of a training script: data only
@@ -84,6 +84,11 @@ def _read(path: Path) -> Any:
             + "). If you trust it, open it where it was made and save its tensors alone: torch.save(checkpoint"
             "['state_dict'], 'weights.pth')."
         ) from error
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _find_state(

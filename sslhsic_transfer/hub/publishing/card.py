@@ -162,8 +162,8 @@ def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str
     tables: dict[str, list[Row]] = {}
     subjects: dict[str, list[str]] = {}
     for group, chosen in (
-        ("Frozen", [result for result in results if _kind(result) not in (*_FINE_TUNED, *_FILES)]),
-        ("Fine-tuned", [result for result in results if _kind(result) in _FINE_TUNED]),
+        ("Frozen embeddings", [result for result in results if _kind(result) not in (*_FINE_TUNED, *_FILES)]),
+        ("Fine-tuned networks", [result for result in results if _kind(result) in _FINE_TUNED]),
         ("Files", [result for result in results if result.task in _FILES and result.weights_sha256 == sha256]),
     ):
         if not chosen:

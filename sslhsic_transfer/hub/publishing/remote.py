@@ -21,7 +21,7 @@ class RemoteState:
     """A repository at one commit.
 
     Attributes:
-        commit: its id; None where there is no repository, or nothing at that revision yet.
+        commit: its id; None where there is no repository, or no such revision of it yet.
         hashes: file -> SHA-256 of a large file, git's blob id of another.
         tags: tag -> commit.
         private: whether it is; None where there is none.
@@ -55,18 +55,22 @@ class Remote:
         self._branch = name.revision or "main"
 
     def state(self, commit: str | None = None) -> RemoteState:
-        """What is there, at the branch's end or at a commit; an empty state where there is nothing."""
-        repo, revision = self.name.repo_id, commit or self._branch
+        """What is there, at the branch's end or at a commit; an empty state where there is no repository."""
+        repo = self.name.repo_id
         try:
-            with hub_errors(str(self.name)):
-                info = self._api.model_info(repo, revision=revision, timeout=_SECONDS)
-                head = info.sha
-                files = self._api.list_repo_tree(repo, revision=head, recursive=True)
-                hashes = {entry.path: _remote_hash(entry) for entry in files if hasattr(entry, "blob_id")}
+            with hub_errors(repo):
+                private = self._api.model_info(repo, timeout=_SECONDS).private
                 tags = {tag.name: tag.target_commit for tag in self._api.list_repo_refs(repo).tags}
         except ModelNotFoundError:
             return RemoteState()
-        return RemoteState(head, hashes, tags, info.private)
+        try:
+            with hub_errors(str(self.name)):
+                head = self._api.model_info(repo, revision=commit or self._branch, timeout=_SECONDS).sha
+                files = self._api.list_repo_tree(repo, revision=head, recursive=True)
+                hashes = {entry.path: _remote_hash(entry) for entry in files if hasattr(entry, "blob_id")}
+        except ModelNotFoundError:
+            return RemoteState(tags=tags, private=private)
+        return RemoteState(head, hashes, tags, private)
 
     def create(self, private: bool) -> None:
         """Make the repository and the branch, where they are not there yet."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
@@ -137,6 +139,10 @@ def push_to_hub(encoder: Encoder, repo_id: str, results: Sequence[Result], **opt
     """
     with tempfile.TemporaryDirectory() as place:
         folder = save_folder(encoder, Path(place) / "model")
+        if encoder.weights_sha256 not in (None, read_config(folder).fingerprint.sha256):
+            half = save_folder(encoder, Path(place) / "half", dtype=torch.float16)
+            if read_config(half).fingerprint.sha256 == encoder.weights_sha256:  # as they were stored
+                folder = half
         save_results(folder / RESULTS_NAME, results)
         return publish(folder, repo_id, **options)
 

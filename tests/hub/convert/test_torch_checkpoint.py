@@ -185,6 +185,13 @@ def test_safetensors_and_detectron2s_pickles(network, features, tmp_path):
             assert torch.equal(convert_torch(tmp_path / name).encoder(images), expected)
 
 
+def test_an_archive_of_torch_may_be_called_pkl(network, features, tmp_path):
+    images, expected = features
+    torch.save(network.state_dict(), tmp_path / "weights.pkl")
+    with torch.no_grad():
+        assert torch.equal(convert_torch(tmp_path / "weights.pkl").encoder(images), expected)
+
+
 @pytest.mark.parametrize(("architecture", "width"), [("resnet34", 1), ("resnet50", 1), ("resnet18", 2)])
 @pytest.mark.parametrize("stem", ["imagenet", "small"])
 def test_depth_stem_and_width_are_read_off_the_shapes(architecture, width, stem, tmp_path):

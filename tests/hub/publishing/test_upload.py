@@ -82,6 +82,17 @@ class TestPublishing:
             publish(publishable, REPO, private=True)
         assert not writes(hub)
 
+    def test_nor_does_a_new_branch_of_it(self, hub, publishable):
+        publish(publishable, REPO, tag="v1")
+        hub.requests.clear()
+        with pytest.raises(PublishError, match="is public already"):
+            publish(publishable, REPO, private=True, revision="next")
+        with pytest.raises(PublishError, match="has a tag v1 already"):
+            publish(publishable, REPO, revision="next", tag="v1")
+        assert not writes(hub)
+        publish(publishable, REPO, revision="next", tag="v2")
+        assert sorted(hub.files(REPO, "next")) == FILES
+
     def test_private_branch_and_pull_request(self, hub, publishable):
         publish(publishable, REPO, private=True, revision="next")
         assert hub.store.repositories[REPO].private
@@ -91,6 +102,17 @@ class TestPublishing:
         assert "/discussions/" in report.url
         assert hub.files(REPO) == {}
         assert from_pretrained(f"{REPO}@{report.commit}").feature_dim == 512
+
+    def test_from_memory_as_it_was_stored(self, hub, model_folder, publishable, tmp_path):
+        half = from_pretrained(model_folder).save_pretrained(tmp_path / "half", dtype=torch.float16)
+        encoder = from_pretrained(half)
+        encoder.metadata = dict(FACTS)
+        results = [
+            result.model_copy(update={"weights_sha256": result.weights_sha256 and encoder.weights_sha256})
+            for result in load_results(publishable / "results.json")
+        ]
+        encoder.push_to_hub(REPO, results)
+        assert from_pretrained(REPO).weights_sha256 == encoder.weights_sha256
 
     def test_from_memory(self, hub, model_folder, publishable):
         encoder = Encoder.from_pretrained(model_folder)
