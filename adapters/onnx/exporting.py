@@ -84,8 +84,8 @@ def export(
         input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
             size; ``"pictures"``: (B, H, W, 3) uint8 of any size, resized and cropped in the graph.
         batch: fixed number of pictures; None: any.
-        size: fixed height and width; None: any. Where they are the same, pictures are resized and cropped to them; where
-            they differ, what the file takes is for its user to prepare.
+        size: fixed height and width; None: any. Where they are the same, pictures are resized and cropped to them;
+            where they differ, what the file takes is for its user to prepare.
         opset: version of the standard operators.
         calibration: for int8: a folder of pictures, or pictures, of the kind that the file will see.
         quantization: for int8: how.

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import sslhsic_transfer.adapters.onnx.exporting as exporting
+from sslhsic_transfer.adapters.onnx.compared import compared_folder
 from sslhsic_transfer.adapters.onnx.info import Precision
 from sslhsic_transfer.adapters.onnx.quantization import Quantization
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.adapters.onnx.timing import pictures_per_second
-from sslhsic_transfer.adapters.onnx.verification import compared_folder
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, OnnxFile, read_config, write_config
 from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results, tested_on

@@ -1,33 +1,25 @@
 """Whether a file gives what the encoder gives: at other shapes than the traced one, on real pictures, as neighbours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from sslhsic_transfer.adapters.onnx.compared import Reference, loader_of, of_pictures_by_file, real_pictures
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
-from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly, to_uint8_array
-from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
-from sslhsic_transfer.sample import sign_digits
 
 _SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width
-_BANK, _QUERIES = 200, 100
 _NEIGHBOURS = 20
-_AT_ONCE = 25  # pictures
 _MARKS = {(True, True): "ok    ", (True, False): "FAILED", (False, True): "      "}  # whether bound, whether passed
 
 
@@ -120,31 +112,6 @@ class VerifyReport:
         return "\n".join([f"{self.path.name} ({self.info.precision})", *map(str, self.checks)])
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """What files are compared with, in float32."""
-
-    encoder: Encoder
-    head: LinearHead | None
-
-    def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Of (B, 3, H, W) normalised pictures."""
-        weight = self.encoder.conv1.weight
-        maps = self.encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
-        given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
-        if self.head is not None:
-            given["logits"] = self.head(given["pooled"].float().cpu())
-        return {name: given[name].float().cpu().numpy() for name in names}
-
-    def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: _Loader) -> dict[str, NDArray[np.float32]]:
-        """Of all of a folder's."""
-        parts: list[dict[str, NDArray[np.float32]]] = []
-        for start in range(0, len(folder), _AT_ONCE):
-            images = torch.stack([load.tensor(path) for path in folder.paths[start : start + _AT_ONCE]])
-            parts.append(self.outputs(images, names))
-        return _joined(parts)
-
-
 def verify(
     path: str | Path, encoder: Encoder, pictures: str | Path | None = None, *, head: LinearHead | None = None
 ) -> VerifyReport:
@@ -166,8 +133,8 @@ def verify(
     """
     path = Path(path)
     runtime = OnnxEncoder.from_pretrained(path, providers=["cpu"])
-    _check_identity(path, runtime.info, encoder, head)
-    reference = _Reference(encoder, head)
+    _check_identity(path, runtime, encoder, head)
+    reference = Reference(encoder, head)
     bounds = BOUNDS[runtime.info.precision]
     with evaluating(encoder), torch.inference_mode():
         checks = [*_shape_checks(runtime, reference, bounds), *_picture_checks(runtime, reference, bounds, pictures)]
@@ -177,18 +144,21 @@ def verify(
     return report
 
 
-def _check_identity(path: Path, info: OnnxInfo, encoder: Encoder, head: LinearHead | None) -> None:
+def _check_identity(path: Path, runtime: OnnxEncoder, encoder: Encoder, head: LinearHead | None) -> None:
+    info, preprocessing = runtime.info, encoder.preprocessing
+    if runtime.sides == (info.preprocessing.crop, info.preprocessing.crop):  # a fixed square
+        preprocessing = preprocessing.at_size(info.preprocessing.crop)
     expected = {
         "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
         "network": (info.encoder, encoder.config),
-        "preprocessing": (info.preprocessing, encoder.preprocessing.at_size(info.preprocessing.crop)),
+        "preprocessing": (info.preprocessing, preprocessing),
         "classes": (info.classes, head.classes if head else ()),
     }
     if odd := [f"{name}: {found} in the file, {own} here" for name, (found, own) in expected.items() if found != own]:
         raise VerificationError("\n".join([f"{path} was exported from another encoder.", *odd]))
 
 
-def _shape_checks(runtime: OnnxEncoder, reference: _Reference, bounds: Bounds) -> list[Check]:
+def _shape_checks(runtime: OnnxEncoder, reference: Reference, bounds: Bounds) -> list[Check]:
     """Normalised noise of several shapes, or of the file's own where it is fixed."""
     if runtime.info.input != "normalized":
         return []
@@ -218,13 +188,13 @@ def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -
 
 
 def _picture_checks(
-    runtime: OnnxEncoder, reference: _Reference, bounds: Bounds, pictures: str | Path | None
+    runtime: OnnxEncoder, reference: Reference, bounds: Bounds, pictures: str | Path | None
 ) -> list[Check]:
     """Cosine of every output on real pictures, and the classes that neighbours vote for."""
-    bank, queries = _real_pictures(pictures)
-    load = _loader(runtime)
+    bank, queries = real_pictures(pictures)
+    load = loader_of(runtime)
     expected = reference.of_pictures(queries, runtime.info.outputs, load)
-    found = _of_pictures_by_file(runtime, queries, load)
+    found = of_pictures_by_file(runtime, queries, load)
     checks = []
     for name in expected:
         cosines = _cosines(found[name], expected[name])
@@ -240,75 +210,12 @@ def _picture_checks(
             knn_predict(torch.from_numpy(vectors), labels, torch.from_numpy(own), k=_NEIGHBOURS)
             for vectors, own in (
                 (reference.of_pictures(bank, ["pooled"], load)["pooled"], expected["pooled"]),
-                (_of_pictures_by_file(runtime, bank, load)["pooled"], found["pooled"]),
+                (of_pictures_by_file(runtime, bank, load)["pooled"], found["pooled"]),
             )
         ]
         agreement = (votes[0] == votes[1]).float().mean().item()
         checks.append(Check(f"{_NEIGHBOURS}-NN agreement", agreement, bounds.agreement, pictures=len(queries)))
     return checks
-
-
-def compared_folder(pictures: str | Path | None) -> Path:
-    """Where the pictures lie that `verify` compares: the user's folder, or the test pictures that came along."""
-    return sign_digits().test if pictures is None else Path(pictures)
-
-
-def _real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
-    """A bank and queries, spread evenly over what there is."""
-    compared = ImageFolder.scan(compared_folder(folder))
-    if folder is None:
-        return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, _QUERIES)
-    everything = _some(compared, 3 * _QUERIES)
-    indices = range(len(everything))
-    return everything.subset(i for i in indices if i % 3), everything.subset(i for i in indices if not i % 3)
-
-
-def _some(folder: ImageFolder, count: int) -> ImageFolder:
-    return folder.subset(evenly(len(folder), min(count, len(folder))))
-
-
-def _of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: _Loader) -> dict[str, NDArray[np.float32]]:
-    parts = [
-        runtime.run(batch, runtime.info.outputs)
-        for start in range(0, len(folder), _AT_ONCE)
-        for batch in load.batches([to_uint8_array(path) for path in folder.paths[start : start + _AT_ONCE]])
-    ]
-    return _joined(parts)
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Pictures as the network's input and as the file's.
-
-    Attributes:
-        tensor: a file -> (3, H, W) normalised.
-        batches: (H, W, 3) uint8 pictures of any size -> what the file takes.
-    """
-
-    tensor: Callable[[Path], torch.Tensor]
-    batches: Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
-
-
-def _loader(runtime: OnnxEncoder) -> _Loader:
-    """By the file's own preprocessing; where its fixed size is no square, which no preprocessing makes, by resizing."""
-    preprocessing, sides = runtime.preprocessing, runtime.sides
-    if None in sides or sides == (preprocessing.crop, preprocessing.crop):
-        return _Loader(preprocessing.transform(), runtime.batches)
-
-    def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(picture).resize(sides[::-1], Image.Resampling.BICUBIC))
-
-    def tensor(path: Path) -> torch.Tensor:
-        return torch.from_numpy(normalized(resized(to_uint8_array(path)), preprocessing))
-
-    def batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
-        return runtime.batches_of([resized(picture) for picture in pictures])
-
-    return _Loader(tensor, batches)
-
-
-def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

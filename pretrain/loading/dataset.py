@@ -150,8 +150,8 @@ def check_shares(batch_size: int, processes: int, micro_batch_size: int | None) 
     micro = f" and micro_batch_size={micro_batch_size}" if micro_batch_size else ""
     raise ConfigError(
         f"Got batch_size={batch_size}{micro}{over}: a process gets {' or '.join(map(str, counts))} micro-batches, the "
-        f"smallest of {least} pictures; expected as many for each process, of two pictures or more. Choose a batch_size "
-        f"that is a multiple of {processes * max(2, micro_batch_size or 2)}."
+        f"smallest of {least} pictures; expected as many for each process, of two pictures or more. Choose a "
+        f"batch_size that is a multiple of {processes * max(2, micro_batch_size or 2)}."
     )
 
 

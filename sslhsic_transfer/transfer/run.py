@@ -14,7 +14,7 @@ from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
-from sslhsic_transfer.models.config import ARCHITECTURES
+from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
@@ -189,6 +189,8 @@ def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str, int
         with seeded(mix_seed(seed)):
             other, name = Encoder(encoder.config, encoder.preprocessing), f"random {encoder.config.architecture}"
     elif init == "supervised":
+        if encoder.config != EncoderConfig(architecture=encoder.config.architecture):
+            raise ConfigError(f"torchvision has weights of plain networks only; the model is {encoder.config}.")
         other = Encoder.from_torchvision(encoder.config.architecture, weights="IMAGENET1K_V1")
         name = f"supervised {encoder.config.architecture}"
     elif init != "pretrained":

@@ -22,6 +22,18 @@ SUMMANDS = {
 }
 
 
+def test_the_gradient_is_float32s_wherever_backward_is_called():
+    views = [torch.randn(64, 32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    gradients = []
+    for inside in (False, True):
+        leaves = [view.clone().requires_grad_() for view in views]
+        loss, _ = SSLHSICLoss(generator=torch.Generator().manual_seed(3))(leaves)
+        with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+            loss.backward()
+        gradients.append(leaves[0].grad)
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize("name", sorted(SUMMANDS))
 @settings(max_examples=20, deadline=None)
 @given(images=st.integers(1, 5), views=st.integers(1, 4), seed=st.integers(0, 100))

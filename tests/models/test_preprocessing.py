@@ -47,6 +47,11 @@ def test_for_size_keeps_seven_eighths():
     assert (Preprocessing.for_size(224).resize, Preprocessing.for_size(224).crop) == (256, 224)
 
 
+def test_another_size_keeps_the_share_of_the_picture():
+    assert Preprocessing().at_size(112) == Preprocessing(resize=128, crop=112)
+    assert Preprocessing().at_size(224) == Preprocessing()
+
+
 def test_survives_json():
     settings = Preprocessing(resize=100, crop=90, interpolation="bilinear", antialias=False)
     assert Preprocessing.model_validate_json(settings.model_dump_json()) == settings

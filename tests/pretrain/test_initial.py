@@ -87,12 +87,14 @@ def test_resuming_does_not_need_them_any_more(own_model, tiny_overrides, digits,
     assert (tmp_path / "run/model/model.safetensors").read_bytes() == before
 
 
-def test_a_checkpoint_gives_the_averaged_weights(tiny_overrides, digits, tmp_path):
+def test_a_checkpoint_gives_the_averaged_weights(tiny_overrides, digits, tmp_path, monkeypatch):
     recipe = load_recipe("demo", [*tiny_overrides, "average_decay=0.9", "epochs=1"])
     model = from_pretrained(pretrain(recipe, digits, tmp_path / "run", progress=False))
     (checkpoint,) = list_checkpoints(tmp_path / "run/checkpoints")
     found = initial_weights(str(checkpoint), R18)
     assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+    monkeypatch.chdir(checkpoint.parent)
+    assert initial_weights(checkpoint.name, R18).keys() == found.keys()
     weights = checkpoint / "state.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="damaged"):

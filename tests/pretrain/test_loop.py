@@ -12,9 +12,17 @@ import torch
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import sha256_of_file
-from sslhsic_transfer.errors import CheckpointError, DataError, OutputExistsError, TrainingError
+from sslhsic_transfer.errors import (
+    CheckpointError,
+    DataError,
+    OutputExistsError,
+    TrainingError,
+    TrainingInterruptedError,
+)
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.monitors.health import CollapseGuard
+from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import load_results
 
@@ -293,6 +301,44 @@ def test_a_collapse_stops_the_run_and_keeps_the_last_good_state(tiny_overrides, 
     assert f"init_from={good}" in str(caught.value)
     again = load_recipe("demo", [*tiny_overrides, "epochs=1", f"init_from={good}"])
     assert from_pretrained(pretrain(again, digits, tmp_path / "again", progress=False))
+
+
+def test_a_signal_while_an_epoch_ends_costs_the_best_checkpoint_nothing(tiny_overrides, digits, tmp_path, monkeypatch):
+    evaluate = OnlineEvaluation.__call__
+
+    def signalled(self, *arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(OnlineEvaluation, "__call__", signalled)
+    with pytest.raises(TrainingInterruptedError, match="All is saved"):
+        pretrain(load_recipe("demo", tiny_overrides), digits, tmp_path / "run", progress=False)
+    (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
+    assert json.loads((checkpoint / "state.json").read_text())["score"] is not None
+
+
+def test_a_stop_does_not_save_what_looks_collapsed(tiny_overrides, digits, tmp_path, monkeypatch):
+    settings = ["epochs=30", "monitor.collapse_std=0.3", "monitor.collapse_patience=6", "monitor.evaluate_every=0"]
+    settings += ["loss.gamma=1000", "optimizer.learning_rate=0.05"]
+    observe = CollapseGuard.observe
+
+    def stopped(self, std):
+        collapsed = observe(self, std)
+        if self.suspicious:
+            signal.raise_signal(signal.SIGINT)
+        return collapsed
+
+    monkeypatch.setattr(CollapseGuard, "observe", stopped)
+    recipe = load_recipe("demo", [*tiny_overrides, *settings])
+    with pytest.raises(
+        TrainingInterruptedError, match=r"look collapsed, so the state of step \d+ is the last that is saved"
+    ) as stop:
+        pretrain(recipe, digits, tmp_path / "run", progress=False)
+    stds = [record["embedding_std"] for record in RunFolder(tmp_path / "run").read_metrics()]
+    assert stds[-1] < 0.3
+    good = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert f"step {int(good.name.removeprefix('step-'))} is" in str(stop.value)
+    assert stds[int(good.name.removeprefix("step-")) - 1] >= 0.3
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")

@@ -12,7 +12,7 @@ from sslhsic_transfer.adapters.data.classification import find_classification
 from sslhsic_transfer.adapters.onnx import LinearHead, OnnxEncoder, export
 from sslhsic_transfer.errors import ConfigError, DataError, InputError, VerificationError
 from sslhsic_transfer.transfer import load_transferred, transfer
-from sslhsic_transfer.transfer.classification import ClassificationExamples, at_size
+from sslhsic_transfer.transfer.classification import ClassificationExamples
 from sslhsic_transfer.transfer.evaluation import evaluate_classification
 from sslhsic_transfer.transfer.onnx_export import export_transferred, verify_transferred
 from sslhsic_transfer.transfer.settings import ClassificationSettings
@@ -92,9 +92,13 @@ def test_examples_are_a_function_of_their_seed(digits):
     assert not picture.equal(examples[40, 8][0])
 
 
-def test_another_size_keeps_the_share_of_the_picture():
-    assert at_size(Preprocessing(), 112) == Preprocessing(resize=128, crop=112)
-    assert at_size(Preprocessing(), None) == Preprocessing()
+def test_the_size_is_the_named_models_and_is_told(classified, digits, tmp_path):
+    run, results = classified
+    assert load_transferred(run / "model", "cpu").config.typed_settings().size == 64
+    assert "size 64" in results[0].protocol
+    settings = (*SETTINGS, "iterations=1", "warmup=0")
+    transfer("classification", "resnet18", digits, tmp_path / "a", init="random", overrides=settings, progress=False)
+    assert load_transferred(tmp_path / "a" / "model", "cpu").config.typed_settings().size == 224
 
 
 def test_accuracies_by_hand(digits, tmp_path):

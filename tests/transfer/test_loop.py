@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from sslhsic_transfer.errors import DataError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.transfer import loop
 from sslhsic_transfer.transfer.loop import fit, learning_rate_share
 from sslhsic_transfer.transfer.settings import TransferSettings
 
@@ -96,6 +97,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_too_few_pictures(tmp_path):
     with pytest.raises(DataError, match=r"6 training pictures, fewer than a batch of 7"):
         trained(tmp_path, Regression(batch_size=7))
+
+
+def test_batches_that_processes_cannot_share_alike(tmp_path, monkeypatch):
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 4)
+    with pytest.raises(ConfigError, match=r"batch_size=2 for 4 processes; expected a multiple"):
+        trained(tmp_path, Regression(batch_size=2))
+
+
+def test_the_scaler_of_fp16_goes_on(tmp_path, monkeypatch):
+    """There is no GPU here: torch's scaler on the processor, over float32."""
+    scalers, build = [], loop.build_accelerator
+
+    def scaling(*arguments):
+        accelerator = build(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3)
+        scalers.append(accelerator.scaler)
+        return accelerator
+
+    monkeypatch.setattr(loop, "build_accelerator", scaling)
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(TrainingInterruptedError):
+        trained(tmp_path / "cut", examples=Line(stop_at=8))
+    cut = trained(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert [scaler.get_scale() for scaler in scalers] == [32, 16, 32]
 
 
 def test_schedules():

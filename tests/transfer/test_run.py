@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 from PIL import Image
 
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.adapters.data.depth import find_depth
+from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.errors import (
     CheckpointError,
     ConfigError,
@@ -177,14 +180,15 @@ def test_detection_on_real_pictures(model_folder, blood_cells, tmp_path, framewo
 
 
 def test_where_the_weights_come_from(model_folder, own_model):
-    encoder, name = _encoder(model_folder, "pretrained", 0)
-    assert (name, encoder.weights_sha256 is None) == (str(model_folder), False)
-    other, name = _encoder(model_folder, "random", 0)
+    encoder, name, size = _encoder(model_folder, "pretrained", 0)
+    assert (name, encoder.weights_sha256 is None, size) == (str(model_folder), False, 64)
+    other, name, size = _encoder(model_folder, "random", 0)
     assert (name, other.weights_sha256, other.preprocessing) == ("random resnet18", None, encoder.preprocessing)
+    assert size == 64
     assert not other.conv1.weight.equal(encoder.conv1.weight)
     assert other.conv1.weight.equal(_encoder(model_folder, "random", 0)[0].conv1.weight)
     assert not other.conv1.weight.equal(_encoder(model_folder, "random", 1)[0].conv1.weight)
-    assert _encoder("resnet50", "random", 0)[1] == "random resnet50"
+    assert _encoder("resnet50", "random", 0)[1:] == ("random resnet50", 224)
     assert _encoder(model_folder, str(own_model), 0)[1] == str(own_model)
 
 
@@ -194,6 +198,41 @@ def test_weights_of_another_network_are_refused(model_folder, tmp_path):
     other = create_encoder("resnet18", stem="small").save_pretrained(tmp_path / "other")
     with pytest.raises(ConfigError, match=r"Choose weights of the same network"):
         _encoder(model_folder, str(other), 0)
+    with pytest.raises(ConfigError, match=r"plain networks only; the model is .*stem='small'"):
+        _encoder(str(other), "supervised", 0)
+
+
+@pytest.mark.parametrize(("task", "framework"), [("segmentation", "mmseg"), ("detection", "detectron2")])
+def test_frameworks_with_a_launcher_of_their_own_refuse_accelerates(
+    task, framework, model_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=rf"Got 2 processes; by {framework} this command trains in one"):
+        transfer(task, model_folder, tmp_path, tmp_path / "run", framework=framework, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_other_classes_are_not_measured(segmented):
+    place, _ = segmented
+    model = load_transferred(place / "run" / "model")
+    data = dataclasses.replace(find_segmentation(place / "scenes", "val"), classes=("square", "ground"))
+    for use in (model.evaluate, model.draw):
+        with pytest.raises(DataError, match=r"\('square', 'ground'\); the model knows \('ground', 'square'\)"):
+            use(data)
+
+
+def test_depth_that_was_not_measured_can_be_drawn(model_folder, tmp_path):
+    data = depth_lists(tmp_path / "scenes", val=1)
+    (line,) = (data / "val.txt").read_text().splitlines()
+    depth = data / line.split()[1]
+    with Image.open(depth) as picture:
+        empty = Image.fromarray(np.zeros_like(np.asarray(picture)))
+    empty.save(depth)
+    settings = (*QUICK, "iterations=2", "warmup=1", "batch_size=2", "crop=[64,64]", "resize=64")
+    model_of = tmp_path / "run"
+    transfer("depth", model_folder, depth_lists(tmp_path / "others"), model_of, overrides=settings, progress=False)
+    model = load_transferred(model_of / "model")
+    assert model.draw(find_depth(data, "val")).width > 100
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.detectron2 import fine_tune, load_detector
+from sslhsic_transfer.adapters.detectron2.config import load_config
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, ModelNotFoundError, OutputExistsError
 from tests.adapters.detectron2.networks import SMALL
@@ -105,13 +106,28 @@ def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_
         tune(cells, output, model=tmp_path / "encoder")
     with pytest.raises(CheckpointError, match=r"SOLVER.BASE_LR: 0.002 there, 0.1 here"):
         tune(cells, output, model=tmp_path / "encoder", learning_rate=0.1, resume=True)
-    tune((cells[0], None), output, model=tmp_path / "encoder", resume=True)
+    (tmp_path / "encoder").rename(tmp_path / "moved")
+    settings = SMALL | {"SOLVER.CHECKPOINT_PERIOD": 7}  # shapes no result
+    tune((cells[0], None), output, model=tmp_path / "moved", resume=True, settings=settings)
     assert not (output / "evaluation.json").exists()
     wanted, found = weights(run), weights(output)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("network", ["faster_rcnn_c4", "retinanet"])
+def test_adamw_decays_neither_biases_nor_norms(cells, tmp_path):
+    cfg = load_config("faster_rcnn_fpn")
+    cfg.SOLVER.OPTIMIZER, cfg.SOLVER.WEIGHT_DECAY_BIAS, cfg.SOLVER.WEIGHT_DECAY_NORM = "ADAMW", 0.0, 0.0
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decays = {
+        names[id(parameter)]: group["weight_decay"]
+        for group in Trainer.build_optimizer(cfg, network).param_groups
+        for parameter in group["params"]
+    }
+    assert decays == {"0.weight": cfg.SOLVER.WEIGHT_DECAY, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0}
+
+
 def test_the_other_networks_train_and_load(cells, tmp_path, network):
     torch.manual_seed(0)
     encoder = create_encoder("resnet18")

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from sslhsic_transfer import Encoder
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, export, exporting, saving
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo
 from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError, VerificationError
@@ -95,6 +96,27 @@ def test_fixed_sizes_are_fixed(files):
     assert [dim.dim_value for dim in given.type.tensor_type.shape.dim] == [4, 3, 64, 64]
 
 
+@pytest.mark.parametrize("form", ["normalized", "resized", "pictures"])
+def test_a_fixed_square_is_what_pictures_become(form, encoder, tmp_path, pictures, digits):
+    report = export(encoder, tmp_path / "model.onnx", size=96, input=form, pictures=pictures)
+    assert report.verification.value("20-NN agreement") == 1
+    file = OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
+    assert file.preprocessing == encoder.preprocessing.at_size(96)
+    paths = sorted((digits / "test").rglob("*.jpg"))[:3]
+    larger = Encoder(encoder.config, encoder.preprocessing.at_size(96))
+    larger.load_state_dict(encoder.state_dict())
+    np.testing.assert_allclose(file.embed(paths), larger.embed(paths), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("form", ["normalized", "resized"])
+def test_other_fixed_sizes_are_compared_as_well(form, encoder, tmp_path, pictures):
+    report = export(
+        encoder, tmp_path / "model.onnx", size=(64, 128), input=form, outputs=("pooled", "c4"), pictures=pictures
+    )
+    assert report.verification.value("smallest cosine of c4") > 0.9999
+    assert report.verification.value("20-NN agreement") == 1
+
+
 def test_weights_beyond_two_gigabytes_lie_beside_the_file(encoder, tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(saving, "LARGEST_SINGLE", 1000)
     report = export(encoder, tmp_path / "model.onnx", pictures=pictures)
@@ -144,7 +166,8 @@ def test_what_is_there_stays_unless_it_may_be_replaced(encoder, tmp_path, pictur
         ({"opset": 9}, "from 18 to 23"),
         ({"batch": 0}, "fixed batch of 0"),
         ({"size": 16}, "at least 32"),
-        ({"input": "pictures", "size": 96}, "makes 64 × 64"),
+        ({"input": "pictures", "size": (96, 64)}, "makes 64 × 64"),
+        ({"precision": "int8", "size": (96, 64), "calibration": [np.zeros((80, 80, 3), np.uint8)]}, "does not fit"),
     ],
     ids=str,
 )

@@ -3,10 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset
+from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, check_shares
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 
 
@@ -21,6 +21,43 @@ def test_each_epoch_sees_every_picture_once(pictures, batch_size, epochs):
     stream = [index for batch in batches(pictures, batch_size, total_steps=steps) for index, _ in batch]
     for epoch in range(epochs):
         assert sorted(stream[epoch * pictures : (epoch + 1) * pictures]) == list(range(pictures))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "micro", "found"),
+    [
+        (4, 8, None, r"gets 0 or 1 micro-batches, the smallest of 0 .*multiple of 16"),
+        (256, 7, 4, r"gets 9 or 10 micro-batches.*multiple of 28"),
+        (33, 1, 8, r"the smallest of 1 pictures.*multiple of 8"),
+        (12, 8, None, r"the smallest of 1 pictures"),
+    ],
+)
+def test_shares_that_make_processes_wait_are_refused(batch_size, processes, micro, found):
+    with pytest.raises(ConfigError, match=found):
+        check_shares(batch_size, processes, micro)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "micro"), [(4096, 8, 128), (50, 3, None), (14, 1, 4), (2, 1, None)]
+)
+def test_other_shares_may_be_uneven(batch_size, processes, micro):
+    check_shares(batch_size, processes, micro)
+
+
+def test_processes_share_the_count_of_damage_and_a_torn_line_costs_nothing(tmp_path):
+    path = tmp_path / "damaged.jsonl"
+    ranks = [DamageRecord(path, pictures=100, most=0.02) for _ in range(2)]
+    with pytest.warns(UserWarning, match="cannot be read and is replaced"):
+        ranks[0].note([("a.jpg", "cut")])
+    ranks[1].note([("a.jpg", "cut"), ("caf\udce9.jpg", "cut")])
+    assert len(path.read_text().splitlines()) == 2
+    with path.open("a") as file:
+        file.write('{"picture": "b.jp')  # the machine stopped here
+    resumed = DamageRecord(path, pictures=100, most=0.02)
+    assert set(resumed.reasons) == {"a.jpg", "caf\udce9.jpg"}
+    with pytest.raises(DataError, match=r"3 of 100 pictures cannot be read"):
+        resumed.note([("c.jpg", "cut")])
+    assert set(DamageRecord(path, pictures=100, most=0.02).reasons) == {"a.jpg", "caf\udce9.jpg", "c.jpg"}
 
 
 def test_orders_and_seeds_differ_between_epochs_and_pictures():

@@ -149,6 +149,11 @@ def test_errors_say_what_to_do(shards, tmp_path, folder):
         find_data(empty)
 
 
+def test_a_range_that_falls_means_nothing(tmp_path):
+    with pytest.raises(DataError, match="must rise"):
+        expand(str(tmp_path / "train-{3..1}.tar"))
+
+
 def test_a_shard_that_changes_under_the_run_is_a_damaged_picture(shards, tmp_path):
     copy = tmp_path / "a.tar"
     copy.write_bytes(shards[0].read_bytes())

@@ -1,0 +1,112 @@
+"""What an exported encoder is compared on: real pictures, as its file and as torch sees them, and what torch gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sslhsic_transfer.adapters.onnx.head import LinearHead
+from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
+from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
+from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.images import evenly, to_uint8_array
+from sslhsic_transfer.models.config import STAGES
+from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.sample import sign_digits
+
+_BANK, QUERIES = 200, 100
+_AT_ONCE = 25  # pictures
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Pictures as the network's input and as the file's.
+
+    Attributes:
+        tensor: a file -> (3, H, W) normalised.
+        batches: (H, W, 3) uint8 pictures of any size -> what the file takes.
+    """
+
+    tensor: Callable[[Path], torch.Tensor]
+    batches: Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
+
+
+def loader_of(runtime: OnnxEncoder) -> Loader:
+    """By the file's own preprocessing; where its fixed size is no square, which no preprocessing makes, by resizing."""
+    preprocessing, sides = runtime.preprocessing, runtime.sides
+    if None in sides or sides == (preprocessing.crop, preprocessing.crop):
+        return Loader(preprocessing.transform(), runtime.batches)
+
+    def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(Image.fromarray(picture).resize(sides[::-1], Image.Resampling.BICUBIC))
+
+    def tensor(path: Path) -> torch.Tensor:
+        return torch.from_numpy(normalized(resized(to_uint8_array(path)), preprocessing))
+
+    def batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        return runtime.batches_of([resized(picture) for picture in pictures])
+
+    return Loader(tensor, batches)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What files are compared with, in float32."""
+
+    encoder: Encoder
+    head: LinearHead | None
+
+    def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Of (B, 3, H, W) normalised pictures."""
+        weight = self.encoder.conv1.weight
+        maps = self.encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
+        given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
+        if self.head is not None:
+            given["logits"] = self.head(given["pooled"].float().cpu())
+        return {name: given[name].float().cpu().numpy() for name in names}
+
+    def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: Loader) -> dict[str, NDArray[np.float32]]:
+        """Of all of a folder's."""
+        parts: list[dict[str, NDArray[np.float32]]] = []
+        for start in range(0, len(folder), _AT_ONCE):
+            images = torch.stack([load.tensor(path) for path in folder.paths[start : start + _AT_ONCE]])
+            parts.append(self.outputs(images, names))
+        return _joined(parts)
+
+
+def of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: Loader) -> dict[str, NDArray[np.float32]]:
+    """What the file gives of all of a folder's pictures."""
+    parts = [
+        runtime.run(batch, runtime.info.outputs)
+        for start in range(0, len(folder), _AT_ONCE)
+        for batch in load.batches([to_uint8_array(path) for path in folder.paths[start : start + _AT_ONCE]])
+    ]
+    return _joined(parts)
+
+
+def compared_folder(pictures: str | Path | None) -> Path:
+    """Where the pictures lie that `verify` compares: the user's folder, or the test pictures that came along."""
+    return sign_digits().test if pictures is None else Path(pictures)
+
+
+def real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
+    """A bank and queries, spread evenly over what there is."""
+    compared = ImageFolder.scan(compared_folder(folder))
+    if folder is None:
+        return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, QUERIES)
+    everything = _some(compared, 3 * QUERIES)
+    indices = range(len(everything))
+    return everything.subset(i for i in indices if i % 3), everything.subset(i for i in indices if not i % 3)
+
+
+def _some(folder: ImageFolder, count: int) -> ImageFolder:
+    return folder.subset(evenly(len(folder), min(count, len(folder))))
+
+
+def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
