@@ -38,12 +38,12 @@ class Loader:
 
 def loader_of(runtime: OnnxEncoder) -> Loader:
     """By the file's own preprocessing; where its fixed size is no square, which no preprocessing makes, by resizing."""
-    preprocessing, sides = runtime.preprocessing, runtime.sides
-    if None in sides or sides == (preprocessing.crop, preprocessing.crop):
+    preprocessing, (height, width) = runtime.preprocessing, runtime.sides
+    if height is None or width is None or (height, width) == (preprocessing.crop, preprocessing.crop):
         return Loader(preprocessing.transform(), runtime.batches)
 
     def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(picture).resize(sides[::-1], Image.Resampling.BICUBIC))
+        return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
     def tensor(path: Path) -> torch.Tensor:
         return torch.from_numpy(normalized(resized(to_uint8_array(path)), preprocessing))

@@ -103,10 +103,9 @@ def export(
     _check(path, precision, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
     preprocessing = _preprocessing(encoder, sides)
-    if outputs is None:
-        outputs = ("pooled",) if head is None else ("logits",)
+    given: tuple[Output, ...] = tuple(outputs) if outputs is not None else ("logits",) if head else ("pooled",)
     how = None
-    model = encoder_graph(encoder, outputs, head=head, batch=batch, size=sides, opset=opset)
+    model = encoder_graph(encoder, given, head=head, batch=batch, size=sides, opset=opset)
     if precision == "fp16":
         model = as_float16(model)
     elif precision == "int8":
@@ -124,7 +123,7 @@ def export(
         encoder=encoder.config,
         preprocessing=preprocessing,
         input=input,
-        outputs=tuple(outputs),
+        outputs=given,
         classes=head.classes if head else (),
         precision=precision,
         quantization=how,

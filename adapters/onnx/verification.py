@@ -146,7 +146,7 @@ def verify(
 
 def _check_identity(path: Path, runtime: OnnxEncoder, encoder: Encoder, head: LinearHead | None) -> None:
     info, preprocessing = runtime.info, encoder.preprocessing
-    if runtime.sides == (info.preprocessing.crop, info.preprocessing.crop):  # a fixed square
+    if info.input == "pictures" or runtime.sides == (info.preprocessing.crop,) * 2:  # of a size that may be its own
         preprocessing = preprocessing.at_size(info.preprocessing.crop)
     expected = {
         "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
