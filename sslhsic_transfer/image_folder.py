@@ -87,9 +87,12 @@ def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         return
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except PermissionError:  # such as lost+found: passed over, as by os.walk
+        return
+    for entry in entries:
         if entry.is_dir():
             yield from _below(folder / entry.name, above | {real})
         elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():

@@ -1,9 +1,11 @@
+import gc
+import os
 from pathlib import Path
 
 import pytest
 
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.image_folder import ImageFolder, pictures_below
 
 
 def touch(root: Path, *names: str) -> None:
@@ -68,3 +70,24 @@ def test_a_link_back_is_not_followed(tmp_path):
     (tmp_path / "a/across").symlink_to(tmp_path / "b")
     found = [path.relative_to(tmp_path).as_posix() for path in ImageFolder.scan(tmp_path).paths]
     assert found == ["a/1.png", "a/across/2.png", "b/2.png", "b/across/1.png"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_looking_for_one_picture_leaves_no_folder_open(tmp_path):
+    touch(tmp_path, "a/deep/1.png", "a/2.png", "b/3.png")
+    assert any(True for _ in pictures_below(tmp_path))
+    gc.collect()
+
+
+def test_folders_that_may_not_be_read_are_passed_over(tmp_path, monkeypatch):
+    """The superuser may read everything, so it is said, not done."""
+    touch(tmp_path, "a/1.png", "lost+found/2.png")
+    scan = os.scandir
+
+    def guarded(folder):
+        if Path(folder).name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == ["1.png"]
