@@ -19,7 +19,7 @@ from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.sample import sign_digits
 
-_BANK, QUERIES = 200, 100
+_BANK, _QUERIES = 200, 100
 _AT_ONCE = 25  # pictures
 
 
@@ -98,8 +98,8 @@ def real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
     """A bank and queries, spread evenly over what there is."""
     compared = ImageFolder.scan(compared_folder(folder))
     if folder is None:
-        return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, QUERIES)
-    everything = _some(compared, 3 * QUERIES)
+        return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, _QUERIES)
+    everything = _some(compared, 3 * _QUERIES)
     indices = range(len(everything))
     return everything.subset(i for i in indices if i % 3), everything.subset(i for i in indices if not i % 3)
 

@@ -28,7 +28,6 @@ from sslhsic_transfer.images import Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-_SMALLEST_CROP = 32  # smaller sizes are refused where the graph is made
 _MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find
 
 
@@ -102,10 +101,10 @@ def export(
     path = Path(path)
     _check(path, precision, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
-    preprocessing = _preprocessing(encoder, sides)
     given: tuple[Output, ...] = tuple(outputs) if outputs is not None else ("logits",) if head else ("pooled",)
     how = None
     model = encoder_graph(encoder, given, head=head, batch=batch, size=sides, opset=opset)
+    preprocessing = _preprocessing(encoder, sides)
     if precision == "fp16":
         model = as_float16(model)
     elif precision == "int8":
@@ -162,7 +161,7 @@ def _check(path: Path, precision: Precision, calibration: Any, quantization: Any
 
 def _preprocessing(encoder: Encoder, sides: tuple[int, int] | None) -> Preprocessing:
     """How pictures become the file's input: at its size, where that is fixed and a square."""
-    if sides is None or sides[0] != sides[1] or sides[0] < _SMALLEST_CROP:
+    if sides is None or sides[0] != sides[1]:
         return encoder.preprocessing
     return encoder.preprocessing.at_size(sides[0])
 

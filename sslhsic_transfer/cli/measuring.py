@@ -1,10 +1,11 @@
 """Commands that use an encoder: `embed`, and `evaluate` with its probes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.cli.options import (
     BatchSize,
     Device,
@@ -31,7 +32,7 @@ def embed(
     workers: Workers = 2,
     device: Device = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the network; bf16 and fp16 take about half the time.")
+        Precision, typer.Option(help="Of the network; bf16 and fp16 take about half the time.")
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:

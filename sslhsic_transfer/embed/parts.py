@@ -46,7 +46,7 @@ class Parts:
             OutputExistsError: parts of another job are there and ``overwrite`` is false.
         """
         self.output = output
-        self.folder = parts_folder(output)
+        self.folder = Path(f"{output}.parts")
         self.schema = pa.schema([("path", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])
         self.files: list[Path] = []
         self.skipped: list[tuple[str, str]] = []
@@ -118,7 +118,7 @@ class Parts:
                 table = pq.read_table(file)
                 if len(table):
                     writer.write_table(table.replace_schema_metadata(schema.metadata))
-        report = skipped_list(self.output)
+        report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
         if self.skipped:
             text = io.StringIO()
@@ -129,13 +129,3 @@ class Parts:
     def remove(self) -> None:
         """Remove the parts."""
         shutil.rmtree(self.folder)
-
-
-def parts_folder(output: Path) -> Path:
-    """Where the parts of an unfinished output are."""
-    return Path(f"{output}.parts")
-
-
-def skipped_list(output: Path) -> Path:
-    """The file beside an output that lists the pictures that could not be read."""
-    return Path(f"{output}.skipped.csv")

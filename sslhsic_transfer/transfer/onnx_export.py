@@ -12,6 +12,7 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.transfer.classification import ClassificationTask
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.models import load_transferred
 from sslhsic_transfer.transfer.native import WEIGHTS_NAME
@@ -79,12 +80,11 @@ def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
         ModelNotFoundError, ConfigError, WeightsError: as `load_transferred`.
     """
     folder = Path(folder)
-    classifier = load_transferred(folder, "cpu").network
-    config = TransferConfig.load(folder)
-    settings = config.typed_settings()
+    model = load_transferred(folder, "cpu")
+    config, classifier, settings = model.config, model.network, model.config.typed_settings()
     assert isinstance(settings, ClassificationSettings)
-    size = settings.size or config.preprocessing.crop
-    encoder = Encoder(config.encoder, config.preprocessing.at_size(size)).eval()
+    task = ClassificationTask(settings, config.preprocessing, config.classes)
+    encoder = Encoder(config.encoder, task.preprocessing).eval()
     encoder.load_state_dict({name: classifier.state_dict()[name] for name in encoder.state_dict()})
     encoder.name_or_path = str(folder.resolve())
     encoder.weights_sha256 = sha256_of_file(folder / WEIGHTS_NAME)

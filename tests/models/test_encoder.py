@@ -152,8 +152,11 @@ def test_embed_takes_one_many_none_and_batches(encoder, digits):
 
 def test_what_embed_gives_can_be_trained_on(encoder, digits):
     embeddings = encoder.embed(sorted((digits / "test" / "0").iterdir())[:3], batch_size=2)
-    torch.nn.Linear(512, 2)(embeddings).sum().backward()
+    head = torch.nn.Linear(512, 2)
+    head(embeddings).sum().backward()
+    assert head.weight.grad.norm() > 0
     embeddings += 1
+    assert not embeddings.is_inference()
 
 
 def test_embed_uses_eval_mode_and_restores_each_module(encoder, digits):
