@@ -5,22 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import evenly, load_image
-from sslhsic_transfer.transfer import drawing, native, with_detectron2, with_mmseg
-from sslhsic_transfer.transfer.classification import ClassificationPredictor
+from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
-from sslhsic_transfer.transfer.evaluation import (
-    evaluate_classification,
-    evaluate_depth,
-    evaluate_detection,
-    evaluate_segmentation,
-)
-from sslhsic_transfer.transfer.settings import DepthSettings, Task
+from sslhsic_transfer.transfer.drawing import side_by_side
+from sslhsic_transfer.transfer.settings import Task
+from sslhsic_transfer.transfer.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -30,17 +24,21 @@ class FrameworkRunner:
     Attributes:
         train: (config, encoder, training data, run folder, progress) -> None; it fills the run's model folder.
         load: (config, model folder, device) -> the framework's own network, and its function of a picture.
+        distributed: whether Accelerate's launcher may start it in several processes.
     """
 
     train: Callable[..., None]
     load: Callable[[TransferConfig, Path, torch.device], tuple[Any, Callable[[Image.Image], Any]]]
+    distributed: bool
 
 
-_NATIVE = FrameworkRunner(native.train, native.load)
+_NATIVE = FrameworkRunner(native.train, native.load, distributed=True)
+_MMSEG = FrameworkRunner(with_mmseg.train, with_mmseg.load, distributed=False)
+_DETECTRON2 = FrameworkRunner(with_detectron2.train, with_detectron2.load, distributed=False)
 FRAMEWORKS: dict[Task, dict[Framework, FrameworkRunner]] = {
     "classification": {"torchvision": _NATIVE},
-    "segmentation": {"torchvision": _NATIVE, "mmseg": FrameworkRunner(with_mmseg.train, with_mmseg.load)},
-    "detection": {"torchvision": _NATIVE, "detectron2": FrameworkRunner(with_detectron2.train, with_detectron2.load)},
+    "segmentation": {"torchvision": _NATIVE, "mmseg": _MMSEG},
+    "detection": {"torchvision": _NATIVE, "detectron2": _DETECTRON2},
     "depth": {"depth": _NATIVE},
 }
 
@@ -83,22 +81,15 @@ class TransferredModel:
             DataError: its classes are not the model's.
         """
         self._check_classes(data)
-        if self.config.task == "classification":
-            assert isinstance(self._function, ClassificationPredictor)
-            return evaluate_classification(self._function.of, data, progress=progress)
-        if self.config.task == "segmentation":
-            return evaluate_segmentation(self._function, data, progress=progress)
-        if self.config.task == "detection":
-            return evaluate_detection(self._function, data, progress=progress)
         settings = self.config.typed_settings()
-        assert isinstance(settings, DepthSettings)
-        return evaluate_depth(self._function, data, settings.protocol, progress=progress)
+        return TASKS[self.config.task].evaluate(self._function, data, settings, progress)
 
     def draw(self, data: Any, count: int = 4) -> Image.Image:
         """A sheet of pictures, truth and prediction, for examples spread over a split; errors as of `evaluate`."""
         self._check_classes(data)
         indices = evenly(len(data), min(count, len(data)))
-        return drawing.side_by_side([self._panels(data, index) for index in indices])
+        panels = TASKS[self.config.task].panels
+        return side_by_side([panels(self._function, data, index) for index in indices])
 
     def _check_classes(self, data: Any) -> None:
         if (found := getattr(data, "classes", ())) != self.config.classes:
@@ -106,27 +97,6 @@ class TransferredModel:
                 f"The data have the classes {found}; the model knows {self.config.classes}, by their numbers. Use data "
                 "with the same classes in the same order."
             )
-
-    def _panels(self, data: Any, index: int) -> list[Image.Image]:
-        if self.config.task == "classification":
-            picture = data.read_picture(index)
-            return [picture, drawing.draw_scores(self.predict(picture), data.classes, data.folder.labels[index])]
-        if self.config.task == "segmentation":
-            picture, count = load_image(data.pairs[index][0]), len(self.config.classes)
-            found, truth = self.predict(picture), data.read_mask(index)
-            return [picture, drawing.draw_classes(truth, count), drawing.draw_classes(found, count)]
-        if self.config.task == "detection":
-            entry, classes = data.pictures[index], self.config.classes
-            picture = load_image(entry.path)
-            return [
-                drawing.draw_boxes(picture, entry.truth, classes, scores=False),
-                drawing.draw_boxes(picture, self.predict(picture), classes),
-            ]
-        picture, truth = data.read_picture(index), data.read_depth(index)
-        found = self.predict(picture)
-        known = truth[truth > 0] if (truth > 0).any() else found  # nothing may have been measured
-        nearest, farthest = (float(value) for value in np.quantile(known, (0.02, 0.98)))
-        return [picture, *(drawing.draw_depth(depth, nearest, farthest) for depth in (truth, found))]
 
 
 def load_transferred(folder: str | Path, device: torch.device | str | None = None) -> TransferredModel:

@@ -14,19 +14,10 @@ from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.state import read_safetensors, refuse_non_finite, some
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.transfer.classification import ClassificationTask
 from sslhsic_transfer.transfer.config import TransferConfig
-from sslhsic_transfer.transfer.depth import DepthTask
-from sslhsic_transfer.transfer.detection import DetectionTask
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.loop import fit
-from sslhsic_transfer.transfer.segmentation import SegmentationTask
-from sslhsic_transfer.transfer.settings import (
-    ClassificationSettings,
-    DepthSettings,
-    DetectionSettings,
-    SegmentationSettings,
-)
+from sslhsic_transfer.transfer.tasks import TASKS
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -65,12 +56,4 @@ def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn
 
 
 def _task(config: TransferConfig) -> Any:
-    settings = config.typed_settings()
-    if isinstance(settings, ClassificationSettings):
-        return ClassificationTask(settings, config.preprocessing, config.classes)
-    if isinstance(settings, DepthSettings):
-        return DepthTask(settings, config.preprocessing)
-    if isinstance(settings, DetectionSettings):
-        return DetectionTask(settings, config.preprocessing, config.classes)
-    assert isinstance(settings, SegmentationSettings)
-    return SegmentationTask(settings, config.preprocessing, config.classes)
+    return TASKS[config.task].native(config.typed_settings(), config.preprocessing, config.classes)

@@ -8,10 +8,7 @@ from sslhsic_transfer._config import overridden, validated
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.adapters.data.classification import ClassificationData, find_classification
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import find_detection
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.adapters.data.classification import ClassificationData
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
@@ -22,16 +19,13 @@ from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_transferred
 from sslhsic_transfer.transfer.settings import SETTINGS, ClassificationSettings, DepthSettings, Task, TransferSettings
+from sslhsic_transfer.transfer.tasks import TASKS
 
 # Of all figures, those that go into results.json; evaluation.json has every one.
 _RECORDED = (
     *("top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75"),
     *("abs_rel", "rmse", "delta1"),
 )
-
-
-# Frameworks that the launcher of Accelerate does not reach.
-_ONE_PROCESS: tuple[Framework, ...] = ("mmseg", "detectron2")
 
 
 def transfer(
@@ -72,15 +66,16 @@ def transfer(
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
     """
     framework = framework or next(iter(FRAMEWORKS[task]))
-    if framework in _ONE_PROCESS and process_count() > 1:
+    if framework not in FRAMEWORKS[task]:
+        raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
+    runner = FRAMEWORKS[task][framework]
+    if process_count() > 1 and not runner.distributed:
         raise ConfigError(
             f"Got {process_count()} processes; by {framework} this command trains in one. For several GPUs use its own "
             "launcher with the configs that docs/dense.md names, or another framework."
         )
-    if framework not in FRAMEWORKS[task]:
-        raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")
     settings = _settings(task, overrides)
-    training, test = (_find(task, data, split, settings) for split in (settings.train, settings.test))
+    training, test = (TASKS[task].find(data, split, settings) for split in (settings.train, settings.test))
     if isinstance(settings, ClassificationSettings):
         training = _labelled(training, settings)
     classes, tested = (getattr(split, "classes", ()) for split in (training, test))
@@ -103,7 +98,7 @@ def transfer(
     folder = RunFolder(output)
     if is_main_process():
         folder.begin(config, resume=resume)
-    FRAMEWORKS[task][framework].train(config, encoder, training, folder, progress=progress)
+    runner.train(config, encoder, training, folder, progress=progress)
     if not is_main_process():
         return []
     config.save(folder.model)
@@ -159,15 +154,6 @@ def protocol(config: TransferConfig) -> str:
 def _settings(task: Task, overrides: Sequence[str]) -> TransferSettings:
     kind = SETTINGS[task]
     return validated(kind, overridden(kind().model_dump(mode="json"), overrides), source=f"Settings of {task}")
-
-
-def _find(task: Task, data: str | Path, split: str, settings: TransferSettings) -> Any:
-    if isinstance(settings, DepthSettings):
-        return find_depth(data, split, settings.layout, units_per_metre=settings.units_per_metre)
-    if isinstance(settings, ClassificationSettings):
-        return find_classification(data, split, settings.layout)
-    find = find_segmentation if task == "segmentation" else find_detection
-    return find(data, split, settings.layout)
 
 
 def _labelled(training: ClassificationData, settings: ClassificationSettings) -> ClassificationData:

@@ -1,0 +1,46 @@
+"""An example of each task as pictures side by side: what was given, the truth, the prediction."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sslhsic_transfer.adapters.data.classification import ClassificationData
+from sslhsic_transfer.adapters.data.depth import DepthData
+from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.adapters.data.segmentation import SegmentationData
+from sslhsic_transfer.images import load_image
+from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, draw_depth, draw_scores
+
+# `predict` is a trained network as a function of one picture: see `sslhsic_transfer.transfer.evaluation`.
+
+
+def classification_panels(predict: Any, data: ClassificationData, index: int) -> list[Image.Image]:
+    """The picture, and its most likely classes as text, the right one in green."""
+    picture = data.read_picture(index)
+    return [picture, draw_scores(predict(picture), data.classes, data.folder.labels[index])]
+
+
+def segmentation_panels(predict: Any, data: SegmentationData, index: int) -> list[Image.Image]:
+    """The picture, its mask, the predicted one."""
+    picture, count = load_image(data.pairs[index][0]), len(data.classes)
+    return [picture, draw_classes(data.read_mask(index), count), draw_classes(predict(picture), count)]
+
+
+def detection_panels(predict: Any, data: DetectionData, index: int) -> list[Image.Image]:
+    """The picture with its boxes, and with the predicted ones."""
+    entry = data.pictures[index]
+    picture = load_image(entry.path)
+    return [
+        draw_boxes(picture, entry.truth, data.classes, scores=False),
+        draw_boxes(picture, predict(picture), data.classes),
+    ]
+
+
+def depth_panels(predict: Any, data: DepthData, index: int) -> list[Image.Image]:
+    """The picture, its depth, the predicted one, coloured alike."""
+    picture, truth = data.read_picture(index), data.read_depth(index)
+    found = predict(picture)
+    known = truth[truth > 0] if (truth > 0).any() else found  # nothing may have been measured
+    nearest, farthest = (float(value) for value in np.quantile(known, (0.02, 0.98)))
+    return [picture, *(draw_depth(depth, nearest, farthest) for depth in (truth, found))]

@@ -1,0 +1,78 @@
+"""What tells the tasks apart: their data, their plain PyTorch networks, their figures and their pictures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from sslhsic_transfer.adapters.data.classification import find_classification
+from sslhsic_transfer.adapters.data.depth import find_depth
+from sslhsic_transfer.adapters.data.detection import find_detection
+from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.transfer.classification import ClassificationTask
+from sslhsic_transfer.transfer.depth import DepthTask
+from sslhsic_transfer.transfer.detection import DetectionTask
+from sslhsic_transfer.transfer.evaluation import (
+    evaluate_classification,
+    evaluate_depth,
+    evaluate_detection,
+    evaluate_segmentation,
+)
+from sslhsic_transfer.transfer.panels import (
+    classification_panels,
+    depth_panels,
+    detection_panels,
+    segmentation_panels,
+)
+from sslhsic_transfer.transfer.segmentation import SegmentationTask
+from sslhsic_transfer.transfer.settings import Task
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A task. Each function takes the settings of its own task.
+
+    Attributes:
+        find: (folder, split, settings) -> the split's data.
+        native: (settings, preprocessing, classes) -> how a plain PyTorch network is built, fed and trained.
+        evaluate: (predict, data, settings, progress) -> figures by their names.
+        panels: (predict, data, index) -> an example beside its truth and its prediction.
+    """
+
+    find: Callable[[Any, str, Any], Any]
+    native: Callable[[Any, Any, Any], Any]
+    evaluate: Callable[[Any, Any, Any, bool], dict[str, float]]
+    panels: Callable[[Any, Any, int], list[Image.Image]]
+
+
+TASKS: dict[Task, TaskKind] = {
+    "classification": TaskKind(
+        find=lambda folder, split, settings: find_classification(folder, split, settings.layout),
+        native=ClassificationTask,
+        evaluate=lambda predict, data, _, progress: evaluate_classification(predict.of, data, progress=progress),
+        panels=classification_panels,
+    ),
+    "segmentation": TaskKind(
+        find=lambda folder, split, settings: find_segmentation(folder, split, settings.layout),
+        native=SegmentationTask,
+        evaluate=lambda predict, data, _, progress: evaluate_segmentation(predict, data, progress=progress),
+        panels=segmentation_panels,
+    ),
+    "detection": TaskKind(
+        find=lambda folder, split, settings: find_detection(folder, split, settings.layout),
+        native=DetectionTask,
+        evaluate=lambda predict, data, _, progress: evaluate_detection(predict, data, progress=progress),
+        panels=detection_panels,
+    ),
+    "depth": TaskKind(
+        find=lambda folder, split, settings: find_depth(
+            folder, split, settings.layout, units_per_metre=settings.units_per_metre
+        ),
+        native=lambda settings, preprocessing, _: DepthTask(settings, preprocessing),
+        evaluate=lambda predict, data, settings, progress: evaluate_depth(
+            predict, data, settings.protocol, progress=progress
+        ),
+        panels=depth_panels,
+    ),
+}
