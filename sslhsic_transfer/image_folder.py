@@ -90,7 +90,7 @@ def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(".")]
-    except PermissionError:  # such as lost+found: passed over, as by os.walk
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # such as lost+found: passed over, as by os.walk
         return
     for entry in entries:
         if entry.is_dir():

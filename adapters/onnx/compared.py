@@ -56,19 +56,18 @@ def loader_of(runtime: OnnxEncoder) -> Loader:
 
 @dataclass(frozen=True)
 class Reference:
-    """What files are compared with, in float32."""
+    """What files are compared with: plain copies, see `plain_copy`."""
 
     encoder: Encoder
     head: LinearHead | None
 
     def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Of (B, 3, H, W) normalised pictures."""
-        weight = self.encoder.conv1.weight
-        maps = self.encoder.forward_stages(images.to(weight.device, weight.dtype), "c5")
+        maps = self.encoder.forward_stages(images, "c5")
         given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
         if self.head is not None:
-            given["logits"] = self.head(given["pooled"].float().cpu())
-        return {name: given[name].float().cpu().numpy() for name in names}
+            given["logits"] = self.head(given["pooled"])
+        return {name: given[name].numpy() for name in names}
 
     def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: Loader) -> dict[str, NDArray[np.float32]]:
         """Of all of a folder's."""

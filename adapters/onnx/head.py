@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.models.modes import plain_copy
 
 
 @dataclass(frozen=True)
@@ -29,5 +30,5 @@ class LinearHead:
 
     def __call__(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, C), by the layer's numbers as float32 on the CPU."""
-        weight, bias = (part.detach().float().cpu() for part in (self.layer.weight, self.layer.bias))
-        return F.linear(pooled, weight, bias)
+        layer = plain_copy(self.layer)
+        return F.linear(pooled, layer.weight, layer.bias)

@@ -16,7 +16,7 @@ from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.modes import evaluating
+from sslhsic_transfer.models.modes import plain_copy
 
 _SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width
 _NEIGHBOURS = 20
@@ -119,7 +119,7 @@ def verify(
 
     Args:
         path: the .onnx file.
-        encoder: on any device; it is used in float32.
+        encoder: in any mode and precision, on any device; a float32 copy of it on the CPU is compared.
         pictures: folder of real pictures, with a sub-folder a class for the comparison of neighbours; by default those
             that came with the package.
         head: of a classifier.
@@ -134,9 +134,9 @@ def verify(
     path = Path(path)
     runtime = OnnxEncoder.from_pretrained(path, providers=["cpu"])
     _check_identity(path, runtime, encoder, head)
-    reference = Reference(encoder, head)
+    reference = Reference(plain_copy(encoder), head)
     bounds = BOUNDS[runtime.info.precision]
-    with evaluating(encoder), torch.inference_mode():
+    with torch.inference_mode():
         checks = [*_shape_checks(runtime, reference, bounds), *_picture_checks(runtime, reference, bounds, pictures)]
     report = VerifyReport(path, runtime.info, tuple(checks))
     if not report.passed:

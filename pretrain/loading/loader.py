@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.base import Loader
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, damage_in
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
-from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.sources import Stream
 from sslhsic_transfer.pretrain.views import View

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture
 from sslhsic_transfer.models.encoder import Encoder
@@ -66,17 +67,12 @@ def extract_batches(
         For each batch of pictures, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for
         each unreadable one its index in ``pictures`` and the reason.
     """
-    loader = DataLoader(
-        _PictureDataset(pictures, encoder.preprocessing.transform()),
-        sampler=range(start, len(pictures)),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=list,
-    )
+    dataset = _PictureDataset(pictures, encoder.preprocessing.transform())
+    order = range(start, len(pictures))
+    loader = reading_ahead(dataset, workers, sampler=order, batch_size=batch_size, collate_fn=list)
     weight = encoder.conv1.weight
     with (
         evaluating(encoder),
-        torch.inference_mode(),
         tqdm(initial=start, total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
     ):
         for batch in loader:
@@ -85,7 +81,7 @@ def extract_batches(
             embeddings = torch.empty(0, encoder.feature_dim)
             if readable:
                 images = torch.stack(readable).to(weight.device, weight.dtype)
-                with _computing(precision, weight.device):
+                with torch.inference_mode(), _computing(precision, weight.device):
                     embeddings = encoder(images).float().cpu()
             yield embeddings, errors
             bar.update(len(batch))

@@ -81,8 +81,13 @@ def knn_accuracy(
         query_labels: (Q,) true classes; None with ``queries=None``.
         k: neighbours.
         temperature: of the votes.
+
+    Raises:
+        InputError: shapes that do not fit, or queries without their labels.
     """
-    truth = bank_labels if queries is None or query_labels is None else query_labels
+    if (queries is None) != (query_labels is None):
+        raise InputError("Got one of queries and query_labels; expected both, or neither for leave-one-out.")
+    truth = bank_labels if query_labels is None else query_labels
     predicted = knn_predict(bank, bank_labels, queries, k=k, temperature=temperature)
     if len(predicted) != len(truth):
         raise InputError(f"Got {len(predicted)} queries and {len(truth)} query labels; expected as many of both.")

@@ -33,8 +33,10 @@ def ridge_accuracy(
         Share of rows that are classified rightly, from 0 to 1.
 
     Raises:
-        InputError: shapes that do not fit, or fewer than two rows.
+        InputError: shapes that do not fit, fewer than two rows, or test rows without their labels.
     """
+    if (test is None) != (test_labels is None):
+        raise InputError("Got one of test and test_labels; expected both, or neither for leave-one-out.")
     _check(train, train_labels, 2)
     x, mean, std = _standardised(train)
     targets = F.one_hot(train_labels.long()).to(x)

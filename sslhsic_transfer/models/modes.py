@@ -1,9 +1,14 @@
-"""Train and eval modes that come back as they were, module by module."""
+"""Networks to look at: in eval mode for a while, or as copies of one kind."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+import torch
 from torch import nn
+
+_M = TypeVar("_M", bound=nn.Module)
 
 
 @contextmanager
@@ -16,3 +21,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def plain_copy(module: _M) -> _M:
+    """A float32 copy on the CPU, in eval mode, without gradients: what results are held against.
+
+    In reduced precision, TF32 on a GPU included, a network is no reference for another.
+    """
+    return copy.deepcopy(module).to("cpu", torch.float32).requires_grad_(False).eval()

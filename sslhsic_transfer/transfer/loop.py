@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler
-from sslhsic_transfer.pretrain.loading.workers import reading_ahead
 from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.optimizer import parameter_groups, restore
 from sslhsic_transfer.pretrain.run_folder import RunFolder

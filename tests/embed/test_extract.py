@@ -1,3 +1,4 @@
+import psutil
 import pytest
 import torch
 
@@ -27,3 +28,22 @@ def test_goes_on_past_damaged_pictures_and_says_which(model_folder, digits, tmp_
     torch.testing.assert_close(torch.cat([part for part, _ in batches]), encoder.embed(good), rtol=1e-5, atol=1e-5)
     with pytest.raises(ImageError, match=r"bad\.jpg"):
         extract(encoder, paths)
+
+
+def test_a_signal_to_the_process_group_is_left_to_the_main_process(model_folder, digits):
+    """As of Ctrl-C, or a scheduler: readers that died of it would bring a training run's evaluation down."""
+    encoder = from_pretrained(model_folder)
+    paths = 4 * sorted((digits / "test").rglob("*.jpg"))
+    count = 0
+    for embeddings, _ in extract_batches(encoder, paths, batch_size=4, workers=2):
+        if not count:
+            for child in psutil.Process().children(recursive=True):
+                child.terminate()
+        count += len(embeddings)
+    assert count == len(paths)
+
+
+def test_what_a_caller_does_between_batches_is_not_in_inference_mode(model_folder, digits):
+    encoder = from_pretrained(model_folder)
+    for _ in extract_batches(encoder, sorted((digits / "test" / "0").iterdir())[:2]):
+        assert not torch.is_inference_mode_enabled()

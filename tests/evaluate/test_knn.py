@@ -66,3 +66,9 @@ def test_refuses_what_does_not_fit(arguments):
         knn_predict(*arguments)
     with pytest.raises(InputError, match="2 queries and 3 query labels"):
         knn_accuracy(torch.randn(5, 3), torch.zeros(5), torch.randn(2, 3), torch.zeros(3))
+
+
+def test_labels_that_were_forgotten():
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(InputError, match="Got one of queries and query_labels"):
+        knn_accuracy(x, y, x)

@@ -61,3 +61,9 @@ def test_shapes_that_do_not_fit_are_refused():
         ridge_accuracy(values, labels[:5])
     with pytest.raises(InputError, match="at least 2"):
         ridge_accuracy(values[:1], labels[:1])
+
+
+def test_labels_that_were_forgotten():
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(InputError, match="Got one of test and test_labels"):
+        ridge_accuracy(x, y, x)

@@ -22,6 +22,7 @@ from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.saving import check_target, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
 from sslhsic_transfer.errors import ConfigError, ExportError
+from sslhsic_transfer.models.modes import plain_copy
 
 _MOST_CLASSES = 256  # that uint8 can count
 
@@ -123,7 +124,7 @@ def dense_graph(
     opset: int = 20,
 ) -> Any:
     """The graph, an ``onnx.ModelProto``: normalised pictures in, ``outputs`` out; arguments as of `export_dense`."""
-    network = dense.plain_copy()
+    network = plain_copy(dense.network)
     if dense.task == "detection":
         detector = DetectionOutputs(network, outputs, dense.preprocessing, dense.first_label).eval()
         return _known(detector_graph.trace_detector(detector, outputs, size, opset), dense)

@@ -1,6 +1,5 @@
 """A dense network and what is known of it; its outputs under one name each, whoever made the network."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,10 +42,6 @@ class DenseNetwork:
     first_label: int = 0
     resize: int | None = None
     longest: int | None = None
-
-    def plain_copy(self) -> nn.Module:
-        """The network as a float32 copy on the CPU, in eval mode, without gradients."""
-        return copy.deepcopy(self.network).to("cpu", torch.float32).requires_grad_(False).eval()
 
 
 class MapOutputs(nn.Module):

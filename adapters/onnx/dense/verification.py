@@ -17,6 +17,7 @@ from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fit
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly, load_image
+from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.sample import sign_digits
 
 RELATIVE_ERROR = 1e-4  # largest difference of a map over its largest value
@@ -48,7 +49,7 @@ def verify_dense(path: str | Path, dense: DenseNetwork, pictures: str | Path | N
             f"{dense.task} with {len(dense.classes)}, or other ones. It was exported from another model."
         )
     batches = _batches(runtime, _pictures(pictures))
-    network = replace(dense, network=dense.plain_copy())
+    network = replace(dense, network=plain_copy(dense.network))
     with torch.inference_mode():
         if dense.task == "detection":
             checks = compare_detections(runtime, network, batches)

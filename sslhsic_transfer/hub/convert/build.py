@@ -15,7 +15,7 @@ from sslhsic_transfer.hub.fingerprint import probe_image
 from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
 from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.modes import evaluating
+from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 COUNTER = "num_batches_tracked"
@@ -93,13 +93,17 @@ def check_same_features(encoder: Encoder, theirs: torch.nn.Module, forward: Any,
 
     Names and shapes do not tell strides, padding, activations or blurs; this does.
 
+    Args:
+        encoder: on the CPU, in float32.
+        theirs: on any device, in any precision.
+        forward: (network, images) -> (B, C, H, W), its last feature maps.
+        source: for the message.
+
     Raises:
         WeightsError: they differ by more than 1e-4 of the features' norm.
     """
     images = probe_image()
-    with evaluating(theirs):
-        expected = forward(images.to(next(theirs.parameters())))
-    expected = expected.mean(dim=(2, 3)).float().cpu()
+    expected = forward(plain_copy(theirs), images).mean(dim=(2, 3))
     difference = ((encoder(images) - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not difference <= _LARGEST_DIFFERENCE:
         raise WeightsError(

@@ -52,7 +52,7 @@ def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversi
         report = replace(report, source=f"{source} (random weights)")
     facts = {} if random else {key: cfg[key] for key in _FACTS if cfg.get(key)}
     conversion = build(tensors, report, _preprocessing(cfg, source), {"timm": facts} if facts else {})
-    check_same_features(conversion.encoder, network, network.forward_features, source)
+    check_same_features(conversion.encoder, network, type(network).forward_features, source)
     return conversion
 
 

@@ -14,6 +14,8 @@ from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.models.config import find_architecture
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
+_OUR_PREPROCESSING = "no weights of torchvision's are named, so the preprocessing is this library's default"
+
 
 def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Conversion:
     """Convert a ResNet of torchvision.
@@ -22,7 +24,8 @@ def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Con
         model: the name of one, such as ``"resnet50"``, or one that is there already, such as a fine-tuned one.
         weights: for a name: the name of weights that torchvision has, ``"IMAGENET1K_V1"`` or ``"DEFAULT"``, or the
             member of its enumeration; None for random ones. Torchvision downloads them when its cache has none. For a
-            network: None, or the weights that it was made of, for their preprocessing.
+            network: the weights that it was made of, by their name or as a member, for their preprocessing, "DEFAULT"
+            apart; else None.
 
     Returns:
         The encoder, whose preprocessing is that of the weights, and the report.
@@ -38,15 +41,19 @@ def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Con
         state = _random(model) if chosen is None else torchvision_state(model, chosen)
     else:
         source = f"torchvision/{type(model).__name__}"
-        chosen = None if isinstance(weights, str) else weights
         state = dict(model.state_dict())
     tensors, report = read_state(state, source)
-    if chosen is not None:
+    if isinstance(model, nn.Module):
+        named = weights not in (None, "DEFAULT")
+        chosen = torchvision_weights(report.config.architecture, weights) if named else None
+    if chosen is None:
+        report = replace(report, notes=(*report.notes, _OUR_PREPROCESSING))
+    else:
         report = replace(report, source=f"{source}/{chosen.name}")
     metadata = {} if chosen is None else {"url": chosen.url, "recipe": chosen.meta.get("recipe")}
     conversion = build(tensors, report, None if chosen is None else _preprocessing(chosen), metadata)
     if isinstance(model, nn.Module):
-        check_same_features(conversion.encoder, model, lambda images: _stages(model, images), source)
+        check_same_features(conversion.encoder, model, _stages, source)
     return conversion
 
 

@@ -90,3 +90,8 @@ def test_real_depth(data_root):
     assert depth.shape == (45, 210, 280)
     assert 0.7 < depth[depth > 0].min() < depth.max() < 4
     assert 0.9 < (depth > 0).mean() < 0.94
+
+
+def test_a_split_of_diode_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="val"):
+        find_depth(tmp_path, "val", "diode")

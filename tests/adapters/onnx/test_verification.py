@@ -83,3 +83,11 @@ def test_int8_below_its_bound_is_no_file(encoder, digits, tmp_path, monkeypatch)
     with pytest.raises(VerificationError, match="FAILED mean cosine of pooled"):
         export(encoder, tmp_path / "m.onnx", precision="int8", calibration=digits / "test", pictures=digits / "test")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_in_half_precision_is_compared_in_float32(pictures, tmp_path):
+    torch.manual_seed(2)
+    encoder = create_encoder("resnet18", preprocessing=Preprocessing.for_size(64)).bfloat16()
+    report = export(encoder, tmp_path / "model.onnx", pictures=pictures).verification
+    assert report.value("relative error") <= 1e-4
+    assert encoder.conv1.weight.dtype == torch.bfloat16, "stays as it was"

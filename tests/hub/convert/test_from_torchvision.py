@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -79,3 +81,25 @@ def test_other_networks_are_refused():
         Encoder.from_torchvision(dilated)
     with pytest.raises(WeightsError, match="holds no ResNet"):
         Encoder.from_torchvision(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("weights", ["IMAGENET1K_V1", ResNet18_Weights.IMAGENET1K_V1])
+def test_a_network_takes_the_preprocessing_of_the_weights_that_are_named(network, weights):
+    encoder, report = convert_torchvision(network, weights)
+    assert encoder.preprocessing.interpolation == "bilinear"
+    assert report.source == "torchvision/ResNet/IMAGENET1K_V1"
+    assert report.notes == ()
+
+
+def test_a_network_without_named_weights_is_said_to_have_our_preprocessing(network):
+    assert "the preprocessing is this library's default" in str(convert_torchvision(network).report)
+    with pytest.raises(ModelNotFoundError, match="torchvision has no weights 'V9' for resnet18"):
+        convert_torchvision(network, "V9")
+
+
+def test_a_network_in_half_precision_is_compared_in_float32(network):
+    half = copy.deepcopy(network).bfloat16()
+    encoder = Encoder.from_torchvision(half)
+    assert encoder.conv1.weight.dtype == torch.float32
+    assert torch.equal(encoder.conv1.weight, half.conv1.weight.float())
+    assert half.conv1.weight.dtype == torch.bfloat16, "stays as it was"

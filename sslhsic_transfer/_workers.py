@@ -1,4 +1,4 @@
-"""Processes that read ahead of the training process."""
+"""Processes that read ahead of the one that computes."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ def reading_ahead(dataset: Dataset[Any], workers: int, **batching: Any) -> DataL
 
 
 def begin_worker(_: int, *, yielding: bool) -> None:
-    """Leave signals to the training process and, where that is what trains, the processor, too.
+    """Leave signals to the process that computes and, where the network runs on the processor, that, too.
 
-    A reader that takes a core from one of the training threads makes all of them wait; with a low priority it works
+    A reader that takes a core from one of the network's threads makes all of them wait; with a low priority it works
     while they wait for it.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
