@@ -12,6 +12,7 @@ from sslhsic_transfer.errors import InputError
 from sslhsic_transfer.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
+from sslhsic_transfer.models.contents import checksums
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet import ResNet
@@ -40,7 +41,6 @@ class Encoder(ResNet):
 
     Attributes:
         name_or_path: what the weights were loaded by; None where they were not.
-        weights_sha256: hash of the file that they were loaded from.
     """
 
     def __init__(
@@ -56,7 +56,25 @@ class Encoder(ResNet):
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.name_or_path: str | None = None
-        self.weights_sha256: str | None = None
+        self.weights_sha256 = None
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the file that the weights were loaded from; None where they were not, or have changed since."""
+        if self._weights_sha256 is None or checksums(self) != self._loaded:
+            return None
+        return self._weights_sha256
+
+    @weights_sha256.setter
+    def weights_sha256(self, sha256: str | None) -> None:
+        self._weights_sha256 = sha256
+        self._loaded = None if sha256 is None else checksums(self)
+
+    def _apply(self, *arguments: Any, **options: Any) -> "Encoder":  # of `to`, `half`, `cuda`: the same weights after
+        sha256 = self.weights_sha256
+        super()._apply(*arguments, **options)
+        self.weights_sha256 = sha256
+        return self
 
     @property
     def feature_dim(self) -> int:
