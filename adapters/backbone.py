@@ -24,8 +24,9 @@ class DenseBackbone(ResNet):
     """A copy of an encoder that gives feature maps, with parts frozen, statistics fixed or strides dilated.
 
     Its state dict has torchvision's names, as the encoder's. With the defaults its maps are the encoder's.
+    Like every new module it is in training mode, where statistics follow the batch: for maps as they are, `eval` it.
 
-    >>> backbone = DenseBackbone("org/name", ("c2", "c5"), freeze_at=2)
+    >>> backbone = DenseBackbone("org/name", ("c2", "c5"), freeze_at=2).eval()
     >>> maps = backbone(images)  # {"c2": (B, C, H/4, W/4), "c5": (B, C, H/32, W/32)}
 
     Args:

@@ -44,7 +44,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
         tensors: dict[str, torch.Tensor] = {}
         structure = _pack(state, "", tensors)
         save_file(tensors, temporary / _TENSORS)
-        with (temporary / _TENSORS).open("rb") as file:
+        with (temporary / _TENSORS).open("r+b") as file:  # Windows flushes what may be written to only
             os.fsync(file.fileno())
         digest = sha256_of_file(temporary / _TENSORS)
         write_json(temporary / _STRUCTURE, {"step": step, "score": score, "sha256": digest, "state": structure})

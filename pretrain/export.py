@@ -34,7 +34,7 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "epochs": recipe.epochs,
         "steps": trainer.total_steps,
         "processes": trainer.accelerator.num_processes,
-        "hardware": hardware(),
+        "hardware": hardware(trainer.accelerator.device),
         "hours": round(_hours(folder, recipe.batch_size), 4),
         "recipe": recipe.model_dump(mode="json"),
         "library_version": sslhsic_transfer.__version__,

@@ -7,13 +7,16 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
-from sslhsic_transfer._files import write_json
+from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 RESULTS_NAME = "results.json"
 # Shown in percent.
@@ -70,7 +73,11 @@ def tested_on(folder: str | Path) -> dict[str, str]:
 
 
 def new_result(**facts: Any) -> Result:
-    """A record with today's date, this machine and this code's commit filled in."""
+    """A record with today's date, this machine and this code's commit filled in, unless they are given.
+
+    Args:
+        facts: of `Result`; ``hardware`` where it is not what `hardware` says of this process.
+    """
     stamp = {
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -108,7 +115,12 @@ def save_results(path: str | Path, results: Sequence[Result]) -> None:
     older = load_results(path) if path.exists() else []
     renewed = {_key(result) for result in results}
     kept = [result for result in older if _key(result) not in renewed]
-    write_json(path, {"results": [result.model_dump(mode="json") for result in [*kept, *results]]})
+    write_text(path, results_text([*kept, *results]))
+
+
+def results_text(results: Sequence[Result]) -> str:
+    """Records as they stand in a results.json."""
+    return json_text({"results": [result.model_dump(mode="json") for result in results]})
 
 
 def _key(result: Result) -> tuple[str, ...]:
@@ -131,11 +143,20 @@ def _commit() -> str | None:
         return None
 
 
-def hardware() -> str:
-    """What this process computes on, in a few words."""
+def hardware(device: "torch.device | str | None" = None) -> str:
+    """What is computed on, in a few words.
+
+    Args:
+        device: by default an accelerator where there is one, else the CPU.
+    """
     import torch
 
-    if torch.cuda.is_available():
+    from sslhsic_transfer._devices import default_device
+
+    place = torch.device(device) if device is not None else default_device()
+    if place.type == "cuda":
         return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    if place.type != "cpu":
+        return f"{platform.machine()}, {place.type}"
     threads = torch.get_num_threads()
     return f"{platform.machine()} CPU, {threads} thread{'s' * (threads > 1)}"

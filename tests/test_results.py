@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.results import load_results, new_result, save_results
+from sslhsic_transfer.results import hardware, load_results, new_result, save_results
 
 
 def record(**changes):
@@ -67,3 +67,8 @@ def test_unknown_facts_are_refused():
 )
 def test_figures_are_written_as_their_kind_is_read(metric, facts, figure):
     assert record(metric=metric, **facts).figure() == figure
+
+
+def test_hardware_is_what_was_computed_on():
+    assert "CPU" in hardware("cpu")
+    assert hardware("mps").endswith(", mps")

@@ -159,9 +159,8 @@ def _nyu(root: Path, split: str) -> DepthData | None:
     path, splits = root / "nyu_depth_v2_labeled.mat", root / "splits.mat"
     if not path.is_file() or not splits.is_file():
         return None
-    from scipy.io import loadmat
-
-    parts = {key: value.ravel() for key, value in loadmat(splits).items() if key.endswith("Ndxs")}
+    matlab = optional_import("scipy.io", extra="transfer", purpose="NYU v2's splits")
+    parts = {key: value.ravel() for key, value in matlab.loadmat(splits).items() if key.endswith("Ndxs")}
     if f"{split}Ndxs" not in parts:
         raise DataError(f"{splits} has no split {split!r}; expected {' or '.join(k[:-4] for k in parts)}.")
     numbers = tuple(int(number) - 1 for number in parts[f"{split}Ndxs"])

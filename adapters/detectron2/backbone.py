@@ -28,7 +28,7 @@ STAGE_OF: dict[str, Stage] = {f"res{number}": stage for number, stage in enumera
 class SSLHSICBackbone(DenseBackbone, Backbone):
     """A copy of an encoder as a Detectron2 backbone; the stages behind the last map are left out.
 
-    >>> backbone = SSLHSICBackbone("org/name", ("res2", "res5"), norm="SyncBN")
+    >>> backbone = SSLHSICBackbone("org/name", ("res2", "res5"), norm="SyncBN").eval()
     >>> maps = backbone(images)  # {"res2": (B, C, ⌈H/4⌉, ⌈W/4⌉), "res5": (B, C, ⌈H/32⌉, ⌈W/32⌉)}
 
     Args:

@@ -42,7 +42,7 @@ class Detector:
     @torch.inference_mode()
     def __call__(self, picture: Picture) -> Boxes:
         """Find the objects in a picture: a path, a PIL image, an array or a tensor, as of `Encoder.embed`."""
-        pixels = to_uint8_tensor(picture).permute(1, 2, 0).numpy()
+        pixels = to_uint8_tensor(picture).permute(1, 2, 0).cpu().numpy()
         resized = self._resize.get_transform(pixels).apply_image(pixels)
         image = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)), dtype=torch.float32)
         with evaluating(self.model):

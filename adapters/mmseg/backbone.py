@@ -24,7 +24,7 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
 
     Its state dict has torchvision's names. With the defaults its maps are the encoder's.
 
-    >>> backbone = MODELS.build(dict(type="SSLHSICEncoder", model="org/name", frozen_stages=1))
+    >>> backbone = MODELS.build(dict(type="SSLHSICEncoder", model="org/name", frozen_stages=1)).eval()
     >>> c2, c3, c4, c5 = backbone(images)
 
     Args:

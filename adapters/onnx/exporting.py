@@ -23,6 +23,7 @@ from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
 from sslhsic_transfer.adapters.onnx.saving import check_target, data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.names import shown
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
@@ -99,7 +100,7 @@ def export(
         MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
-    _check(path, precision, calibration, quantization, overwrite)
+    _check(path, precision, input, calibration, quantization, overwrite)
     sides = (size, size) if isinstance(size, int) else size
     given: tuple[Output, ...] = tuple(outputs) if outputs is not None else ("logits",) if head else ("pooled",)
     how = None
@@ -117,7 +118,7 @@ def export(
         prepend(model, preprocessing, input)
     tidy(model)
     info = OnnxInfo(
-        model=_called(encoder),
+        model=shown(encoder.name_or_path or encoder.config.architecture),
         weights_sha256=encoder.weights_sha256 or weights_hash(encoder),
         encoder=encoder.config,
         preprocessing=preprocessing,
@@ -149,9 +150,13 @@ def weights_hash(network: nn.Module) -> str:
     return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
 
 
-def _check(path: Path, precision: Precision, calibration: Any, quantization: Any, overwrite: bool) -> None:
+def _check(
+    path: Path, precision: Precision, form: InputForm, calibration: Any, quantization: Any, overwrite: bool
+) -> None:
     if precision not in ("fp32", "fp16", "int8"):
         raise ConfigError(f"Unknown precision {precision!r}; expected fp32, fp16 or int8.")
+    if form not in ("normalized", "resized", "pictures"):
+        raise ConfigError(f"Unknown input {form!r}; expected normalized, resized or pictures.")
     check_target(path, overwrite)
     if precision == "int8" and calibration is None:
         raise ConfigError("int8 needs pictures to calibrate with: pass calibration=FOLDER (--calibration DIR).")
@@ -182,12 +187,3 @@ def _prepared(
         )
     transform = preprocessing.transform()
     return torch.stack([transform(pictures[index]) for index in chosen]).numpy()
-
-
-def _called(encoder: Encoder) -> str:
-    """The encoder's name, without the way to it on this machine."""
-    name = encoder.name_or_path
-    if name is None:
-        return encoder.config.architecture
-    parts = Path(name).parts
-    return name if len(parts) <= 2 and not Path(name).is_absolute() else "/".join(parts[-2:])

@@ -36,11 +36,6 @@ class PretrainingData:
                 f"validate on {_listed(found)}. Expected the same."
             )
 
-    @property
-    def labelled(self) -> bool:
-        """Whether there are labels to watch the run with."""
-        return bool(self.train.classes or self.validation)
-
 
 def _listed(classes: tuple[str, ...], most: int = 20) -> str:
     return ", ".join(classes[:most]) + (f", … ({len(classes)})" if len(classes) > most else "")

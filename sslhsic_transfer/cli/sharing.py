@@ -46,6 +46,8 @@ def publish(
         if not equals:
             raise typer.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="--fact")
         given[name] = value
+    if with_onnx and dry_run:
+        raise typer.BadParameter("it writes ONNX files, --dry-run writes nothing", param_hint="--with-onnx")
     if with_onnx:
         from sslhsic_transfer.adapters.onnx.folder import add_onnx
 

@@ -1,7 +1,7 @@
 """Folders of pictures to embeddings: in memory, or to a file with one row a picture, and back from it."""
 
 from sslhsic_transfer.embed.extract import extract
-from sslhsic_transfer.embed.files import embed_folder
+from sslhsic_transfer.embed.files import EmbeddingReport, embed_folder
 from sslhsic_transfer.embed.reading import EmbeddingFile, read_embeddings
 
-__all__ = ["EmbeddingFile", "embed_folder", "extract", "read_embeddings"]
+__all__ = ["EmbeddingFile", "EmbeddingReport", "embed_folder", "extract", "read_embeddings"]

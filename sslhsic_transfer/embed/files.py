@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import sslhsic_transfer
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.parts import Parts
@@ -60,7 +61,7 @@ def embed_folder(
         output: the file, ending in ``.parquet``.
         batch_size: how many pictures go through the network at once.
         workers: processes that read pictures.
-        device: where to compute; by default CUDA where there is one, else the CPU.
+        device: where to compute; by default an accelerator where there is one, else the CPU.
         precision: of the network; ``"bf16"`` and ``"fp16"`` take about half the time. What is written is float32.
         overwrite: whether an existing file, or the unfinished rows of another job, may be replaced.
         progress: whether to show a progress bar.
@@ -78,10 +79,10 @@ def embed_folder(
     if output.suffix != ".parquet":
         raise ConfigError(f"Got the output {output}; expected a name ending in .parquet.")
     if output.exists() and not overwrite:
-        raise OutputExistsError(f"{output} already exists; choose another name, or pass --overwrite.")
+        raise OutputExistsError(f"{output} already exists; choose another name, or pass overwrite=True (--overwrite).")
     folder = ImageFolder.scan(images)
     names = _relative_names(folder)
-    encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    encoder = from_pretrained(model, device=device or default_device())
     encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     facts = {
         "model": str(model),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sslhsic_transfer._lazy import optional_import
@@ -73,14 +74,14 @@ def linear_probe(
         raise InputError("The training labels name one class only; expected two or more.")
     if validation is None:
         check_can_split(train_labels)
-        everything = train.numpy(), train_labels.numpy()
+        everything = _array(train), _array(train_labels)
         fit_x, val_x, fit_y, val_y = train_test_split(
             *everything, test_size=VALIDATION_SHARE, stratify=everything[1], random_state=seed
         )
     else:
         _check(*validation, "validation")
-        fit_x, fit_y = train.numpy(), train_labels.numpy()
-        val_x, val_y = (part.numpy() for part in validation)
+        fit_x, fit_y = _array(train), _array(train_labels)
+        val_x, val_y = map(_array, validation)
     accuracies: dict[float, float] = {}
     start = None
     for penalty in sorted(penalties, reverse=True):  # from strong to weak, each starting where the last one ended
@@ -90,7 +91,11 @@ def linear_probe(
     best = max(accuracies, key=lambda penalty: (accuracies[penalty], penalty))
     both_x, both_y = np.concatenate([fit_x, val_x]), np.concatenate([fit_y, val_y])
     model = _fit(both_x, both_y, best, max_iterations)
-    return LinearProbe(float(model.score(test.numpy(), test_labels.numpy())), best, accuracies)
+    return LinearProbe(float(model.score(_array(test), _array(test_labels))), best, accuracies)
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu())
 
 
 def check_can_split(labels: Tensor) -> None:

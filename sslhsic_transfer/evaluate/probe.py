@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.evaluate.features import (
@@ -21,7 +22,7 @@ from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, check_
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.results import Result, new_result, over_seeds, tested_on
+from sslhsic_transfer.results import Result, hardware, new_result, over_seeds, tested_on
 
 Task = Literal["knn", "linear"]
 
@@ -77,7 +78,7 @@ def evaluate(
             record has the mean and the deviation.
         batch_size: how many pictures go through the network at once.
         workers: processes that read pictures.
-        device: where to compute; by default CUDA where there is one, else the CPU.
+        device: where to compute; by default an accelerator where there is one, else the CPU.
         progress: whether to show progress bars.
 
     Returns:
@@ -95,13 +96,15 @@ def evaluate(
     training = extraction.splits[0]
     if "linear" in tasks and validation is None and training is not None:
         check_can_split(torch.tensor(training.labels))
-    encoder = from_pretrained(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device or default_device()
+    encoder = from_pretrained(model, device=place)
     results = []
     if floors:
         results += _measure([_pixels(extraction.splits)], tasks, k, seeds)
         untrained = (extraction.of(f"untrained {encoder.config.architecture}", encoder, seed) for seed in seeds)
         results += _measure(untrained, tasks, k, seeds)
-    return results + _measure([extraction.of(str(model), encoder)], tasks, k, seeds)
+    results += _measure([extraction.of(str(model), encoder)], tasks, k, seeds)
+    return [result.model_copy(update={"hardware": hardware(place)}) for result in results]
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
 
 
 def _untrained(encoder: Encoder, seed: int) -> Encoder:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed(seed))
         untrained = Encoder(encoder.config, encoder.preprocessing)
     return untrained.to(encoder.conv1.weight.device)

@@ -115,20 +115,22 @@ class MinibatchCKA:
 
     def __init__(self) -> None:
         self._sums = torch.zeros(3, dtype=torch.float64)
+        self._batches = 0
 
     def update(self, first: Tensor, second: Tensor) -> None:
         """Add a batch of features, (N, D) and (N, E) with N ≥ 4."""
         pairs = ((first, second), (first, first), (second, second))
         terms = torch.stack([hsic_from_features(a.detach(), b.detach()) for a, b in pairs])
         self._sums += terms.double().cpu()
+        self._batches += 1
 
     def compute(self) -> float:
-        """The CKA of all batches so far.
+        """The CKA of all batches so far; NaN where one of the two is constant.
 
         Raises:
             InputError: no batch was added.
         """
-        if not self._sums.any():
+        if not self._batches:
             raise InputError("No batch was added; call update(first, second) before compute().")
         between, first, second = self._sums.tolist()
         return float(between / (max(first, 0.0) * max(second, 0.0)) ** 0.5) if min(first, second) > 0 else float("nan")

@@ -61,7 +61,14 @@ def ssl_hsic_loss(
 
     Returns:
         The loss and its terms; of the global batch, the same on every rank.
+
+    Raises:
+        InputError: embeddings of another shape, or of fewer than two views.
+        ConfigError: an unknown regulariser.
     """
+    _check_regularizer(regularizer)
+    if embeddings.ndim != 3 or embeddings.shape[1] < 2 or 0 in embeddings.shape:
+        raise InputError(f"Got embeddings of shape {tuple(embeddings.shape)}; expected (B, M, d) with M ≥ 2 views.")
     first, second = (draw.at(scale.detach()) for draw in draws)
     draws = first, second
     summand = _LossSums(BiasedHSIC() if regularizer == "biased" else UnbiasedHSIC(*_centres(embeddings, draws)))
@@ -161,8 +168,7 @@ class SSLHSICLoss(nn.Module):
                 f"Got gamma={gamma}, num_features={num_features}, initial_scale={initial_scale}; "
                 "expected gamma ≥ 0, num_features ≥ 1 and initial_scale > 0."
             )
-        if regularizer not in ("biased", "debiased"):
-            raise ConfigError(f"Unknown regularizer {regularizer!r}; expected 'biased' or 'debiased'.")
+        _check_regularizer(regularizer)
         self.gamma = gamma
         self.kernel = get_kernel(kernel)
         self.num_features = num_features
@@ -261,6 +267,11 @@ def _to(features: Features, device: torch.device) -> Features:
     if isinstance(features, LinearFeatures):
         return features
     return RandomFeatures(features.weight.to(device), features.phase.to(device))
+
+
+def _check_regularizer(name: str) -> None:
+    if name not in ("biased", "debiased"):
+        raise ConfigError(f"Unknown regularizer {name!r}; expected 'biased' or 'debiased'.")
 
 
 def _check_views(views: Sequence[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class HubAccess:
 
     cache_dir: str | Path | None = None
     local_files_only: bool = False
-    token: str | bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
 
 
 def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> ModelFiles:
@@ -96,7 +96,7 @@ def fetch_file(
             logger.info("Fetching %s of %s, %d bytes", filename, name, plan.file_size)
             path = Path(_insisting(asked | {"force_download": force}))
     _refuse_what_leaves_the_cache(path, name)
-    return path, path.parent.name  # a cached file lies in a folder named after its commit
+    return path, path.parents[len(Path(filename).parts) - 1].name  # the cache has a folder for each commit
 
 
 def _largest_weights(config: Path) -> int:

@@ -80,6 +80,12 @@ EXPECTED = (
 )
 
 
+def shown(name: str) -> str:
+    """A model's name as others may see it: of a longer or an absolute path the last two parts."""
+    path = Path(name)
+    return name if len(path.parts) <= 2 and not path.is_absolute() else "/".join(path.parts[-2:])
+
+
 def _local(path: Path, revision: str | None) -> Path:
     if revision is not None:
         raise ConfigError(f"Got revision={revision!r} for the local path {path}: only repositories have revisions.")

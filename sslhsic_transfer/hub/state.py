@@ -6,22 +6,34 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
-from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read all tensors of a safetensors file that is there.
+    """Read all tensors of a safetensors file.
 
     Raises:
+        ModelNotFoundError: there is no such file.
         WeightsError: the file is truncated, or something else.
     """
+    check_there(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, struct.error, ValueError) as error:
         raise not_whole(path, str(error)) from error
+
+
+def check_there(path: Path) -> None:
+    """Refuse a file of weights that is missing.
+
+    Raises:
+        ModelNotFoundError: it is.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
 
 
 def not_whole(path: Path, reason: str) -> WeightsError:
@@ -31,19 +43,22 @@ def not_whole(path: Path, reason: str) -> WeightsError:
     )
 
 
-def check_fit(encoder: Encoder, state: Mapping[str, torch.Tensor], source: str, advice: str) -> None:
+def check_fit(
+    network: nn.Module, state: Mapping[str, torch.Tensor], source: str, *, called: str, advice: str = ""
+) -> None:
     """Refuse a state dict unless each tensor has its place and each place its tensor, of the same shape.
 
     Args:
-        encoder: what the weights are for.
+        network: what the weights are for.
         state: names and tensors.
         source: where they come from, for the message.
+        called: the network, for the message.
         advice: what to do about it, for the message.
 
     Raises:
         WeightsError: all that is missing, foreign or of another shape.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     problems = [
         *some("missing", sorted(expected.keys() - found.keys())),
@@ -54,10 +69,7 @@ def check_fit(encoder: Encoder, state: Mapping[str, torch.Tensor], source: str, 
         ),
     ]
     if problems:
-        raise WeightsError(
-            f"{source} does not fit {encoder.config.architecture} (stem {encoder.config.stem!r}, width "
-            f"{encoder.config.width}):\n" + "\n".join(problems) + f"\n{advice}"
-        )
+        raise WeightsError("\n".join([f"{source} does not fit {called}:", *problems, *([advice] if advice else [])]))
 
 
 def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
-from sslhsic_transfer.hub.state import check_fit, not_whole, read_safetensors
+from sslhsic_transfer.hub.state import check_fit, check_there, not_whole, read_safetensors
 from sslhsic_transfer.models.encoder import Encoder
 
 LARGEST_HEADER = 1 << 20  # bytes; that of a ResNet-152 has about 100 KB
@@ -32,11 +32,10 @@ def read_weights(path: Path, encoder: Encoder) -> dict[str, torch.Tensor]:
         ModelNotFoundError: there is no such file.
         WeightsError: the file is damaged, or its names, shapes or kinds of numbers are not the encoder's.
     """
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
+    check_there(path)
     _check_sizes(path, largest_weights(encoder))
     state = read_safetensors(path)
-    check_fit(encoder, state, str(path), advice=f"Check 'encoder' in {CONFIG_NAME}.")
+    check_fit(encoder, state, str(path), called=str(encoder.config), advice=f"Check 'encoder' in {CONFIG_NAME}.")
     for name, tensor in encoder.state_dict().items():
         if tensor.is_floating_point() != state[name].is_floating_point():
             raise WeightsError(f"{path}: {name} holds {state[name].dtype}; expected the kind of {tensor.dtype}.")

@@ -24,7 +24,7 @@ def print_models(models: Sequence[ZooModel], console: Console | None = None) -> 
         table.add_row(
             f"{model.name}\n{_parameters(model) / 1e6:.1f} M\n{model.licence}",
             _source(model),
-            model.data,
+            f"{model.data}\nby recipe {model.recipe}",
             "\n".join(_figures(model)) or "–",
         )
     console.print(table)

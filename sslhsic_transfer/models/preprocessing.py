@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture, to_uint8_tensor
 
@@ -43,14 +44,23 @@ class Preprocessing(BaseModel):
 
     @classmethod
     def for_size(cls, size: int) -> "Preprocessing":
-        """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side."""
-        return cls(resize=round(size * 8 / 7), crop=size)
+        """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side.
+
+        Raises:
+            ConfigError: a size that is too small or too large.
+        """
+        return validated(cls, {"resize": round(size * 8 / 7), "crop": size}, source=f"Preprocessing for {size} px")
 
     def at_size(self, size: int) -> "Preprocessing":
-        """The same for crops of another size, with the same share of the picture in them."""
+        """The same for crops of another size, with the same share of the picture in them.
+
+        Raises:
+            ConfigError: a size that is too small or too large.
+        """
         if size == self.crop:
             return self
-        return self.model_copy(update={"resize": round(self.resize * size / self.crop), "crop": size})
+        changed = {"resize": round(self.resize * size / self.crop), "crop": size}
+        return validated(Preprocessing, self.model_dump() | changed, source=f"Preprocessing for {size} px")
 
     def transform(self) -> Callable[[Picture], "Tensor"]:
         """A transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
@@ -58,6 +59,11 @@ class TransferredModel:
         self.config = config
         self.network = network
         self._function = function
+
+    def __repr__(self) -> str:
+        """Task, framework, encoder, data."""
+        config = self.config
+        return f"TransferredModel({config.task} by {config.framework}, {config.encoder.architecture}, {config.data})"
 
     def predict(self, picture: Image.Image | str | Path) -> Any:
         """What it sees in a picture, at the picture's own size.
@@ -113,11 +119,5 @@ def load_transferred(folder: str | Path, device: torch.device | str | None = Non
     """
     folder = Path(folder)
     config = TransferConfig.load(folder)
-    place = torch.device(device) if device is not None else _default_device()
+    place = torch.device(device) if device is not None else default_device()
     return TransferredModel(config, *FRAMEWORKS[config.task][config.framework].load(config, folder, place))
-
-
-def _default_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found or torch.device("cpu")

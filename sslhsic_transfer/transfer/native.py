@@ -10,11 +10,10 @@ from torch import nn
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.state import read_safetensors, refuse_non_finite, some
+from sslhsic_transfer.hub.state import check_fit, read_safetensors, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.loop import fit
 from sslhsic_transfer.transfer.tasks import TASKS
@@ -41,15 +40,13 @@ def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn
     """The network of a model folder, in eval mode, and the function from a picture to its prediction.
 
     Raises:
-        WeightsError: the weights are damaged, or not this network's.
+        ModelNotFoundError: there are no weights.
+        WeightsError: they are damaged, or not this network's.
     """
     task = _task(config)
     network = task.network(Encoder(config.encoder, config.preprocessing))
     state = read_safetensors(folder / WEIGHTS_NAME)
-    expected = network.state_dict()
-    odd = sorted(expected.keys() ^ state.keys())
-    if odd or any(state[name].shape != expected[name].shape for name in expected):
-        raise WeightsError("\n".join([f"{folder / WEIGHTS_NAME} does not fit its transfer.json:", *some("odd", odd)]))
+    check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {CONFIG_NAME}")
     network.load_state_dict(state)
     network = network.to(device).eval()
     return network, task.predictor(network)

@@ -45,11 +45,7 @@ def export_transferred(folder: str | Path, path: str | Path, **options: Any) -> 
 
 
 def _dense_options(
-    precision: str = "fp32",
-    input: str = "normalized",  # noqa: A002 - the field's name in the file
-    calibration: object = None,
-    quantization: object = None,
-    **options: Any,
+    precision: str = "fp32", calibration: object = None, quantization: object = None, **options: Any
 ) -> dict[str, Any]:
     if precision != "fp32" or calibration is not None or quantization is not None:
         raise ConfigError(
@@ -57,12 +53,7 @@ def _dense_options(
             "exported in fp32 only. Leave out --precision and --calibration; a smaller precision is for encoders and "
             "classifiers."
         )
-    if input not in ("normalized", "resized"):
-        raise ConfigError(
-            f"Got input {input!r}; expected 'normalized', or 'resized' for uint8 pictures: dense models crop nothing, "
-            "and what they take may have any size."
-        )
-    return {**options, "input": input}
+    return options
 
 
 def verify_transferred(file: str | Path, folder: str | Path, pictures: str | Path | None = None) -> VerifyReport:

@@ -60,11 +60,13 @@ def transfer(
         What was measured, as in results.json; nothing in the processes of a launcher but the first.
 
     Raises:
-        ConfigError: settings or a framework that cannot be used.
+        ConfigError: a task, settings or a framework that cannot be used.
         DataError: the data are not there, or not as expected.
         MissingDependencyError: the framework is not installed; the message is the command that installs it.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
     """
+    if task not in FRAMEWORKS:
+        raise ConfigError(f"Unknown task {task!r}; expected {', '.join(FRAMEWORKS)}.")
     framework = framework or next(iter(FRAMEWORKS[task]))
     if framework not in FRAMEWORKS[task]:
         raise ConfigError(f"{framework} does no {task} here; expected {' or '.join(FRAMEWORKS[task])}.")

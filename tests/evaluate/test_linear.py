@@ -71,3 +71,8 @@ def test_refuses_rows_without_labels():
     train, test = blobs(60, 1), blobs(30, 2)
     with pytest.raises(InputError, match=r"test embeddings of shape \(30, 10\) and 29 labels"):
         linear_probe(*train, test[0], test[1][1:])
+
+
+def test_embeddings_may_still_have_a_gradient():
+    x, y = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
+    assert linear_probe(x.clone().requires_grad_(), y, x, y) == linear_probe(x, y, x, y)

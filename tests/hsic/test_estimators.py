@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -129,3 +131,9 @@ def test_refuses_what_does_not_fit(arguments, found):
         hsic(*arguments)
     with pytest.raises(InputError):
         hsic_from_features(torch.randn(5, 2), torch.randn(4, 2))
+
+
+def test_a_constant_representation_is_no_missing_batch():
+    comparison = MinibatchCKA()
+    comparison.update(torch.zeros(8, 3), torch.zeros(8, 3))
+    assert math.isnan(comparison.compute())

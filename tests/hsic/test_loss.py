@@ -268,3 +268,17 @@ def test_time_and_memory_grow_with_rows_not_pairs():
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         criterion(views)
     assert largest <= 2 * 4096 * 16
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "error", "words"),
+    [
+        ((4, 1, 3), {}, InputError, r"shape \(4, 1, 3\); expected \(B, M, d\)"),
+        ((4, 3), {}, InputError, r"shape \(4, 3\)"),
+        ((4, 2, 3), {"regularizer": "bised"}, ConfigError, "Unknown regularizer 'bised'"),
+    ],
+)
+def test_the_function_checks_what_it_is_given(shape, options, error, words):
+    draws = tuple(draw_features(KERNELS["imq"], 3, 8) for _ in range(2))
+    with pytest.raises(error, match=words):
+        ssl_hsic_loss(torch.nn.functional.normalize(torch.ones(shape), dim=-1), draws, torch.tensor(1.0), **options)

@@ -5,7 +5,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sslhsic_transfer import Preprocessing
-from sslhsic_transfer.errors import ImageError
+from sslhsic_transfer.errors import ConfigError, ImageError
 from sslhsic_transfer.sample import sign_digits
 
 
@@ -61,3 +61,10 @@ def test_survives_json():
 def test_refuses_inconsistent_settings(wrong):
     with pytest.raises(ValidationError):
         Preprocessing(**wrong)
+
+
+@pytest.mark.parametrize("make", [Preprocessing.for_size, Preprocessing().at_size])
+@pytest.mark.parametrize("size", [8, 4000])
+def test_sizes_that_no_encoder_takes(make, size):
+    with pytest.raises(ConfigError, match=rf"Preprocessing for {size} px cannot be used"):
+        make(size)

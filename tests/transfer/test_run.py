@@ -106,7 +106,10 @@ def test_damaged_models_are_refused(segmented, tmp_path):
     config = json.loads((place / "run" / "model" / "transfer.json").read_text())
     (tmp_path / "transfer.json").write_text(json.dumps(config | {"classes": ["one", "two", "three"]}))
     (tmp_path / "model.safetensors").write_bytes((place / "run" / "model" / "model.safetensors").read_bytes())
-    with pytest.raises(WeightsError, match=r"does not fit its transfer\.json"):
+    with pytest.raises(WeightsError, match=r"does not fit its transfer\.json:\n  2 of another shape: .*fc?"):
+        load_transferred(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"No model\.safetensors"):
         load_transferred(tmp_path)
 
 
@@ -238,6 +241,7 @@ def test_depth_that_was_not_measured_can_be_drawn(model_folder, tmp_path):
 @pytest.mark.parametrize(
     ("task", "framework", "overrides", "found"),
     [
+        ("semseg", None, (), r"Unknown task 'semseg'; expected classification, segmentation, detection, depth"),
         ("depth", "mmseg", (), r"mmseg does no depth here; expected depth"),
         ("segmentation", None, ("iterations=0", "foo=1"), r"(?s)iterations: .*foo: no such setting"),
         ("segmentation", None, ("iterations=10", "warmup=10"), r"warmup is 10; expected fewer than iterations"),

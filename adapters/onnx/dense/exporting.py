@@ -72,7 +72,7 @@ def export_dense(
     path = Path(path)
     sides = (size, size) if isinstance(size, int) else size
     chosen = _outputs(dense, outputs)
-    _check(dense, path, chosen, batch, sides, opset, overwrite)
+    _check(dense, path, chosen, input, batch, sides, opset, overwrite)
     for package in ("onnx", "onnxscript"):
         optional_import(package, extra="onnx", purpose="Exporting to ONNX")
     model = dense_graph(dense, chosen, batch=batch, size=sides, opset=opset)
@@ -167,6 +167,7 @@ def _check(
     dense: DenseNetwork,
     path: Path,
     outputs: tuple[DenseOutput, ...],
+    form: DenseInput,
     batch: int | None,
     size: tuple[int, int] | None,
     opset: int,
@@ -175,6 +176,10 @@ def _check(
     detects = dense.task == "detection"
     known = detector_graph.OPSETS if detects else OPSETS
     problems = []
+    if form not in ("normalized", "resized"):
+        problems.append(
+            f"input: got {form!r}; expected normalized, or resized for uint8 pictures: nothing is cropped here"
+        )
     if opset not in known:
         problems.append(f"opset: got {opset}; expected one from {known.start} to {known.stop - 1}")
     if batch is not None and (batch < 1 or (detects and batch != 1)):

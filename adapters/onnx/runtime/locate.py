@@ -77,7 +77,7 @@ def locate(name_or_file: str | Path, variant: str, revision: str | None, access:
             raise
         raise type(error)(
             f"{error}\nThe weights of {found.shipped.name} came with the package; the file can be made where torch is "
-            f"installed: sslhsic export {found.shipped.name} --precision {variant} --output model.onnx"
+            f"installed: sslhsic export {found.shipped.name} {_options(variant)} --output model.onnx"
         ) from error
 
 
@@ -86,7 +86,7 @@ def _in_folder(folder: Path, variant: str, weights_sha256: str | None = None) ->
     path = folder / variant_path(variant)
     if not path.is_file():
         raise ModelNotFoundError(
-            f"There is no {path}. Make it: sslhsic export {folder}/ --precision {variant} --output {path}"
+            f"There is no {path}. Make it: sslhsic export {folder}/ {_options(variant)} --output {path}"
         )
     return _checked(path, variant, config)
 
@@ -99,7 +99,7 @@ def _on_the_hub(found: Published, filename: str, variant: str, access: HubAccess
         there = ", ".join(config.onnx) or "none"
         raise ModelNotFoundError(
             f"{name} has no ONNX file of variant {variant!r} (it has: {there}). Export it here: "
-            f"sslhsic export {name} --precision {variant} --output model.onnx"
+            f"sslhsic export {name} {_options(variant)} --output model.onnx"
         )
     most = config.onnx[variant].size
     path, _ = fetch_file(name, filename, commit, lambda: most, access)
@@ -120,3 +120,7 @@ def _checked(path: Path, variant: str, config: FolderConfig) -> Located:
             "fetch or export it again."
         )
     return Located(path, config.fingerprint.sha256)
+
+
+def _options(variant: str) -> str:
+    return f"--precision {variant}{' --calibration PICTURES' * (variant == 'int8')}"

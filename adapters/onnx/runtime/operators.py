@@ -18,7 +18,7 @@ class FileKind:
     opener: str
 
 
-# None of these makes a tensor of a size that stands in the file, calls code, or branches.
+# None of these calls code or branches; `Resize` alone may make a tensor of a size that stands in the file.
 OPERATORS = frozenset(
     {
         "Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Div", "Gemm", "GlobalAveragePool",

@@ -79,7 +79,7 @@ def build(
     state = {name: _own_copy(tensor) for name, tensor in state.items()}
     filled = [name for name in encoder.state_dict() if name.rpartition(".")[2] == COUNTER and name not in state]
     state |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
-    check_fit(encoder, state, report.source, advice=peculiarity(state))
+    check_fit(encoder, state, report.source, called=str(report.config), advice=peculiarity(state))
     refuse_non_finite(state, report.source)
     encoder.load_state_dict(state, strict=True, assign=True)
     report = replace(report, filled=tuple(filled))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.errors import ConfigError, PublishError
+from sslhsic_transfer.errors import PublishError
 from sslhsic_transfer.hub.config_file import FolderConfig
-from sslhsic_transfer.hub.names import parse_name
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
+from sslhsic_transfer.hub.publishing.told import OTHER_WEIGHTS, told_weights
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 
@@ -212,16 +212,12 @@ def _architecture(config: FolderConfig) -> str:
 
 
 def _began_with(metadata: Mapping[str, Any]) -> str | None:
-    """The weights that training set out from; what is no name is a place on somebody's disk, and is not told."""
+    """The weights that training set out from."""
     recipe = metadata.get("recipe")
     source = recipe.get("init_from") if isinstance(recipe, Mapping) else None
     if source is None:
         return None
-    try:
-        on_a_disk = isinstance(parse_name(source), Path)
-    except ConfigError:
-        on_a_disk = True
-    return "other weights" if on_a_disk else f"`{source}`"
+    return OTHER_WEIGHTS if (name := told_weights(source)) == OTHER_WEIGHTS else f"`{name}`"
 
 
 def _duration(hours: float) -> str:

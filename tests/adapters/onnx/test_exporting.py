@@ -160,6 +160,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced(encoder, tmp_path, pictur
         ({"outputs": ("c6",)}, "c6"),
         ({"outputs": ("c2", "c2")}, "each once"),
         ({"precision": "int4"}, "int4"),
+        ({"input": "picture"}, "expected normalized, resized or pictures"),
         ({"precision": "int8"}, "pictures to calibrate with"),
         ({"precision": "int8", "calibration": []}, "pictures to calibrate with"),
         ({"calibration": "somewhere"}, "Calibration is for int8"),

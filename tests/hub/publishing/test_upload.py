@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+import yaml
 
 from sslhsic_transfer import Encoder, from_pretrained
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
+from sslhsic_transfer.hub.config_file import read_config, write_config
 from sslhsic_transfer.hub.publishing import publish, validation
-from sslhsic_transfer.results import load_results
+from sslhsic_transfer.results import load_results, save_results
 from tests.hub.conftest import FACTS
 
 REPO = "tester/tiny-r18"
@@ -48,6 +50,25 @@ class TestPublishing:
         assert loaded.metadata == FACTS
         for name in FILES:
             assert hub.files(REPO)[name] == (publishable / name).read_bytes()
+
+    def test_no_place_on_this_machine_is_told(self, hub, publishable):
+        secret, config = "/home/somebody/secret", read_config(publishable)
+        recipe = {"epochs": 2, "init_from": f"{secret}/first/model"}
+        write_config(
+            publishable / "config.json",
+            config.model_copy(update={"metadata": {**config.metadata, "recipe": recipe}}),
+        )
+        (publishable / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        results = load_results(publishable / "results.json")
+        place = f"{secret}/second/run/model"
+        save_results(publishable / "results.json", [results[-1].model_copy(update={"model": place})])
+        publish(publishable, REPO)
+        uploaded = hub.files(REPO)
+        assert not [name for name, content in uploaded.items() if b"somebody" in content]
+        assert yaml.safe_load(uploaded["recipe.yaml"]) == {"epochs": 2, "init_from": "other weights"}
+        assert json.loads(uploaded["results.json"])["results"][-1]["model"] == "run/model"
+        assert secret in (publishable / "config.json").read_text(), "here it stays"
+        assert publish(publishable, REPO).url is None, "and again is nothing"
 
     def test_again_is_nothing(self, hub, publishable):
         first = publish(publishable, REPO, tag="v1")

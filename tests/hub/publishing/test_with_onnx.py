@@ -58,6 +58,15 @@ def test_publish_with_files_then_load_one_by_name(sslhsic_here, hub, publishable
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_dry_run_writes_no_files(sslhsic_here, publishable):
+    before = {path: path.read_bytes() for path in publishable.rglob("*") if path.is_file()}
+    options = ("--licence", "apache-2.0", "--trained-by", "tests", "--with-onnx", "fp32", "--dry-run")
+    done = sslhsic_here("publish", publishable, "--repo", REPO, *options, check=False)
+    assert done.returncode == 2
+    assert "it writes ONNX files, --dry-run writes nothing" in done.stderr
+    assert {path: path.read_bytes() for path in publishable.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_lists_what_was_finished_and_records_what_was_measured(publishable, digits):
     with pytest.raises(ConfigError, match="pictures to calibrate with"):
         add_onnx(publishable, ("fp32", "int8"))

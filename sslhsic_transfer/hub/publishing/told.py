@@ -1,0 +1,49 @@
+"""Copies of a model folder's files that tell no place on this machine."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.config_file import FolderConfig
+from sslhsic_transfer.hub.names import parse_name, shown
+from sslhsic_transfer.results import Result
+
+OTHER_WEIGHTS = "other weights"
+
+
+def told_weights(name: str) -> str:
+    """What a recipe's ``init_from`` is called: its name, or `OTHER_WEIGHTS` where it is a path."""
+    try:
+        return OTHER_WEIGHTS if isinstance(parse_name(name), Path) else name
+    except ConfigError:
+        return OTHER_WEIGHTS
+
+
+def told_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings."""
+    source = recipe.get("init_from")
+    return {**recipe, "init_from": told_weights(source)} if isinstance(source, str) else dict(recipe)
+
+
+def told_recipe_file(path: Path) -> Path | bytes:
+    """A recipe's file, or other contents for it where it names a path."""
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, Mapping) or (told := told_recipe(settings)) == settings:
+        return path
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True).encode()
+
+
+def told_config(config: FolderConfig) -> FolderConfig:
+    """A folder's config.json."""
+    recipe = config.metadata.get("recipe")
+    if not isinstance(recipe, Mapping):
+        return config
+    return config.model_copy(update={"metadata": {**config.metadata, "recipe": told_recipe(recipe)}})
+
+
+def told_results(results: Sequence[Result]) -> list[Result]:
+    """Records; a model that was measured by its path goes by the path's end."""
+    return [result.model_copy(update={"model": shown(result.model)}) for result in results]
