@@ -74,7 +74,7 @@ def transfer(
     if process_count() > 1 and not runner.distributed:
         raise ConfigError(
             f"Got {process_count()} processes; by {framework} this command trains in one. For several GPUs use its own "
-            "launcher with the configs that docs/dense.md names, or another framework."
+            "launcher, as the guide's page on dense tasks tells, or another framework."
         )
     settings = _settings(task, overrides)
     training, test = (TASKS[task].find(data, split, settings) for split in (settings.train, settings.test))

@@ -2,7 +2,7 @@ r"""FCN on ADE20K: the network of the VOC protocol, 80,000 batches of 16.
 
 torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/fcn_ade20k.py --launcher pytorch \
     --cfg-options model.backbone.model=MODEL data_root=DATA
-$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+$CONFIGS and $TOOLS: see the guide, "Dense tasks", mmsegmentation.
 """
 
 _base_ = ["_base_/models/fcn.py", "_base_/datasets/ade20k.py", "_base_/schedules/poly_80k.py", "_base_/runtime.py"]

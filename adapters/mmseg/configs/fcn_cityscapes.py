@@ -2,7 +2,7 @@ r"""FCN on Cityscapes as in MoCo: the network of the VOC protocol, crops of 769,
 
 torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/fcn_cityscapes.py --launcher pytorch \
     --cfg-options model.backbone.model=MODEL data_root=DATA
-$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+$CONFIGS and $TOOLS: see the guide, "Dense tasks", mmsegmentation.
 """
 
 _base_ = ["_base_/models/fcn.py", "_base_/datasets/cityscapes.py", "_base_/schedules/steps_90k.py", "_base_/runtime.py"]

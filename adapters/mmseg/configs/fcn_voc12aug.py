@@ -4,7 +4,7 @@ Evaluated on whole pictures, which are smaller than the protocol's central crop 
 
 torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/fcn_voc12aug.py --launcher pytorch \
     --cfg-options model.backbone.model=MODEL data_root=DATA
-$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+$CONFIGS and $TOOLS: see the guide, "Dense tasks", mmsegmentation.
 """
 
 _base_ = ["_base_/models/fcn.py", "_base_/datasets/voc12aug.py", "_base_/schedules/steps_30k.py", "_base_/runtime.py"]

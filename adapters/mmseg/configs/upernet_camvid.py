@@ -2,7 +2,7 @@ r"""UPerNet on CamVid: 10,000 batches of 16.
 
 torchrun --nproc_per_node=8 $TOOLS/train.py $CONFIGS/upernet_camvid.py --launcher pytorch \
     --cfg-options model.backbone.model=MODEL data_root=DATA
-$CONFIGS and $TOOLS: docs/dense.md, "mmsegmentation".
+$CONFIGS and $TOOLS: see the guide, "Dense tasks", mmsegmentation.
 """
 
 _base_ = ["_base_/models/upernet.py", "_base_/datasets/camvid.py", "_base_/schedules/poly_10k.py", "_base_/runtime.py"]
