@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms
 from detectron2.modeling import build_model
 
+from sslhsic_transfer._files import write_text
 from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
 from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME, read_classes
@@ -91,4 +92,4 @@ def load_detector(output: str | Path, device: str | None = None) -> Detector:
 
 def save_classes(output: Path, classes: tuple[str, ...]) -> None:
     """Write the names of the labels, as `load_detector` reads them."""
-    (output / CLASSES_NAME).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+    write_text(output / CLASSES_NAME, "".join(f"{name}\n" for name in classes))

@@ -3,9 +3,8 @@
 Only typer is imported before one runs.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,28 +19,6 @@ convert_app = typer.Typer(
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
-
-
-class Padding(StrEnum):
-    """Conventions of padding: see `sslhsic_transfer.models.config.EncoderConfig`."""
-
-    torch = "torch"
-    same = "same"
-
-
-class Interpolation(StrEnum):
-    """How pictures are resized: see `sslhsic_transfer.models.preprocessing.Preprocessing`."""
-
-    nearest = "nearest"
-    bilinear = "bilinear"
-    bicubic = "bicubic"
-
-
-class Framework(StrEnum):
-    """Libraries for whose own ResNet weights can be written."""
-
-    mmseg = "mmseg"
-    detectron2 = "detectron2"
 
 
 @convert_app.command()
@@ -72,25 +49,27 @@ def torch(
         list[str] | None, typer.Option(metavar="BEGINNING", help="Names that may be left out; can be given again.")
     ] = None,
     padding: Annotated[
-        Padding, typer.Option(help="'same' for weights that come from JAX or TensorFlow.")
-    ] = Padding.torch,
+        Literal["torch", "same"], typer.Option(help="'same' for weights that come from JAX or TensorFlow.")
+    ] = "torch",
     resize: Annotated[int, typer.Option(help="Short side of pictures, in pixels.")] = 256,
     crop: Annotated[int, typer.Option(help="Centre square that is kept, in pixels.")] = 224,
-    interpolation: Annotated[Interpolation, typer.Option(help="How they are resized.")] = Interpolation.bicubic,
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic"], typer.Option(help="How they are resized.")
+    ] = "bicubic",
 ) -> None:
     """A PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …"""
     from sslhsic_transfer._config import validated
     from sslhsic_transfer.hub.convert import convert_torch
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
-    settings = {"resize": resize, "crop": crop, "interpolation": interpolation.value}
+    settings = {"resize": resize, "crop": crop, "interpolation": interpolation}
     preprocessing = validated(Preprocessing, settings, source="The options --resize, --crop, --interpolation")
     conversion = convert_torch(
         checkpoint,
         entry=entry,
         prefix=prefix,
         drop=drop or (),
-        padding=padding.value,  # type: ignore[arg-type]
+        padding=padding,
         preprocessing=preprocessing,
     )
     _save(conversion, output, overwrite)
@@ -127,15 +106,19 @@ def timm(
 def model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model folder or a name on the Hub.")],
     *,
-    to: Annotated[Framework, typer.Option(help="The library whose ResNet is to load the weights.")],
+    to: Annotated[
+        Literal["mmseg", "detectron2"], typer.Option(help="The library whose ResNet is to load the weights.")
+    ],
     output: Annotated[
         Path, typer.Option(help="File to write: .pth for mmseg, .pkl for Detectron2; its settings stand beside it.")
     ],
-    network: Annotated[str, typer.Option(help="Of Detectron2: fpn, c4, or resnet for the ResNet alone.")] = "fpn",
+    network: Annotated[
+        Literal["fpn", "c4", "resnet"], typer.Option(help="Of Detectron2; resnet: the ResNet alone.")
+    ] = "fpn",
     overwrite: Overwrite = False,
 ) -> None:
     """The other way: a model of ours as a weights file of another library."""
-    if to is Framework.mmseg:
+    if to == "mmseg":
         from sslhsic_transfer.hub.convert import save_mmseg
         from sslhsic_transfer.hub.loading import from_pretrained
 
@@ -144,7 +127,7 @@ def model(
     else:
         from sslhsic_transfer.adapters.detectron2.convert import save_detectron2
 
-        files = save_detectron2(name, output, network, overwrite=overwrite)  # type: ignore[arg-type]
+        files = save_detectron2(name, output, network, overwrite=overwrite)
         typer.echo(f"Written to {files[0]}, its settings to {files[1]}")
 
 

@@ -3,38 +3,12 @@
 Only typer is imported before one runs.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from sslhsic_transfer.cli.options import Model
-
-
-class Precision(StrEnum):
-    """Of weights and arithmetic: see `sslhsic_transfer.adapters.onnx.exporting.export`."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-class InputForm(StrEnum):
-    """How much of the preprocessing is in the graph: see `sslhsic_transfer.adapters.onnx.info.OnnxInfo`."""
-
-    normalized = "normalized"
-    resized = "resized"
-    pictures = "pictures"
-
-
-class Calibration(StrEnum):
-    """How ranges are found: see `sslhsic_transfer.adapters.onnx.quantization.Quantization`."""
-
-    minmax = "minmax"
-    percentile = "percentile"
-    entropy = "entropy"
-
 
 Pictures = Annotated[
     Path | None,
@@ -52,19 +26,21 @@ def export(
             help="With commas: pooled, c2 to c5; of classifiers logits, too; of segmentation logits, classes."
         ),
     ] = None,
-    precision: Annotated[Precision, typer.Option(help="int8 needs --calibration.")] = Precision.fp32,
+    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="int8 needs --calibration.")] = "fp32",
     input_form: Annotated[
-        InputForm,
+        Literal["normalized", "resized", "pictures"],
         typer.Option(
             "--input",
             help="What it takes: normalized float pictures; uint8 pictures of the right size; uint8 pictures of any.",
         ),
-    ] = InputForm.normalized,
+    ] = "normalized",
     batch: Annotated[int | None, typer.Option(min=1, help="Fixed number of pictures; by default any.")] = None,
     size: Annotated[int | None, typer.Option(min=32, help="Fixed side in pixels; by default any.")] = None,
     opset: Annotated[int, typer.Option(help="Version of the standard operators.")] = 20,
     calibration: Annotated[Path | None, typer.Option(help="For int8: pictures of the kind it will see.")] = None,
-    method: Annotated[Calibration, typer.Option(help="For int8: how ranges are found.")] = Calibration.minmax,
+    method: Annotated[
+        Literal["minmax", "percentile", "entropy"], typer.Option(help="For int8: how ranges are found.")
+    ] = "minmax",
     percentile: Annotated[float, typer.Option(help="For --method percentile: share of values kept.")] = 99.999,
     reduce_range: Annotated[
         bool | None,
@@ -84,10 +60,10 @@ def export(
 
     options: dict[str, Any] = {
         "outputs": None if outputs is None else [name.strip() for name in outputs.split(",")],
-        "precision": precision.value,
-        "input": input_form.value,
+        "precision": precision,
+        "input": input_form,
         "calibration": calibration,
-        "quantization": Quantization(method.value, percentile, reduce_range) if precision is Precision.int8 else None,
+        "quantization": Quantization(method, percentile, reduce_range) if precision == "int8" else None,
         "batch": batch,
         "size": size,
         "opset": opset,

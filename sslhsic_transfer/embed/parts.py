@@ -111,19 +111,19 @@ class Parts:
         self._clear()
 
     def merge(self, facts: Mapping[str, Any]) -> None:
-        """Write the output, a row group a part, and the list of skipped pictures beside it; remove the parts."""
-        schema = self.schema.with_metadata({METADATA_KEY: json.dumps(facts)})
-        with atomic_path(self.output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-            for file in self.files:
-                table = pq.read_table(file)
-                if len(table):
-                    writer.write_table(table.replace_schema_metadata(schema.metadata))
+        """Write the list of skipped pictures, then the output beside it, a row group a part; remove the parts."""
         report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
         if self.skipped:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *self.skipped])
             write_text(report, text.getvalue())
+        schema = self.schema.with_metadata({METADATA_KEY: json.dumps(facts)})
+        with atomic_path(self.output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+            for file in self.files:
+                table = pq.read_table(file)
+                if len(table):
+                    writer.write_table(table.replace_schema_metadata(schema.metadata))
         self.remove()
 
     def remove(self) -> None:

@@ -23,9 +23,9 @@ _MOST_MARKS = 1000
 
 def cache_folder() -> Path:
     """Where this library keeps what it can make anew: SSLHSIC_CACHE, or sslhsic-transfer in the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sslhsic-transfer"
-    return Path(named).expanduser() if named else usual
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sslhsic-transfer"
 
 
 def mark_for(weights: Path, compared_with: str) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer._config import overridden, validated
-from sslhsic_transfer._files import write_json
+from sslhsic_transfer._files import atomic_path, write_json
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.classification import ClassificationData
@@ -129,7 +129,8 @@ def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bo
     ]
     write_json(folder.root / "evaluation.json", figures)
     save_results(folder.root / RESULTS_NAME, results)
-    model.draw(test).save(folder.root / "predictions.png")
+    with atomic_path(folder.root / "predictions.png") as temporary:
+        model.draw(test).save(temporary, format="png")
     return results
 
 
