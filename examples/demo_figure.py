@@ -6,12 +6,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pyarrow.parquet as pq
 from PIL import Image
 from sklearn.manifold import TSNE
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+
+from sslhsic_transfer.embed import read_embeddings
 
 NEIGHBOURS = 7
 
@@ -25,9 +26,8 @@ def draw_figure(metrics: Path, embeddings: Path, pictures: Path, output: Path) -
         pictures: the folder that its paths are relative to.
         output: the PNG.
     """
-    table = pq.read_table(embeddings)
-    paths = table["path"].to_pylist()
-    vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
+    file = read_embeddings(embeddings)
+    paths, vectors = file.paths, file.embeddings.numpy()
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.array([path.split("/")[0] for path in paths])
 

@@ -40,6 +40,10 @@ class Detector:
         side = cfg.INPUT.MIN_SIZE_TEST
         self._resize = transforms.ResizeShortestEdge([side, side], cfg.INPUT.MAX_SIZE_TEST)
 
+    def __repr__(self) -> str:
+        """Network and number of classes."""
+        return f"Detector({self.cfg.MODEL.META_ARCHITECTURE}, {len(self.classes)} classes)"
+
     @torch.inference_mode()
     def __call__(self, picture: Picture) -> Boxes:
         """Find the objects in a picture: a path, a PIL image, an array or a tensor, as of `Encoder.embed`."""

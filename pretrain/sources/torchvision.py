@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from sslhsic_transfer._processes import process_count
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, MissingDependencyError
 from sslhsic_transfer.images import open_image, picture_errors
 from sslhsic_transfer.pretrain.sources.address import Address, as_flag, suggestion
@@ -135,7 +136,7 @@ def _open(
         raise ConfigError(f"{address.text}: {kind.__name__} needs the parameter {', '.join(missing)}.")
     if "download" in parameters:
         values["download"] = address.flag("download")
-    if values.get("download") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if values.get("download") and process_count() > 1:
         raise ConfigError(f"{address.text}: several processes would download at once. Download with one process first.")
     if "loader" in parameters:
         values["loader"] = open_image

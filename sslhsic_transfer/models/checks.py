@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import InputError
-
-SMALLEST_SIDE = 32
+from sslhsic_transfer.models.config import SMALLEST_SIDE
 
 
 def check_images(images: Tensor, weight: Tensor) -> None:

@@ -10,6 +10,7 @@ from sslhsic_transfer.errors import UnknownArchitectureError
 
 Stage = Literal["c2", "c3", "c4", "c5"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+SMALLEST_SIDE = 32  # of pictures, in pixels: one place of the last map with an ImageNet stem
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact,
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler
 from sslhsic_transfer.pretrain.monitors.progress import Progress
-from sslhsic_transfer.pretrain.optimizer import parameter_groups, restore
+from sslhsic_transfer.pretrain.optimizer import parameter_groups, restore, set_learning_rate
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer.settings import TransferSettings
 
@@ -146,9 +146,8 @@ class _Fit:
                     self._stop_if_asked(interruption)
 
     def _train_step(self, batch: Any) -> Tensor:
-        share = learning_rate_share(self.step, self.settings)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * share
+        rate = self.settings.learning_rate * learning_rate_share(self.step, self.settings)
+        set_learning_rate(self.optimizer, rate)
         torch.manual_seed(mix_seed(self.settings.seed, self.step, self.accelerator.process_index))
         with self.accelerator.autocast():
             loss = self.task.loss(self.network, _to(batch, self.accelerator.device))

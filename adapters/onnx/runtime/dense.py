@@ -46,6 +46,11 @@ class OnnxDenseModel:
         self.providers = providers
         self._input = session.get_inputs()[0]
 
+    def __repr__(self) -> str:
+        """Model, task, outputs, providers."""
+        info, used = self.info, ", ".join(self.providers.used)
+        return f"OnnxDenseModel({info.model}, {info.task}: {', '.join(info.outputs)}; on {used})"
+
     @classmethod
     def from_file(
         cls, path: str | Path, *, providers: Sequence[str] | None = None, threads: int | None = None

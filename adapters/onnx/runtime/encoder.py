@@ -16,10 +16,9 @@ from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check
 from sslhsic_transfer.errors import ConfigError, FingerprintError, InputError
 from sslhsic_transfer.hub.download import HubAccess
 from sslhsic_transfer.images import Picture, as_pictures, convert_pictures, to_uint8_array
-from sslhsic_transfer.models.config import FeatureSpec, Stage
+from sslhsic_transfer.models.config import SMALLEST_SIDE, FeatureSpec, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-_SMALLEST_SIDE = 32
 Array = NDArray[Any]
 
 
@@ -53,6 +52,11 @@ class OnnxEncoder:
         batch = given.shape[0]
         self._batch = batch if isinstance(batch, int) else None
         self.sides = tuple(side if isinstance(side, int) else None for side in self._height_and_width(given.shape))
+
+    def __repr__(self) -> str:
+        """Model, precision, outputs, providers."""
+        info, used = self.info, ", ".join(self.providers.used)
+        return f"OnnxEncoder({info.model}, {info.precision}: {', '.join(info.outputs)}; on {used})"
 
     @classmethod
     def from_pretrained(
@@ -257,9 +261,9 @@ class OnnxEncoder:
         if images.dtype != (np.float32 if floating else np.uint8):
             raise InputError(f"Got {images.dtype}; expected {form}.")
         sides = self._height_and_width(images.shape)
-        if self.info.input != "pictures" and min(sides) < _SMALLEST_SIDE:
+        if self.info.input != "pictures" and min(sides) < SMALLEST_SIDE:
             raise InputError(
-                f"Got images of {sides[0]} × {sides[1]} pixels; expected at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE}."
+                f"Got images of {sides[0]} × {sides[1]} pixels; expected at least {SMALLEST_SIDE} × {SMALLEST_SIDE}."
             )
         fixed = [wanted or side for wanted, side in zip(self.sides, sides, strict=True)]
         if fixed != list(sides):
