@@ -31,7 +31,7 @@ class DenseBackbone(ResNet):
 
     Args:
         encoder: what is copied, staying as it is; or what `from_pretrained` takes.
-        stages: the maps to give.
+        stages: the maps to give; what comes after the last of them is kept, but not computed and not trained.
         output_stride: stride of the last map for an ImageNet stem: 32, or 16 or 8 by dilating the last stages.
         freeze_at: how many parts, from the input on, do not train and keep their statistics: 0: none, 1: the stem, 2:
             the stem and c2, … 5: all. The same as Detectron2's FREEZE_AT; mmseg's ``frozen_stages`` is one less.
@@ -64,9 +64,10 @@ class DenseBackbone(ResNet):
         self.stages = tuple(stages)
         self.report: LoadReport = load_encoder(self, encoder)
         self._frozen = PARTS[:freeze_at]
+        unused = PARTS[max(PARTS.index(stage) for stage in stages) + 1 :]
         self._norm_eval = norm_eval
         self._dilate(output_stride)
-        for part in self._frozen:
+        for part in (*self._frozen, *unused):  # distributed training asks for a gradient of all that trains
             for module in self._modules_of(part):
                 module.requires_grad_(False)
         self.train(self.training)

@@ -54,7 +54,7 @@ def pretrain(
     if len(found.train) < recipe.batch_size:
         raise DataError(
             f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
-            f"set batch_size={2 ** int(math.log2(max(2, len(found.train) // 4)))} or less."
+            f"set batch_size={len(found.train)} or less; better a small part of them."
         )
     return _Run(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
 

@@ -45,7 +45,7 @@ class RunFolder:
             OutputExistsError: there is a run already and ``resume`` is false.
             CheckpointError: the run that is there has another recipe, or no checkpoint of it can be read.
         """
-        if self.recipe.exists():
+        if self._holds_a_run():
             if not resume:
                 raise OutputExistsError(
                     f"{self.root} already holds a run; go on with it by --resume, or choose another --output."
@@ -53,6 +53,10 @@ class RunFolder:
             self._refuse_other_recipe(recipe)
         write_text(self.recipe, as_yaml(recipe))
         return newest_intact(self.checkpoints)
+
+    def _holds_a_run(self) -> bool:
+        """Whether there is more than the recipe of a start that came to nothing."""
+        return self.recipe.exists() and any(entry != self.recipe for entry in self.root.iterdir())
 
     def log(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
@@ -71,5 +75,5 @@ class RunFolder:
         if changes := differences(old, recipe, free=_FREE):
             raise CheckpointError(
                 f"{self.root} was begun with another recipe ({'; '.join(changes)}). "
-                f"Resume with {self.recipe}, or choose another --output."
+                f"Go on with the settings of {self.recipe}, or choose another --output."
             )

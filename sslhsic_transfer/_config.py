@@ -1,6 +1,7 @@
 """Settings: from YAML and overrides to validated models; every problem at once, with what was found and expected."""
 
 import contextlib
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,8 +107,10 @@ def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 def _describe(problem: Any, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "(as a whole)"
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(_fields_at(model, problem["loc"][:-1]))
-        return f"{where}: no such setting; known here: {known}"
+        known = _fields_at(model, problem["loc"][:-1])
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        meant = f"did you mean {near[0]}? Known" if near else "known"
+        return f"{where}: no such setting; {meant} here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: missing"
     message = problem["msg"].removeprefix("Value error, ")

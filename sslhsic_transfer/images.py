@@ -87,14 +87,23 @@ def load_image(path: str | Path) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Turn a PIL image of any mode into upright RGB; 16-bit grey is scaled to 8 bits, transparency is dropped.
 
+    Floating values count up to 255, or to 1 where none is larger.
+
     Raises:
-        ImageError: it is damaged.
+        ImageError: it is damaged, or its values go beyond these or 16 bits.
     """
     with picture_errors(image):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16") or image.mode == "I":
-            grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+            grey = np.asarray(image, dtype=np.int64)
+            if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
+                raise ValueError(f"its values go from {grey.min()} to {grey.max()}; expected 0 to 65535")
             image = Image.fromarray((grey >> 8).astype(np.uint8))
+        if image.mode == "F":
+            values = np.asarray(image)
+            if not (values.min(initial=0) >= 0 and values.max(initial=0) <= 255):
+                raise ValueError(f"its values go from {values.min()} to {values.max()}; expected 0 to 1 or 0 to 255")
+            image = Image.fromarray((values * (255 if values.max(initial=0) <= 1 else 1)).round().astype(np.uint8))
         if image.mode == "P":
             image.info.pop("transparency", None)  # Pillow would warn that it is dropped
         return image if image.mode == "RGB" else image.convert("RGB")

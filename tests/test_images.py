@@ -19,6 +19,19 @@ def test_every_mode_becomes_rgb(mode):
         assert rgb.getpixel((0, 0))[0] > 190
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_floating_pictures_keep_their_brightness(white):
+    ramp = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    rgb = np.asarray(to_rgb(Image.fromarray(ramp * white)))
+    np.testing.assert_array_equal(rgb[..., 0], np.round(255 * ramp))
+
+
+@pytest.mark.parametrize("values", [np.float32([[-1, 3]]), np.float32([[0, 4000]]), np.float32([[0, np.nan]]), np.int32([[0, 70000]])])
+def test_values_without_a_known_white_are_refused(values):
+    with pytest.raises(ImageError, match=r"its values go from .* to .*; expected 0 to"):
+        to_rgb(Image.fromarray(values))
+
+
 def test_exif_rotation_is_applied(tmp_path):
     image = Image.new("RGB", (6, 3))
     exif = image.getexif()

@@ -3,6 +3,7 @@
 Only typer is imported here, so that ``sslhsic --help`` answers at once.
 """
 
+import errno
 import sys
 from typing import Annotated, NoReturn
 
@@ -56,7 +57,7 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Run the command line; an error of ours is one message and exit status 1, without a traceback.
+    """Run the command line; an error of ours or of the machine is one message and exit status 1, without a traceback.
 
     A run that a signal stopped ends with the status that shells give to it, 128 + its number.
     """
@@ -68,5 +69,10 @@ def main() -> NoReturn:
         sys.exit(128 + stop.signal)
     except SSLHSICError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # of the machine: no room, no such folder, no permission
+        where = f"{error.filename}: " if error.filename is not None else ""
+        room = ". Make room, then start the same command again" if error.errno == errno.ENOSPC else ""
+        print(f"error: {where}{error.strerror or error}{room}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)

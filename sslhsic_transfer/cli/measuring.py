@@ -94,7 +94,8 @@ def _evaluate(model: str, task: "Task", output: Path, **options: Any) -> None:
     from sslhsic_transfer.evaluate.table import print_results
     from sslhsic_transfer.results import save_results
 
+    save_results(output, [])  # before any work: whether it can be written
     results = evaluate(model, [task], **options)
-    save_results(output, results)
     print_results(results)
+    save_results(output, results)
     typer.echo(f"Written to {output}")

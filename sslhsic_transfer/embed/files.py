@@ -78,6 +78,8 @@ def embed_folder(
     output = Path(output)
     if output.suffix != ".parquet":
         raise ConfigError(f"Got the output {output}; expected a name ending in .parquet.")
+    if output.is_dir():
+        raise ConfigError(f"The output {output} is a folder; expected a file's name.")
     if output.exists() and not overwrite:
         raise OutputExistsError(f"{output} already exists; choose another name, or pass overwrite=True (--overwrite).")
     folder = ImageFolder.scan(images)

@@ -8,6 +8,7 @@ to `KERNELS`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,9 @@ class Kernel:
     profile: Profile | None
     slope: Profile | None
     mixture: Mixture | None
+
+    def __reduce__(self) -> Any:  # pickled by its name, as its functions cannot be
+        return (get_kernel, (self.name,)) if KERNELS.get(self.name) is self else super().__reduce__()
 
     def matrix(self, x: Tensor, y: Tensor | None = None, scale: Tensor | float = 1.0) -> Tensor:
         """Exact kernel values of all pairs: (N, d), (M, d) -> (N, M); ``y`` is ``x`` where it is left out."""

@@ -163,10 +163,10 @@ class SSLHSICLoss(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if gamma < 0 or num_features < 1 or initial_scale <= 0:
+        if not (0 <= gamma < math.inf and num_features >= 1 and 0 < initial_scale < math.inf):
             raise ConfigError(
                 f"Got gamma={gamma}, num_features={num_features}, initial_scale={initial_scale}; "
-                "expected gamma ≥ 0, num_features ≥ 1 and initial_scale > 0."
+                "expected finite gamma ≥ 0, num_features ≥ 1 and finite initial_scale > 0."
             )
         _check_regularizer(regularizer)
         self.gamma = gamma
@@ -194,7 +194,7 @@ class SSLHSICLoss(nn.Module):
             ``kernel_scale``.
 
         Raises:
-            InputError: fewer than two views, or views that differ in shape, or a batch without rows.
+            InputError: fewer than two views, views that differ in shape or are not floating, or a batch without rows.
         """
         _check_views(views)
         with torch.autocast(views[0].device.type, enabled=False):
@@ -280,3 +280,5 @@ def _check_views(views: Sequence[Tensor]) -> None:
         raise InputError(
             f"Got {len(shapes)} views of shapes {shapes}; expected at least two, all of one shape (B, d) with B, d ≥ 1."
         )
+    if not all(view.is_floating_point() for view in views):
+        raise InputError(f"Got views of {', '.join(str(view.dtype) for view in views)}; expected floating ones.")

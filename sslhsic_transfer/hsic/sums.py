@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sslhsic_transfer.hsic.distributed import sum_over_processes
 from sslhsic_transfer.hsic.features import Features
@@ -77,14 +76,26 @@ class _BlockSums(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         (points,) = ctx.saved_tensors
         gradients: list[Tensor] = []
-        with torch.autocast(points.device.type, enabled=False):  # as forward, wherever backward is called
+        # In the precision of forward, wherever backward is called.
+        with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
             for block in blocks(points):
                 leaf = block.detach().requires_grad_()
                 with torch.enable_grad():
                     product = ctx.summand.inner(*(draw(leaf) for draw in ctx.draws), weights)
                 gradients += torch.autograd.grad(product, leaf)
-        return torch.cat(gradients), None, None
+        return _FirstDerivative.apply(torch.cat(gradients), points, *weights), None, None
+
+
+class _FirstDerivative(torch.autograd.Function):
+    """A gradient that depends on points and weights in a way that nobody has worked out."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *origins: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise RuntimeError("The SSL-HSIC loss has first derivatives only: its gradient cannot be differentiated.")

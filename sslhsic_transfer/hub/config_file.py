@@ -72,11 +72,11 @@ def config_text(config: FolderConfig) -> str:
     """
     for name, fact in config.metadata.items():
         try:
-            to_jsonable_python(fact)
+            json.dumps(to_jsonable_python(fact, inf_nan_mode="constants"), allow_nan=False)
         except (PydanticSerializationError, ValueError) as error:
             raise ConfigError(
-                f"metadata: {name!r} is {fact!r}, of {type(fact).__name__}; expected text, numbers, truth values, "
-                "lists and dictionaries of Python, such as float(value)."
+                f"metadata: {name!r} is {fact!r}, of {type(fact).__name__}; expected text, finite numbers, "
+                "truth values, lists and dictionaries of Python, such as float(value)."
             ) from error
     text = json_text(config_values(config))
     if (size := len(text.encode())) > LARGEST_CONFIG:
@@ -105,10 +105,12 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
     if not path.is_file():
         folder = path.parent
         there = sorted(entry.name for entry in folder.iterdir())[:8] if folder.is_dir() else ["no folder"]
-        raise ModelNotFoundError(
-            f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). A model folder is what "
-            "encoder.save_pretrained(directory) and `sslhsic pretrain` write."
-        )
+        advice = "A model folder is what encoder.save_pretrained(directory) and `sslhsic pretrain` write."
+        if (folder / "transfer.json").is_file():
+            advice = "It is a fine-tuned model; expected an encoder. Use load_transferred, `sslhsic export` or verify."
+        elif (folder / "model").is_dir():
+            advice = f"Do you mean {folder / 'model'}/?"
+        raise ModelNotFoundError(f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). {advice}")
     if path.stat().st_size > LARGEST_CONFIG:
         raise ConfigError(f"{path} has {path.stat().st_size} bytes; a config.json has at most {LARGEST_CONFIG}.")
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from sslhsic_transfer._devices import as_device
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder
@@ -48,14 +49,15 @@ def from_pretrained(
     Raises:
         ModelNotFoundError: the name does not lead to a model.
         HubError: the Hub refuses, fails or cannot be reached.
-        ConfigError: the name or config.json cannot be used.
+        ConfigError: the name, config.json or the device cannot be used.
         WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
     """
+    place = as_device(device)
     access = HubAccess(cache_dir, local_files_only, token)
     found = resolve(name_or_path, revision)
     encoder = _load_local(found) if isinstance(found, Path) else _load_shipped(found) or _load_from_hub(found, access)
     encoder.name_or_path = str(name_or_path)
-    return encoder.to(device=device, dtype=dtype)
+    return encoder.to(device=place, dtype=dtype)
 
 
 def _load_local(path: Path) -> Encoder:

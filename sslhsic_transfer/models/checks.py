@@ -59,9 +59,11 @@ def check_finite(images: Tensor, result: Tensor, *, training: bool) -> None:
     Raises:
         InputError: the images are not finite, or finite images overflow.
     """
-    # Only in eval mode and on real tensors: while training or tracing, a look at the values would cost a
+    # Only in eval mode and on real tensors: while training, tracing or mapping, a look at the values would cost a
     # synchronisation or break the graph.
     if training or type(result) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return
+    if torch._C._functorch.is_functorch_wrapped_tensor(result):  # of torch.func
         return
     if result.isfinite().all():
         return
@@ -72,5 +74,5 @@ def check_finite(images: Tensor, result: Tensor, *, training: bool) -> None:
         )
     raise InputError(
         f"The features overflow {result.dtype} on finite images (largest value {images.abs().max().item():.3g}). "
-        "Are the images normalised by encoder.preprocessing? Else use float32 or bfloat16."
+        "Are the images normalised by encoder.preprocessing, and the weights finite? Else use float32 or bfloat16."
     )

@@ -116,6 +116,8 @@ class Encoder(ResNet):
         Raises:
             InputError: as `forward`, or an unknown stage.
         """
+        if isinstance(stages, str):
+            raise InputError(f"Got stages={stages!r}; expected a sequence, such as ({stages!r},).")
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise InputError(f"Got stages {list(stages)}; expected one or more of {', '.join(STAGES)}.")

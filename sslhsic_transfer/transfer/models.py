@@ -10,7 +10,7 @@ from PIL import Image
 
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import evenly, load_image
+from sslhsic_transfer.images import Picture, evenly, to_uint8_tensor
 from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.drawing import side_by_side
@@ -65,20 +65,21 @@ class TransferredModel:
         config = self.config
         return f"TransferredModel({config.task} by {config.framework}, {config.encoder.architecture}, {config.data})"
 
-    def predict(self, picture: Image.Image | str | Path) -> Any:
+    def predict(self, picture: Picture) -> Any:
         """What it sees in a picture, at the picture's own size.
 
         Args:
-            picture: an RGB image or a file.
+            picture: one, as of `Encoder.embed`.
 
         Returns:
             Classification: (C,) float32 probabilities of ``config.classes``. Segmentation: (H, W) uint8, indices into
             them. Detection: `Boxes`. Depth: (H, W) float32 metres.
 
         Raises:
-            ImageError: the file cannot be read.
+            ImageError: it cannot be read, or is no picture.
         """
-        return self._function(picture if isinstance(picture, Image.Image) else load_image(picture))
+        pixels = to_uint8_tensor(picture).permute(1, 2, 0)
+        return self._function(Image.fromarray(pixels.cpu().numpy()))
 
     def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
         """Figures of a split: see `sslhsic_transfer.transfer.evaluation`.

@@ -44,7 +44,7 @@ class TransferSettings(BaseModel):
     @model_validator(mode="after")
     def _warmup_fits(self) -> "TransferSettings":
         if self.warmup >= self.iterations:
-            raise ValueError(f"warmup is {self.warmup}; expected fewer than iterations, {self.iterations}")
+            raise ValueError(f"warmup is {self.warmup}; expected fewer than iterations, {self.iterations}: set it too")
         return self
 
 

@@ -101,3 +101,13 @@ def test_all_that_is_wrong_is_told_at_once():
         DenseBackbone(trained(), ("c1",), output_stride=4, freeze_at=6)
     for text in ("stages: got ['c1']", "output_stride: got 4", "freeze_at: got 6"):
         assert text in str(caught.value)
+
+
+def test_what_is_not_computed_is_not_trained():
+    """Distributed training waits for a gradient of every parameter that asks for one."""
+    backbone = DenseBackbone(trained(), ("c2", "c3")).train()
+    sum(map_.mean() for map_ in backbone(torch.randn(2, 3, 64, 64, dtype=torch.float64)).values()).backward()
+    asked = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad}
+    given = {name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
+    assert asked == given
+    assert {name.split(".")[0] for name in asked} == {"conv1", "bn1", "layer1", "layer2"}

@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -282,3 +283,22 @@ def test_the_function_checks_what_it_is_given(shape, options, error, words):
     draws = tuple(draw_features(KERNELS["imq"], 3, 8) for _ in range(2))
     with pytest.raises(error, match=words):
         ssl_hsic_loss(torch.nn.functional.normalize(torch.ones(shape), dim=-1), draws, torch.tensor(1.0), **options)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_it_can_be_pickled(kernel):
+    criterion = SSLHSICLoss(kernel=kernel)
+    again = pickle.loads(pickle.dumps(criterion))
+    views = [torch.randn(6, 4) for _ in range(2)]
+    assert torch.equal(again(views)[0], criterion(views)[0])
+
+
+@pytest.mark.parametrize("options", [{"gamma": math.nan}, {"initial_scale": math.inf}, {"gamma": -1}])
+def test_settings_that_are_no_numbers(options):
+    with pytest.raises(ConfigError, match="expected finite gamma"):
+        SSLHSICLoss(**options)
+
+
+def test_views_that_are_not_floating():
+    with pytest.raises(InputError, match=r"Got views of torch\.int64, torch\.int64"):
+        SSLHSICLoss()([torch.zeros(4, 3, dtype=torch.int64)] * 2)

@@ -215,3 +215,19 @@ def test_state_dict_copies_and_moves_like_any_module(encoder):
 def test_its_first_line_says_what_it_is(model_folder):
     encoder = Encoder.from_pretrained(model_folder)
     assert f"resnet18: 64 px pictures to 512 numbers, from '{model_folder}'" in repr(encoder)
+
+
+def test_it_can_be_mapped_over(encoder):
+    images = torch.randn(2, 3, 64, 64)
+    parameters, buffers = dict(encoder.named_parameters()), dict(encoder.named_buffers())
+
+    def embed(image):
+        return torch.func.functional_call(encoder, (parameters, buffers), (image[None],))[0]
+
+    with torch.no_grad():
+        torch.testing.assert_close(torch.func.vmap(embed)(images), encoder(images), rtol=1e-4, atol=1e-4)
+
+
+def test_one_stage_is_a_sequence_too(encoder):
+    with pytest.raises(InputError, match=r"expected a sequence, such as \('c4',\)"):
+        encoder.feature_maps(torch.randn(1, 3, 64, 64), stages="c4")

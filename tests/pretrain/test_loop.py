@@ -271,7 +271,7 @@ def test_resuming_a_finished_run_keeps_what_publishing_added(run, tiny, digits, 
 
 
 def test_fewer_pictures_than_a_batch_say_what_to_set(tiny, digits, tmp_path):
-    with pytest.raises(DataError, match=r"8 pictures, fewer than a batch of 16: set batch_size=2"):
+    with pytest.raises(DataError, match=r"8 pictures, fewer than a batch of 16: set batch_size=8 or less"):
         pretrain(tiny, digits / "test" / "0", tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 

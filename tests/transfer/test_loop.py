@@ -137,3 +137,26 @@ def test_schedules():
     assert cosine[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.5)))
     assert poly[55] == pytest.approx(0.5**0.9)
     assert [steps[step] for step in (69, 70, 89, 90)] == [1, 0.1, 0.1, 0.01]
+
+
+class Damaged(Line):
+    """The seventh picture that is looked at cannot be read, until it is mended."""
+
+    def __init__(self):
+        super().__init__()
+        self.left = 6
+
+    def __getitem__(self, example):
+        self.left -= 1
+        if self.left == -1:
+            raise ImageError("bad.jpg cannot be read")
+        return super().__getitem__(example)
+
+
+def test_what_was_reached_before_a_damaged_picture_is_saved(tmp_path):
+    data = Damaged()
+    with pytest.raises(ImageError, match=r"bad\.jpg cannot be read\nThe \d steps before are saved"):
+        fit(Regression(), model := network(), data, RunFolder(tmp_path / "stopped"), progress=False)
+    fit(Regression(), model := network(), data, RunFolder(tmp_path / "stopped"), progress=False)
+    fit(Regression(), whole := network(), Line(), RunFolder(tmp_path / "whole"), progress=False)
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
