@@ -10,11 +10,11 @@ from sslhsic_transfer.images import load_image, to_rgb, to_uint8_tensor
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
 def test_every_mode_becomes_rgb(mode):
     image = Image.new("RGB", (5, 4), (200, 10, 10))
-    image = Image.new(mode, (5, 4), 51400) if mode in ("I", "I;16") else image.convert(mode)
+    image = Image.new(mode, (5, 4), 51210) if mode in ("I", "I;16") else image.convert(mode)
     rgb = to_rgb(image)
     assert (rgb.mode, rgb.size) == ("RGB", (5, 4))
     if mode in ("I", "I;16"):
-        assert rgb.getpixel((0, 0)) == (200, 200, 200)  # 51400 >> 8
+        assert rgb.getpixel((0, 0)) == (200, 200, 200)  # 51210 >> 8, and its lower byte is 10
     if mode in ("RGBA", "P", "CMYK"):
         assert rgb.getpixel((0, 0))[0] > 190
 
@@ -26,7 +26,9 @@ def test_floating_pictures_keep_their_brightness(white):
     np.testing.assert_array_equal(rgb[..., 0], np.round(255 * ramp))
 
 
-@pytest.mark.parametrize("values", [np.float32([[-1, 3]]), np.float32([[0, 4000]]), np.float32([[0, np.nan]]), np.int32([[0, 70000]])])
+@pytest.mark.parametrize(
+    "values", [np.float32([[-1, 3]]), np.float32([[0, 4000]]), np.float32([[0, np.nan]]), np.int32([[0, 70000]])]
+)
 def test_values_without_a_known_white_are_refused(values):
     with pytest.raises(ImageError, match=r"its values go from .* to .*; expected 0 to"):
         to_rgb(Image.fromarray(values))

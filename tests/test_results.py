@@ -44,7 +44,7 @@ def test_the_same_measurement_replaces_and_others_stay(tmp_path):
 def test_a_file_that_is_no_results_json_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_text(content)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"results\.json(, record 0| is not a results\.json)"):
         save_results(path, [record()])
     assert path.read_text() == content
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sslhsic_transfer import Encoder, create_encoder
-from sslhsic_transfer.errors import SSLHSICError
+from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
 from tests.fake_cuda import CUDA, fake_cuda
 
 
@@ -119,7 +119,7 @@ class AdapterContract:
 
     def test_what_does_not_fit_raises(self, own_model):
         (own_model / "model.safetensors").write_bytes(b"")
-        with pytest.raises(SSLHSICError):
+        with pytest.raises(WeightsError, match=r"model\.safetensors \(0 bytes\) is not a whole safetensors file"):
             self.build(str(own_model))
-        with pytest.raises(SSLHSICError):
+        with pytest.raises(ModelNotFoundError, match="No model is called 'no-such-model'"):
             self.build("no-such-model")

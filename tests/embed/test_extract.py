@@ -16,6 +16,15 @@ def test_equals_the_encoders_own_embed(model_folder, digits, workers):
     torch.testing.assert_close(found, encoder.embed(paths), rtol=1e-5, atol=1e-5)
 
 
+def test_uses_eval_mode_and_leaves_the_encoders_own(model_folder, digits):
+    encoder = from_pretrained(model_folder)
+    paths = sorted((digits / "test" / "0").iterdir())[:5]
+    expected = encoder.embed(paths)
+    torch.testing.assert_close(extract(encoder.train(), paths, batch_size=2), expected, rtol=1e-5, atol=1e-5)
+    assert encoder.training
+    assert encoder.bn1.num_batches_tracked == 0
+
+
 def test_goes_on_past_damaged_pictures_and_says_which(model_folder, digits, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"nothing")

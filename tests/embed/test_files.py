@@ -80,11 +80,12 @@ def test_refuses_a_name_that_is_no_text(model_folder, digits, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_is_close_and_told(model_folder, digits, tmp_path, precision):
+def test_half_precision_is_close_and_told(model_folder, digits, tmp_path, precision, convolutions):
     whole = embed_folder(model_folder, digits / "test", tmp_path / "whole.parquet", progress=False).output
     half = tmp_path / "half.parquet"
     embed_folder(model_folder, digits / "test", half, precision=precision, progress=False)
     a, b = (read_embeddings(path) for path in (whole, half))
     assert (a.precision, b.precision, b.embeddings.dtype) == ("fp32", precision, torch.float32)
     assert not a.embeddings.equal(b.embeddings)
+    assert convolutions["eval"] == {torch.float32, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]}
     assert torch.cosine_similarity(a.embeddings, b.embeddings).min() > 0.999

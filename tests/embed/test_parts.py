@@ -1,5 +1,6 @@
 """Interrupted embedding goes on, with the same result."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_other_pictures_of_the_same_names_are_another_job(model_folder, digits, 
     with pytest.raises(OutputExistsError, match="names, sizes and times of pictures"):
         embed_folder(model_folder, images, output, progress=False)
     assert embed_folder(model_folder, images, output, overwrite=True, progress=False).resumed == 0
+
+
+def test_a_picture_of_another_time_makes_another_job(model_folder, digits, tmp_path, interrupted):
+    images, output = tmp_path / "images", tmp_path / "out.parquet"
+    shutil.copytree(digits / "test", images)
+    interrupted(model_folder, images, output, at=2)
+    first = sorted(images.rglob("*.jpg"))[0]
+    os.utime(first, ns=(0, first.stat().st_mtime_ns + 1))  # its size stays
+    with pytest.raises(OutputExistsError, match="names, sizes and times of pictures"):
+        embed_folder(model_folder, images, output, progress=False)
 
 
 def test_rows_of_nobodys_job_are_not_taken_up(model_folder, digits, tmp_path, interrupted):

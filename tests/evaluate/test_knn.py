@@ -53,16 +53,16 @@ def test_any_scale_of_the_features_gives_the_same():
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "found"),
     [
-        (torch.randn(5, 3), torch.zeros(4)),
-        (torch.randn(5, 3), torch.zeros(5), torch.randn(2, 4)),
-        (torch.randn(0, 3), torch.zeros(0), torch.randn(2, 3)),
-        (torch.randn(1, 3), torch.zeros(1)),
+        ((torch.randn(5, 3), torch.zeros(4)), r"bank of \(5, 3\), 4 labels"),
+        ((torch.randn(5, 3), torch.zeros(5), torch.randn(2, 4)), r"queries of \(2, 4\)"),
+        ((torch.randn(0, 3), torch.zeros(0), torch.randn(2, 3)), "bank of 0 rows"),
+        ((torch.randn(1, 3), torch.zeros(1)), "bank of 1 rows and k = 0"),
     ],
 )
-def test_refuses_what_does_not_fit(arguments):
-    with pytest.raises(InputError):
+def test_refuses_what_does_not_fit(arguments, found):
+    with pytest.raises(InputError, match=found):
         knn_predict(*arguments)
     with pytest.raises(InputError, match="2 queries and 3 query labels"):
         knn_accuracy(torch.randn(5, 3), torch.zeros(5), torch.randn(2, 3), torch.zeros(3))

@@ -1,11 +1,14 @@
 import pytest
 import torch
+from PIL import Image
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.evaluate import knn_accuracy
+from sslhsic_transfer.evaluate.features import pixel_features
 from sslhsic_transfer.evaluate.probe import evaluate
+from sslhsic_transfer.image_folder import ImageFolder
 
 
 def test_measures_model_and_floors_in_both_tasks(model_folder, digits):
@@ -66,6 +69,22 @@ def test_what_depends_on_a_seed_is_repeated(model_folder, digits):
     untrained = several[2]
     assert untrained.value == pytest.approx(sum(alone) / 2)
     assert untrained.std == pytest.approx(abs(alone[0] - alone[1]) / 2**0.5)
+
+
+def test_no_seed_matters_where_a_folder_serves_the_choice(model_folder, digits):
+    folders = {"train": digits / "train", "test": digits / "test", "validation": digits / "test"}
+    (result,) = evaluate(model_folder, ["linear"], seeds=(3, 4), progress=False, **folders)
+    assert (result.seeds, result.std) == ([3], None)
+
+
+def test_raw_pixels_are_shrunk_colours_from_minus_one_to_one(tmp_path):
+    for name, colour in (("a", (255, 0, 51)), ("b", (0, 255, 255))):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (40, 30), colour).save(tmp_path / name / "0.png")
+    found = pixel_features(ImageFolder.scan(tmp_path), side=2)
+    expected = torch.tensor([[1, -1, -0.6], [-1, 1, 1]]).repeat_interleave(4, dim=1)
+    torch.testing.assert_close(found.values, expected)
+    assert found.labels.tolist() == [0, 1]
 
 
 def test_without_a_seed_there_is_nothing_to_measure(model_folder, digits):

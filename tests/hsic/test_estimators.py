@@ -129,7 +129,7 @@ def test_gradients_flow():
 def test_refuses_what_does_not_fit(arguments, found):
     with pytest.raises(InputError, match=found):
         hsic(*arguments)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"Got \(5, 2\) and \(4, 2\); expected \(N, D\) and \(N, E\)"):
         hsic_from_features(torch.randn(5, 2), torch.randn(4, 2))
 
 
@@ -137,3 +137,10 @@ def test_a_constant_representation_is_no_missing_batch():
     comparison = MinibatchCKA()
     comparison.update(torch.zeros(8, 3), torch.zeros(8, 3))
     assert math.isnan(comparison.compute())
+
+
+def test_no_batch_stays_in_memory():
+    kept, batch = [], torch.randn(8, 3, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        MinibatchCKA().update(batch, batch)
+    assert not kept, "for a backward pass that nobody asked for"

@@ -41,8 +41,10 @@ def test_imq_frequencies_have_the_published_spectrum():
     torch.testing.assert_close(quantiles, torch.tensor([2.00, 10.76, 26.31, 41.37]), rtol=0.015, atol=0.03)
 
 
-def test_frequencies_point_everywhere_and_phases_are_uniform():
-    draw = draw_features(KERNELS["imq"], 3, 50_000, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_frequencies_point_everywhere_and_phases_are_uniform(orthogonal):
+    generator = torch.Generator().manual_seed(0)
+    draw = draw_features(KERNELS["imq"], 3, 50_000, orthogonal=orthogonal, generator=generator)
     directions = draw.weight / draw.weight.norm(dim=0)
     assert directions.mean(dim=1).abs().max() < 0.02
     assert ks_2samp(draw.phase.numpy() / (2 * torch.pi), torch.rand(50_000).numpy()).pvalue > 1e-4

@@ -64,3 +64,10 @@ def test_the_linear_kernel_has_no_scale():
     assert not criterion.kernel_scale.requires_grad
     with pytest.raises(ConfigError, match="no scale"):
         scale_objective(torch.randn(4, 2, 3), torch.tensor(1.0), KERNELS["linear"])
+
+
+def test_all_views_of_the_first_images_serve_where_there_are_many(monkeypatch):
+    z = F.normalize(torch.randn(16, 2, 5, dtype=torch.float64), dim=-1)
+    first = scale_objective(z[:4], torch.tensor(1.0).double(), KERNELS["imq"])
+    monkeypatch.setattr("sslhsic_transfer.hsic.scale.MAX_ROWS", 8)  # two views of four images
+    torch.testing.assert_close(scale_objective(z, torch.tensor(1.0).double(), KERNELS["imq"]), first)

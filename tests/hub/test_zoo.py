@@ -2,13 +2,16 @@ import io
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from sslhsic_transfer import EncoderConfig, from_pretrained, list_models
-from sslhsic_transfer.errors import ModelNotFoundError
+from sslhsic_transfer import EncoderConfig, create_encoder, from_pretrained, list_models
+from sslhsic_transfer.errors import FingerprintError, ModelNotFoundError
 from sslhsic_transfer.hub import zoo
+from sslhsic_transfer.hub.names import HubName
+from sslhsic_transfer.hub.resolve import Published, resolve
 from sslhsic_transfer.hub.zoo import ZOO, ZooModel
 from sslhsic_transfer.hub.zoo_table import print_models
 from sslhsic_transfer.pretrain import load_recipe
@@ -45,6 +48,11 @@ def test_the_namespace_can_be_set(monkeypatch):
     assert model.hub_name.repo_id == "mirror/sslhsic-r50"
 
 
+def test_the_hash_is_that_of_the_pinned_revision_alone(named):
+    assert resolve("tiny-r18") == resolve("tiny-r18@v1") == Published(named.hub_name, named)
+    assert resolve("tiny-r18@v2") == resolve("tiny-r18", "v2") == Published(HubName("sslhsic/tiny-r18", "v2"))
+
+
 def test_an_unknown_name_gets_what_comes_closest():
     with pytest.raises(ModelNotFoundError, match=r"Did you mean sslhsic-r5?"):
         from_pretrained("sslhsic_r50")
@@ -63,6 +71,18 @@ def test_a_copy_with_other_weights_is_not_what_the_name_stands_for(named, monkey
     with pytest.raises(ModelNotFoundError, match="not in the cache"), caplog.at_level(logging.WARNING):
         from_pretrained("tiny-r18", local_files_only=True)
     assert "copy of tiny-r18 in the package is not used" in caplog.text
+
+
+def test_other_weights_on_the_hub_are_not_what_the_name_stands_for(hub, named, monkeypatch, model_folder, tmp_path):
+    monkeypatch.setitem(ZOO, named.name, replace(named, revision="main"))
+    shutil.rmtree(tmp_path / "package")
+    other = create_encoder("resnet18").save_pretrained(tmp_path / "other")
+    for folder in (model_folder, other):
+        hub.add(named.hub_name.repo_id, {file.name: file.read_bytes() for file in folder.iterdir()})
+        if folder == model_folder:
+            assert from_pretrained(named.name).weights_sha256 == named.sha256
+    with pytest.raises(FingerprintError, match="not the weights that the name stands for"):
+        from_pretrained(named.name)
 
 
 def test_a_folder_never_stands_in_for_a_short_name(named, model_folder, monkeypatch, tmp_path, caplog):

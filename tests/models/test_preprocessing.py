@@ -50,6 +50,7 @@ def test_for_size_keeps_seven_eighths():
 def test_another_size_keeps_the_share_of_the_picture():
     assert Preprocessing().at_size(112) == Preprocessing(resize=128, crop=112)
     assert Preprocessing().at_size(224) == Preprocessing()
+    assert Preprocessing(resize=100, crop=90).at_size(45) == Preprocessing(resize=50, crop=45)
 
 
 def test_survives_json():
@@ -57,9 +58,17 @@ def test_survives_json():
     assert Preprocessing.model_validate_json(settings.model_dump_json()) == settings
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 300}, {"std": (0, 1, 1)}, {"interpolation": "lanczos"}, {"colour": "BGR"}])
-def test_refuses_inconsistent_settings(wrong):
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"crop": 300}, r"crop \(300\) must not be larger than resize \(256\)"),
+        ({"std": (0, 1, 1)}, "std must be positive"),
+        ({"interpolation": "lanczos"}, "'nearest', 'bilinear' or 'bicubic'"),
+        ({"colour": "BGR"}, "colour"),
+    ],
+)
+def test_refuses_inconsistent_settings(wrong, found):
+    with pytest.raises(ValidationError, match=found):
         Preprocessing(**wrong)
 
 

@@ -172,7 +172,7 @@ def test_every_problem_is_named_at_once():
         load_recipe("demo", ["epochs=0", "loss.gama=1", "optimizer.name=adam", "augmentation.blur_taps=4"])
     message = str(caught.value)
     assert "epochs: Input should be greater than or equal to 1, got 0" in message
-    assert "loss.gama: no such setting; known here: gamma, kernel" in message
+    assert "loss.gama: no such setting; did you mean gamma? Known here: gamma, kernel" in message
     assert "optimizer.name: Input should be 'lars', 'adamw' or 'sgd', got 'adam'" in message
     assert "blur_taps must be odd, got 4" in message
 

@@ -4,8 +4,9 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
+from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import Boxes, find_detection
+from sslhsic_transfer.adapters.data.detection import BoxedPicture, Boxes, DetectionData, find_detection
 from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
@@ -46,10 +47,10 @@ def test_a_class_that_nobody_names_does_not_count(tmp_path):
     figures = evaluate_segmentation(in_order([np.where(mask == 2, 0, mask) for mask in truth]), data)
     assert figures["IoU sky"] == 0
     assert figures["mIoU"] == pytest.approx((figures["IoU ground"] + 1 + 0) / 3)
-    (root / "classes.txt").write_text("ground\nsquare\nvoid")
-    assert "IoU sky" not in evaluate_segmentation(
-        in_order([np.zeros((60, 80), np.uint8)] * 4), data=find_segmentation(root, "val")
-    )
+    (root / "classes.txt").write_text("ground\nsquare\nroad\nsky")  # void is road now, and nothing is sky
+    figures = evaluate_segmentation(in_order([np.zeros((60, 80), np.uint8)] * 4), find_segmentation(root, "val"))
+    assert (figures["IoU road"], "IoU sky" in figures) == (0, False)
+    assert figures["mIoU"] == pytest.approx((figures["IoU ground"] + 0 + 0) / 3)
 
 
 def shifted(entry, by):
@@ -81,6 +82,14 @@ def test_average_precision_is_torchmetrics(tmp_path):
     assert 0 < figures["AP"] < 1
     for ours, name in (("AP", "map"), ("AP50", "map_50"), ("AP75", "map_75")):
         assert figures[ours] == pytest.approx(float(expected[name]), abs=1e-6)
+
+
+def test_a_classs_precision_counts_all_of_its_objects_in_a_picture(tmp_path):
+    corners = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], dtype=np.float32)
+    picture = BoxedPicture(1, tmp_path / "1.png", (60, 60), corners, np.array([0, 0, 1]), np.zeros(3, dtype=bool))
+    data = DetectionData("toys", "val", (picture,), ("car", "ball"))
+    figures = average_precision(data, [picture.truth])
+    assert figures == pytest.approx({"AP": 1, "AP50": 1, "AP75": 1, "AP car": 1, "AP ball": 1})
 
 
 def test_no_boxes_score_nothing(tmp_path):

@@ -10,7 +10,7 @@ from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentati
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.depth import DepthTask
 from sslhsic_transfer.transfer.detection import DetectionTask
-from sslhsic_transfer.transfer.examples import network_input, seeded
+from sslhsic_transfer.transfer.examples import at_size_of, network_input, seeded
 from sslhsic_transfer.transfer.segmentation import SegmentationTask
 from sslhsic_transfer.transfer.settings import DepthSettings, DetectionSettings, SegmentationSettings
 from tests.dense_data import depth_lists, detection_coco, segmentation_lists
@@ -110,12 +110,16 @@ def test_sizes_that_disagree_are_named(tmp_path):
 
 def test_the_networks_input_is_the_encoders_preprocessing():
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    expected = PREPROCESSING.transform()(picture)[None] if PREPROCESSING.resize == 64 else None
-    found = network_input(picture, None, PREPROCESSING)
-    assert found.shape == (1, 3, 64, 64)
-    if expected is not None:
-        torch.testing.assert_close(found, expected)
-    assert network_input(picture, 96, PREPROCESSING).shape == (1, 3, 96, 96)
+    for side in (64, 32, 96):
+        preprocessing = Preprocessing(resize=side, crop=side, interpolation="bilinear", mean=(0.5, 0.4, 0.3))
+        expected = preprocessing.transform()(picture)[None]
+        torch.testing.assert_close(network_input(picture, side, preprocessing), expected)
+    assert network_input(picture, None, PREPROCESSING).shape == (1, 3, 64, 64)
+
+
+def test_maps_are_enlarged_between_the_centres_of_pixels():
+    found = at_size_of(Image.new("RGB", (4, 2)), torch.tensor([[[[0.0, 1.0]]]]))
+    assert found[0, 0].tolist() == [[0.0, 0.25, 0.75, 1.0]] * 2
 
 
 def test_seeds_leave_no_trace():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer import loop
 from sslhsic_transfer.transfer.loop import fit, learning_rate_share
@@ -72,6 +72,35 @@ def test_finished_runs_are_not_trained_again(tmp_path):
     first = trained(tmp_path)
     again = trained(tmp_path, examples=Line(stop_at=1))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_first_step_of_sgd_is_the_clipped_gradient(tmp_path, nesterov):
+    """Velocity v = g; the step is g, with Nesterov's momentum g + 0.9·v."""
+    options = {"optimizer": "sgd", "learning_rate": 2.0, "momentum": 0.9, "weight_decay": 0.0, "nesterov": nesterov}
+    task = Regression(**options, iterations=1, warmup=0, clip_gradient=0.01)
+    before, after = dict(network().named_parameters()), trained(tmp_path, task)
+    moved = torch.cat([(after[name] - value).flatten() for name, value in before.items()]).norm()
+    assert moved.item() == pytest.approx(2.0 * 0.01 * (1.9 if nesterov else 1.0), rel=1e-3)
+
+
+def test_the_loss_that_is_logged_is_the_mean_over_processes(tmp_path, monkeypatch):
+    trained(tmp_path / "one")
+    monkeypatch.setattr("accelerate.Accelerator.reduce", lambda self, value, how: value + 1 if how == "mean" else value)
+    trained(tmp_path / "other")
+    one, other = (RunFolder(tmp_path / name).read_metrics() for name in ("one", "other"))
+    assert [record["loss"] for record in other] == pytest.approx([record["loss"] + 1 for record in one])
+
+
+def test_each_step_has_random_numbers_of_its_own(tmp_path):
+    class Noting(Regression):
+        def loss(self, network, batch):
+            drawn.append(torch.rand(()).item())
+            return super().loss(network, batch)
+
+    drawn = []
+    trained(tmp_path, Noting())
+    assert len(set(drawn)) == 8
 
 
 def test_seeds_matter(tmp_path):

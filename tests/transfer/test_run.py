@@ -18,8 +18,9 @@ from sslhsic_transfer.errors import (
 )
 from sslhsic_transfer.pretrain.monitors.plot import read_records
 from sslhsic_transfer.results import load_results
-from sslhsic_transfer.transfer import load_transferred, transfer
+from sslhsic_transfer.transfer import load_transferred, transfer, with_detectron2
 from sslhsic_transfer.transfer.run import _encoder
+from sslhsic_transfer.transfer.settings import DetectionSettings
 from tests.dense_data import SIZE, depth_lists, detection_coco, mask_of, scene, segmentation_lists
 
 QUICK = ("workers=0", "warmup=3", "log_every=5")
@@ -142,6 +143,24 @@ def test_segmentation_by_mmseg(model_folder, tmp_path):
     for odd, found in (("network=deeplabv3", "mmseg has no deeplabv3"), ("nesterov=true", "momentum is 0.9, not")):
         with pytest.raises(ConfigError, match=found):
             transfer("segmentation", model_folder, data, tmp_path / odd, overrides=(*SEGMENTATION, odd), **options)
+
+
+def test_settings_reach_the_other_frameworks(model_folder, tmp_path, monkeypatch):
+    def note(data, validation, output, **options):
+        seen.update(options)
+        raise KeyboardInterrupt
+
+    seen = {}
+    wanted = {"clip_gradient": 3.0, "weight_decay": 0.2, "freeze_at": 2, "norm_eval": True, "warmup": 4, "seed": 5}
+    monkeypatch.setattr("sslhsic_transfer.adapters.mmseg.fine_tune", note)
+    options = {"framework": "mmseg", "overrides": [f"{k}={v}" for k, v in wanted.items()], "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        transfer("segmentation", model_folder, segmentation_lists(tmp_path / "a"), tmp_path / "run", **options)
+    assert {name: seen[name] for name in wanted} == wanted
+    found = with_detectron2._own_settings(DetectionSettings(iterations=1000, weight_decay=0.2, warmup=4))
+    assert [found[f"SOLVER.WEIGHT_DECAY{part}"] for part in ("", "_BIAS", "_NORM")] == [0.2, 0, 0]
+    assert (found["SOLVER.STEPS"], found["SOLVER.WARMUP_FACTOR"]) == ((700, 900), 1 / 5)
+    assert (found["SOLVER.CLIP_GRADIENTS.ENABLED"], found["SOLVER.CLIP_GRADIENTS.CLIP_VALUE"]) == (True, 10)
 
 
 def test_detection_by_detectron2(model_folder, tmp_path):

@@ -17,6 +17,13 @@ def test_coco(tmp_path):
     assert data.pictures[-1].boxes.shape == (0, 4)
 
 
+def test_crowds_are_ignored(tmp_path):
+    root = detection_coco(tmp_path / "scenes")
+    path = root / "annotations" / "instances_val.json"
+    path.write_text(path.read_text().replace('"iscrowd": 0', '"iscrowd": 1', 1))
+    assert [entry.ignored.tolist() for entry in find_detection(root, "val").pictures] == [[True], [False], [False], []]
+
+
 def test_voc_counts_from_one_and_marks_what_is_difficult(tmp_path):
     data = find_detection(detection_voc(tmp_path / "scenes"), "val")
     assert data.classes == ("dot", "square")

@@ -46,12 +46,12 @@ def test_voc_with_a_palette_and_borders(tmp_path):
 
 def test_ade20k_counts_from_one(tmp_path):
     picture(tmp_path / "images" / "training" / "a.jpg")
-    png(tmp_path / "annotations" / "training" / "a.png", [[0, 1, 2]] * 2)
+    png(tmp_path / "annotations" / "training" / "a.png", [[0, 1, 2, 3, 255]] * 2)
     lines = ["Idx\tRatio\tTrain\tVal\tName", "1\t0.1\t1\t1\twall", "2\t0.1\t1\t1\tbuilding, edifice"]
     (tmp_path / "objectInfo150.txt").write_text("\n".join(lines))
     data = find_segmentation(tmp_path, "training")
     assert data.classes == ("wall", "building")
-    assert data.read_mask(0).tolist() == [[IGNORED, 0, 1]] * 2
+    assert data.read_mask(0).tolist() == [[IGNORED, 0, 1, IGNORED, IGNORED]] * 2
 
 
 def test_cityscapes_numbers_become_the_nineteen_classes(tmp_path):

@@ -22,6 +22,13 @@ def test_berhu_by_hand():
     assert loss.item() == pytest.approx((1 + 5 + 26) / 3)
 
 
+def test_berhus_bound_has_no_gradient():
+    """c = 2, a constant: the slopes at errors 1, 4 and 10 are 1, 4 / 2 and 10 / 2."""
+    prediction = picture(1, 4, 10).requires_grad_()
+    berhu(prediction, picture(0, 0, 0), EVERYWHERE).backward()
+    torch.testing.assert_close(prediction.grad, picture(1, 2, 5) / 3)
+
+
 def test_berhu_is_continuous_where_it_changes():
     target = picture(0, 0, 0)
     below, above = (berhu(picture(10, 2 + e, 0), target, EVERYWHERE).item() for e in (-1e-9, 1e-9))
@@ -64,6 +71,14 @@ def test_what_was_not_measured_has_no_part(loss):
     assert prediction.grad[valid].any()
     elsewhere = torch.where(valid, target, torch.nan)
     assert loss(prediction, elsewhere, valid).item() == pytest.approx(value.item())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_mean_is_over_what_was_measured(loss):
+    prediction, target, valid = picture(1, 4, 10), picture(1, 1, 1), EVERYWHERE.clone()
+    valid[..., 2] = False
+    part = loss(prediction[..., :2], target[..., :2], EVERYWHERE[..., :2])
+    assert loss(prediction, target, valid).item() == pytest.approx(part.item())
 
 
 @pytest.mark.parametrize("loss", LOSSES)

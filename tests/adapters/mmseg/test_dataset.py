@@ -59,6 +59,11 @@ def test_scales_are_relative_to_the_picture_and_random(made):
     assert 120 < max(heights) <= 160
 
 
+def test_scales_may_be_of_a_short_side(made):
+    scale = {"type": "SSLHSICRandomScale", "ratio_range": (1.0, 1.0), "short_side": 40}
+    assert SSLHSICDataset(made, "train", pipeline=[*LOAD, scale, PACK])[0]["inputs"].shape == (3, 40, 48)
+
+
 def test_what_cannot_be_is_refused(made, camvid):
     for options in ({}, {"data_root": str(made), "data": camvid("train", 1)}):
         with pytest.raises(ConfigError, match="expected one of them"):

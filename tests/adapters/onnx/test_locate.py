@@ -7,6 +7,7 @@ import pytest
 
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.adapters.onnx import OnnxEncoder
+from sslhsic_transfer.adapters.onnx.runtime import locate
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError
 from sslhsic_transfer.hub import zoo
@@ -88,6 +89,19 @@ class TestOnTheHub:
         hub.requests.clear()
         assert OnnxEncoder.from_pretrained(REPO, local_files_only=True).feature_dim == 512
         assert not hub.requests
+
+    def test_both_files_are_of_one_commit(self, hub, model, monkeypatch, caplog):
+        def followed(name, filename, *arguments, **options):
+            done = real(name, filename, *arguments, **options)
+            if filename == "config.json":
+                hub.add(REPO, {"onnx/model.onnx": b"another's"})
+            return done
+
+        real = locate.fetch_file
+        monkeypatch.setattr(locate, "fetch_file", followed)
+        hub.add(REPO, contents(model))
+        assert OnnxEncoder.from_pretrained(REPO).feature_dim == 512
+        assert "fetched anew" not in caplog.text
 
     def test_a_variant_that_was_not_published(self, hub, model):
         hub.add(REPO, contents(model))

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from sslhsic_transfer.adapters.onnx import Quantization, export, quantization
+from sslhsic_transfer.adapters.onnx import Quantization, export, exporting, quantization
 from sslhsic_transfer.adapters.onnx.graph import encoder_graph
 from sslhsic_transfer.errors import ConfigError
 
@@ -54,6 +54,22 @@ def test_ranges_come_from_the_pictures(graph, images):
         return next(onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "images_scale")
 
     assert scale(wide) == pytest.approx(100 * scale(narrow), rel=1e-3)
+
+
+def test_the_percentile_leaves_the_rarest_values_out(graph, images):
+    cut, whole = (quantization.as_int8(graph, images, Quantization("percentile", share)) for share in (90, 100))
+    scales = [
+        next(onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "images_scale")
+        for model in (cut, whole)
+    ]
+    assert scales[0] < 0.6 * scales[1]
+
+
+def test_many_pictures_to_calibrate_with_are_chosen_evenly(encoder, digits, monkeypatch):
+    monkeypatch.setattr(exporting, "_MOST_CALIBRATION", 3)
+    paths, transform = sorted((digits / "test").rglob("*.jpg")), encoder.preprocessing.transform()
+    found = exporting._prepared(encoder.preprocessing, digits / "test", None)
+    np.testing.assert_array_equal(found, np.stack([transform(paths[index]).numpy() for index in (0, 12, 23)]))
 
 
 def test_reduced_range_keeps_weights_within_seven_bits(graph, images):

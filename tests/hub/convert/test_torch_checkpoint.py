@@ -207,5 +207,5 @@ def test_padding_and_preprocessing_are_the_callers(network, tmp_path):
     torch.save(network.state_dict(), tmp_path / "a.pth")
     assert convert_torch(tmp_path / "a.pth", padding="same").encoder.config.padding == "same"
     assert convert_torch(tmp_path / "a.pth").encoder.preprocessing.interpolation == "bicubic"
-    with pytest.raises((ConfigError, ValueError)):
+    with pytest.raises((ConfigError, ValueError), match=r"(?s)padding.*'torch' or 'same'"):
         convert_torch(tmp_path / "a.pth", padding="valid")

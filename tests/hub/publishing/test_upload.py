@@ -11,6 +11,7 @@ from sslhsic_transfer import Encoder, from_pretrained
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
 from sslhsic_transfer.hub.config_file import read_config, write_config
 from sslhsic_transfer.hub.publishing import publish, validation
+from sslhsic_transfer.hub.publishing.remote import Remote
 from sslhsic_transfer.results import load_results, save_results
 from tests.hub.conftest import FACTS
 
@@ -223,8 +224,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("repo", ["tiny", "./tiny", "a/b/c", "org/name@v1"])
     def test_a_name_that_is_no_repository(self, hub, publishable, repo):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="expected org/name"):
             publish(publishable, repo)
+        assert not hub.requests
 
     def test_a_tag_on_a_pull_request(self, hub, publishable):
         with refused(hub, "cannot be tagged"):
@@ -256,8 +258,6 @@ class TestBadTimes:
 
     def test_somebody_else_was_faster(self, hub, publishable, monkeypatch):
         publish(publishable, REPO)
-        from sslhsic_transfer.hub.publishing.remote import Remote
-
         real = Remote.create
 
         def slow(self, private):
@@ -275,6 +275,27 @@ class TestBadTimes:
         ):
             publish(publishable, REPO, tag="v1")
         assert not hub.tags(REPO), "what is not verified gets no tag"
+
+    def test_the_tag_names_what_was_verified_whatever_came_after(self, hub, publishable, monkeypatch):
+        def followed(self, *arguments, **options):
+            done = real(self, *arguments, **options)
+            hub.add(REPO, {"other.txt": b"1"})
+            return done
+
+        real = Remote.commit
+        monkeypatch.setattr(Remote, "commit", followed)
+        report = publish(publishable, REPO, tag="v1")
+        assert hub.tags(REPO) == {"v1": report.commit}
+
+    def test_every_file_that_comes_back_is_compared(self, hub, publishable, monkeypatch):
+        def garbled(self, contents, message, **options):
+            return real(self, {**contents, "results.json": b"{}"}, message, **options)
+
+        real = Remote.commit
+        monkeypatch.setattr(Remote, "commit", garbled)
+        with pytest.raises(FingerprintError, match=r"does not hold what was sent: results\.json"):
+            publish(publishable, REPO, tag="v1")
+        assert not hub.tags(REPO)
 
 
 def test_the_command_publishes_and_tells(sslhsic, sslhsic_here, hub, publishable):

@@ -9,7 +9,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import two_views
 from sslhsic_transfer.pretrain.views.draws import draw_crop
 
@@ -120,6 +120,15 @@ def test_byol_style_is_bicubic_without_antialiasing():
         two_views(checks, 4, shrunk.model_copy(update={"style": style}))[0] for style in ("byol-jax", "torchvision")
     )
     assert byol.pixels.float().std() > 10 * antialiased.pixels.float().std()
+
+
+def test_each_view_has_the_colours_of_its_own_settings():
+    settings = AugmentationSettings(
+        size=32, view1=ViewSettings(blur=1.0, solarize=0.0), view2=ViewSettings(blur=0.0, solarize=1.0)
+    )
+    first, second = (view.colours for view in two_views(photo(40, 40), 0, settings))
+    assert (first.sigma > 0, first.solarize) == (True, False)
+    assert (second.sigma > 0, second.solarize) == (False, True)
 
 
 def test_views_are_fixed_by_the_seed():

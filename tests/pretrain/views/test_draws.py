@@ -45,6 +45,14 @@ def test_boxes_lie_within_any_picture(width, height):
         assert 0 <= upper < lower <= height
 
 
+def test_crops_are_wide_as_often_as_tall():
+    """The ratio is uniform in its logarithm, whose mean is 0; one uniform in itself would have a mean of 0.027."""
+    random, settings = Random(0), PAPER.model_copy(update={"crop_area": (0.2, 0.5)})  # which always fits
+    boxes = [draw_crop(random, settings, 1000, 1000)[0] for _ in range(20_000)]
+    logs = torch.tensor([(right - left) / (lower - upper) for left, upper, right, lower in boxes]).log()
+    assert logs.mean().abs() < 0.005
+
+
 def test_probabilities_and_ranges_are_the_recipes():
     """Each share within four standard errors; each number within its range and near its ends."""
     drawn = colours()
