@@ -185,7 +185,6 @@ class Damaged(Line):
 def test_what_was_reached_before_a_damaged_picture_is_saved(tmp_path):
     data = Damaged()
     with pytest.raises(ImageError, match=r"bad\.jpg cannot be read\nThe \d steps before are saved"):
-        fit(Regression(), model := network(), data, RunFolder(tmp_path / "stopped"), progress=False)
-    fit(Regression(), model := network(), data, RunFolder(tmp_path / "stopped"), progress=False)
-    fit(Regression(), whole := network(), Line(), RunFolder(tmp_path / "whole"), progress=False)
-    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
+        trained(tmp_path / "run", examples=data)
+    state, expected = trained(tmp_path / "run", examples=data), trained(tmp_path / "whole")
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
