@@ -1,4 +1,6 @@
+import errno
 import json
+import re
 import subprocess
 import sys
 import time
@@ -33,6 +35,48 @@ def test_help_answers_at_once(sslhsic):
     start = time.perf_counter()
     sslhsic("--help")
     assert time.perf_counter() - start < 2.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("embed", "MODEL", "PICTURES", "--output", "file/out.parquet"),
+            r"error: file.*: (Not a directory|File exists)",
+        ),
+        (("embed", "MODEL", "PICTURES", "--output", "folder.parquet", "--overwrite"), "error: .*is a folder; expected"),
+        (("embed", "MODEL", "PICTURES", "--output", "o.parquet", "--device", "gpu"), "error: Got the device 'gpu'"),
+        (
+            ("embed", "MODEL", "PICTURES", "--output", "o.parquet", "--device", "cuda"),
+            "finds no CUDA here; expected cpu",
+        ),
+        (
+            ("evaluate", "knn", "MODEL", "--train", "PICTURES", "--test", "PICTURES", "--output", "file"),
+            "is not a results",
+        ),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_what_the_machine_refuses_is_one_message(sslhsic_here, model_folder, digits, tmp_path, arguments, words):
+    (tmp_path / "file").write_text("{")
+    (tmp_path / "folder.parquet").mkdir()
+    places = {"MODEL": model_folder, "PICTURES": digits / "test"}
+    failed = sslhsic_here(*(places.get(argument, argument) for argument in arguments), check=False)
+    assert failed.returncode == 1
+    assert re.search(words, failed.stderr), failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "img/s" not in failed.stderr, "before any work"
+
+
+def test_a_full_disk_is_one_message(sslhsic_here, model_folder, digits, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "out.parquet")
+
+    monkeypatch.setattr("sslhsic_transfer.embed.files.embed_folder", full)
+    failed = sslhsic_here("embed", model_folder, digits / "test", "--output", "out.parquet", check=False)
+    assert (
+        failed.stderr == "error: out.parquet: No space left on device. Make room, then start the same command again\n"
+    )
 
 
 def test_version(sslhsic):

@@ -36,3 +36,11 @@ def test_errors_are_one_message(sslhsic_here, model_folder, tmp_path):
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: ")
     assert "no split 'train' in any known layout" in failed.stderr
+
+
+def test_a_start_that_came_to_nothing_is_no_run(sslhsic_here, model_folder, tmp_path):
+    data = segmentation_lists(tmp_path / "scenes")
+    command = ("transfer", "segmentation", model_folder, "--data", data, "--output", "run")
+    failed = sslhsic_here(*command, *QUICK, "batch_size=400", check=False)
+    assert "fewer than a batch of 400: lower batch_size" in failed.stderr
+    assert "mIoU" in sslhsic_here(*command, *QUICK).stdout

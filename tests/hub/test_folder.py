@@ -244,6 +244,15 @@ def test_an_incomplete_folder_is_named(own_model, missing):
         from_pretrained(own_model)
 
 
+def test_folders_that_are_no_encoder_say_what_they_are(tmp_path):
+    (tmp_path / "run/model").mkdir(parents=True)
+    (tmp_path / "run/model/transfer.json").write_text("{}")
+    with pytest.raises(ModelNotFoundError, match=r"Do you mean .*run/model/\?"):
+        from_pretrained(tmp_path / "run")
+    with pytest.raises(ModelNotFoundError, match=r"It is a fine-tuned model; expected an encoder"):
+        from_pretrained(tmp_path / "run/model")
+
+
 def test_a_name_that_is_no_folder_says_what_loads(tmp_path):
     with pytest.raises(ModelNotFoundError, match="There is no model at"):
         from_pretrained(tmp_path / "nothing")

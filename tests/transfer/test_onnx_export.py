@@ -76,11 +76,17 @@ def test_segmentors_of_mmseg(model_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("framework", "network"),
-    [("torchvision", "faster_rcnn"), ("detectron2", "faster_rcnn"), ("detectron2", "retinanet")],
+    ("framework", "network", "proposals"),
+    [
+        ("torchvision", "faster_rcnn", 20),
+        ("detectron2", "faster_rcnn", 20),
+        ("detectron2", "faster_rcnn", 1000),  # more than there are: their number differs from picture to picture
+        ("detectron2", "retinanet", 20),
+    ],
 )
-def test_detectors(framework, network, model_folder, blood_cells, tmp_path):
-    settings = (*SHORT, f"network={network}", "sides=[96]", "longest_side=112", "proposals=20", "sampled_regions=16")
+def test_detectors(framework, network, proposals, model_folder, blood_cells, tmp_path):
+    settings = (*SHORT, f"network={network}", "sides=[96]", "longest_side=112", "sampled_regions=16")
+    settings += (f"proposals={proposals}",)
     transfer("detection", model_folder, blood_cells, tmp_path / "run", framework=framework, overrides=settings)
     folder = tmp_path / "run" / "model"
     report = export_transferred(folder, tmp_path / "cells.onnx", pictures=blood_cells)

@@ -12,6 +12,7 @@ from sslhsic_transfer.errors import (
     CheckpointError,
     ConfigError,
     DataError,
+    ImageError,
     ModelNotFoundError,
     OutputExistsError,
     WeightsError,
@@ -95,6 +96,16 @@ def test_splits_of_different_classes_are_refused(model_folder, tmp_path):
     path.write_text(path.read_text().replace('"square"', '"circle"'))
     with pytest.raises(DataError, match=r"train has the classes \('square',\), val \('circle',\)"):
         transfer("detection", model_folder, data, tmp_path / "run", progress=False)
+
+
+def test_a_picture_in_any_form_is_predicted_alike(segmented):
+    model = load_transferred(segmented[0] / "run" / "model")
+    picture = scene(101)[0]
+    expected = model.predict(picture)
+    assert (model.predict(np.asarray(picture)) == expected).all()
+    with pytest.raises(ImageError, match="Got a picture of type list; expected a path, PIL image, array or tensor"):
+        model.predict([picture])
+    assert repr(model).startswith("TransferredModel(segmentation by torchvision, resnet18, ")
 
 
 def test_damaged_models_are_refused(segmented, tmp_path):

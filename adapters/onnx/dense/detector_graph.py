@@ -80,15 +80,17 @@ def trace_detector(
 
 @contextmanager
 def _traceable() -> Iterator[None]:
-    """Torchvision's functions, exchanged for others where they export to something else than they do.
+    """Functions of torchvision and torch, exchanged for others where they export to something else than they do.
 
     Pictures are resized to sizes that are rounded in double precision, as they are outside of a trace; suppression has
-    no branch; masks stay as the network gives them, which needs no loop over detections.
+    no branch; masks stay as the network gives them, which needs no loop over detections; what is split by pictures, of
+    which there is one, stays whole, however many proposals the traced one had.
     """
     with ExitStack() as stack:
         stack.enter_context(_exchanged(transform, "_resize_image_and_masks", _resize))
         stack.enter_context(_exchanged(box_operations, "batched_nms", _suppress_by_class))
         stack.enter_context(_exchanged(transform, "paste_masks_in_image", lambda masks, boxes, size: masks))
+        stack.enter_context(_exchanged(torch.Tensor, "split", _split(torch.Tensor.split)))
         yield
 
 
@@ -100,6 +102,13 @@ def _exchanged(module: Any, name: str, function: Any) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, original)
+
+
+def _split(original: Any) -> Any:
+    def split(tensor: Tensor, sizes: Any, dim: int = 0) -> Any:
+        return (tensor,) if isinstance(sizes, list) and len(sizes) == 1 else original(tensor, sizes, dim)
+
+    return split
 
 
 def _suppress_by_class(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
