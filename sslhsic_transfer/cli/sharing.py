@@ -13,7 +13,9 @@ def models(
     from sslhsic_transfer.hub.zoo import list_models
     from sslhsic_transfer.hub.zoo_table import print_models
 
-    print_models(list_models(pattern))
+    if not (found := list_models(pattern)):
+        raise typer.BadParameter(f"no short name is like {pattern!r}; `sslhsic models` shows all", param_hint="PATTERN")
+    print_models(found)
 
 
 def publish(

@@ -48,7 +48,9 @@ def save_folder(
     """
     files = ModelFiles.at(directory := Path(directory))
     if files.weights.exists() and not overwrite:
-        raise OutputExistsError(f"{files.weights} already exists; choose another folder, or pass overwrite=True.")
+        raise OutputExistsError(
+            f"{files.weights} already exists; choose another folder, or pass overwrite=True (--overwrite)."
+        )
     state = {name: _stored(tensor.detach(), dtype) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
     features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))

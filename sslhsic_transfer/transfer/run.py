@@ -11,6 +11,7 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.classification import ClassificationData
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.state import some
 from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
@@ -82,7 +83,11 @@ def transfer(
         training = _labelled(training, settings)
     classes, tested = (getattr(split, "classes", ()) for split in (training, test))
     if classes != tested:
-        raise DataError(f"{settings.train} has the classes {classes}, {settings.test} {tested}; expected the same.")
+        odd = some("in one of them only", sorted(set(classes) ^ set(tested))) or ["the same in another order"]
+        raise DataError(
+            f"{settings.train} has {len(classes)} classes, {settings.test} {len(tested)}, {odd[0].strip()}; expected "
+            "the same in both."
+        )
     encoder, initial, size = _encoder(model, init, settings.seed)
     if isinstance(settings, ClassificationSettings) and settings.size is None:
         settings = settings.model_copy(update={"size": size})

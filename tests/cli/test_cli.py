@@ -68,6 +68,22 @@ def test_what_the_machine_refuses_is_one_message(sslhsic_here, model_folder, dig
     assert "img/s" not in failed.stderr, "before any work"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("models", "foo*"), "no short name is like 'foo"),
+        (("publish", "nowhere", "--repo", "me/x"), "There is no folder nowhere"),
+        (("verify", "photo.jpg", "sslhsic-r18"), "photo.jpg is no .onnx file"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_was_meant_otherwise_says_so(sslhsic_here, tmp_path, arguments, words):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    failed = sslhsic_here(*arguments, check=False)
+    assert failed.returncode in (1, 2)
+    assert words in failed.stderr
+
+
 def test_a_full_disk_is_one_message(sslhsic_here, model_folder, digits, monkeypatch):
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "out.parquet")

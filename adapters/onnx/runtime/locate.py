@@ -66,6 +66,8 @@ def locate(name_or_file: str | Path, variant: str, revision: str | None, access:
         return Located(Path(name_or_file).expanduser())
     found = resolve(name_or_file, revision)
     if isinstance(found, Path):
+        if found.is_file():
+            raise ModelNotFoundError(f"{found} is no .onnx file; expected one, or a model's name or folder.")
         return _in_folder(found, variant)
     if found.shipped and (found.shipped / filename).is_file():
         return _in_folder(found.shipped, variant, found.sha256)

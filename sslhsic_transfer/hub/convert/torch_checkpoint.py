@@ -82,7 +82,7 @@ def _read(path: Path) -> Any:
             f"{path} cannot be read as weights only, without running code ({type(error).__name__}"
             + (f": {reason[:300]}" if reason else "")
             + "). If you trust it, open it where it was made and save its tensors alone: torch.save(checkpoint"
-            "['state_dict'], 'weights.pth')."
+            "['state_dict'], 'weights.pth'), or model.state_dict() of a whole module."
         ) from error
 
 

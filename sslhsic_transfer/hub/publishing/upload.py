@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sslhsic_transfer._files import json_text, write_text
-from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, PublishError
+from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.files import WEIGHTS_NAME
@@ -101,6 +101,8 @@ def publish(
         FingerprintError: what came back is not what was sent.
     """
     folder, name = Path(folder), _target(repo_id, revision, tag, create_pr)
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"There is no folder {folder}; expected a model folder, such as RUN/model/.")
     config = _with_facts(read_config(folder), facts)
     contents, card = _contents(folder, repo_id, config)
     validate_folder(folder, card, repo_id)
