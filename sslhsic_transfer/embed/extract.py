@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture
@@ -32,7 +33,7 @@ def extract(
         encoder: in any mode, on any device; it is used in eval mode.
         paths: the pictures.
         batch_size: how many go through the network at once.
-        workers: processes that read pictures; 0 reads in this one.
+        workers: processes that read pictures, at most one a processor; 0 reads in this one.
         progress: title of a progress bar; None for none.
 
     Returns:
@@ -69,7 +70,7 @@ def extract_batches(
     """
     dataset = _PictureDataset(pictures, encoder.preprocessing.transform())
     order = range(start, len(pictures))
-    loader = reading_ahead(dataset, workers, sampler=order, batch_size=batch_size, collate_fn=list)
+    loader = reading_ahead(dataset, min(workers, usable_cpus()), sampler=order, batch_size=batch_size, collate_fn=list)
     weight = encoder.conv1.weight
     with (
         evaluating(encoder),

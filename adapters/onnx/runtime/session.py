@@ -1,7 +1,5 @@
 """ONNX Runtime sessions: providers by name, with what became of each; threads that fit the container."""
 
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
 from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
@@ -109,27 +108,6 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
     except Exception as error:  # ONNX Runtime's errors have no common class but Exception
         raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
     return dict(zip(outputs, values, strict=True))
-
-
-def usable_cpus() -> int:
-    """Processors that this process may use: its affinity, and the quota of its control group where there is one."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _quota(Path("/sys/fs/cgroup")))))
-
-
-def _quota(groups: Path) -> float:
-    """Processors' worth of time that a container may use, by version 2 or 1 of control groups; infinite without."""
-    try:
-        limit, period = (groups / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        try:
-            limit = (groups / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()
-            period = (groups / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return math.inf
-    if limit in ("max", "-1") or not limit.isdigit() or not period.isdigit():
-        return math.inf
-    return int(limit) / max(1, int(period))
 
 
 def _available(ort: Any, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:

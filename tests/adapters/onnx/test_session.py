@@ -1,12 +1,11 @@
 """Providers by name, with what became of them; threads that fit what the process may use."""
 
-import os
-
 import pytest
 
+from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer.adapters.onnx.runtime import session
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile, inspect
-from sslhsic_transfer.adapters.onnx.runtime.session import open_session, usable_cpus
+from sslhsic_transfer.adapters.onnx.runtime.session import open_session
 from sslhsic_transfer.errors import ConfigError, ModelFileError
 
 
@@ -46,33 +45,10 @@ def test_unknown_providers_and_threads(model):
 
 
 def test_threads_are_those_that_the_process_may_use(model, monkeypatch):
-    assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
     opened, _ = open_session(model)
     assert opened.get_session_options().intra_op_num_threads == usable_cpus()
     opened, _ = open_session(model, threads=1)
     assert opened.get_session_options().intra_op_num_threads == 1
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    monkeypatch.setattr(session, "_quota", lambda _: 2.5)
-    assert usable_cpus() == 3
-
-
-@pytest.mark.parametrize(
-    ("contents", "expected"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, float("inf")),
-        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, float("inf")),
-        ({"cpu.max": "nonsense"}, float("inf")),
-        ({}, float("inf")),
-    ],
-    ids=str,
-)
-def test_quotas_of_containers(tmp_path, contents, expected):
-    for name, text in contents.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert session._quota(tmp_path) == expected
 
 
 def test_what_onnx_runtime_refuses_is_an_error_of_ours(tmp_path, model):
