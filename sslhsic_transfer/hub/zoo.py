@@ -66,8 +66,8 @@ ZOO: dict[str, ZooModel] = {
             licence="apache-2.0",
             data="Imagenette and 36 classes of Tiny ImageNet",
             recipe="imagenette-r50",
-            sha256="faf2ad15fe622c01fe5546bea637df47febbde307230119dffd596fd511aa8dc",
-            revision="v1",
+            sha256="3dc009438f1ca465cc1a7a7bb97f506401239d45e01f6f27ab853f1e0c6cf1cc",
+            revision="v2",
         ),
     )
 }
