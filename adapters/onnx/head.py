@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.models.modes import plain_copy
 
 
 @dataclass(frozen=True)
@@ -30,5 +29,6 @@ class LinearHead:
 
     def __call__(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, C), by the layer's numbers as float32 on the CPU."""
-        layer = plain_copy(self.layer)
-        return F.linear(pooled, layer.weight, layer.bias)
+        layer = self.layer
+        bias = None if layer.bias is None else layer.bias.detach().float().cpu()
+        return F.linear(pooled, layer.weight.detach().float().cpu(), bias)

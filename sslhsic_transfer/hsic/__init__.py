@@ -1,14 +1,13 @@
 """Kernel dependence: kernels, random features, HSIC and CKA, and the SSL-HSIC loss. Tensors in, tensors out."""
 
 from sslhsic_transfer.hsic.estimators import MinibatchCKA, cka, cka_from_features, hsic, hsic_from_features
-from sslhsic_transfer.hsic.features import Features, LinearFeatures, RandomFeatures, draw_features
+from sslhsic_transfer.hsic.features import LinearFeatures, RandomFeatures, draw_features
 from sslhsic_transfer.hsic.independence import IndependenceTest, independence_test
 from sslhsic_transfer.hsic.kernels import KERNELS, Kernel
 from sslhsic_transfer.hsic.loss import HSICTerms, SSLHSICLoss, ssl_hsic_loss
 
 __all__ = [
     "KERNELS",
-    "Features",
     "HSICTerms",
     "IndependenceTest",
     "Kernel",

@@ -44,7 +44,7 @@ def test_the_command_exports_what_was_fine_tuned(segmented, tmp_path, sslhsic_he
     [
         (("--precision", "fp16"), "dense models are exported in fp32 only"),
         (("--precision", "int8", "--calibration", "."), "Got precision int8 and calibration"),
-        (("--input", "pictures"), "expected 'normalized', or 'resized' for uint8 pictures"),
+        (("--input", "pictures"), "expected normalized, or resized for uint8 pictures"),
         (("--outputs", "c5"), "Got outputs c5; expected some of logits, classes"),
     ],
 )
