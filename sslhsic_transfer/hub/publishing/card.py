@@ -9,7 +9,7 @@ from typing import Any
 from sslhsic_transfer.errors import PublishError
 from sslhsic_transfer.hub.config_file import FolderConfig
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
-from sslhsic_transfer.hub.publishing.told import OTHER_WEIGHTS, told_weights
+from sslhsic_transfer.hub.publishing.redaction import OTHER_WEIGHTS, redacted_weights
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 
@@ -217,7 +217,7 @@ def _began_with(metadata: Mapping[str, Any]) -> str | None:
     source = recipe.get("init_from") if isinstance(recipe, Mapping) else None
     if source is None:
         return None
-    return OTHER_WEIGHTS if (name := told_weights(source)) == OTHER_WEIGHTS else f"`{name}`"
+    return OTHER_WEIGHTS if (name := redacted_weights(source)) == OTHER_WEIGHTS else f"`{name}`"
 
 
 def _duration(hours: float) -> str:

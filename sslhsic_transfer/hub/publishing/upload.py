@@ -17,8 +17,8 @@ from sslhsic_transfer.hub.folder import load_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
 from sslhsic_transfer.hub.publishing.facts import known_facts
+from sslhsic_transfer.hub.publishing.redaction import redacted_config, redacted_recipe_file, redacted_results
 from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
-from sslhsic_transfer.hub.publishing.told import told_config, told_recipe_file, told_results
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, results_text, save_results
@@ -74,8 +74,8 @@ def publish(
 ) -> PublishReport:
     """Check a model folder, upload it in one commit, read it back, verify it and tag it.
 
-    Paths on this machine that config.json, results.json and recipe.yaml name are not told: see
-    `sslhsic_transfer.hub.publishing.told`.
+    Paths on this machine that config.json, results.json and recipe.yaml name are left out: see
+    `sslhsic_transfer.hub.publishing.redaction`.
 
     Publishing the same thing again uploads nothing. Whatever fails before the commit leaves the Hub as it was, but for
     an empty repository that may have been made.
@@ -186,17 +186,17 @@ def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[st
         )
     exported = [listed.file for listed in config.onnx.values()]
     there = {file: folder / file for file in (*PUBLISHED, *exported) if (folder / file).is_file()}
-    told: dict[str, Content] = {
-        CONFIG_NAME: json_text(config_values(told_config(config))).encode(),
-        RESULTS_NAME: results_text(results := told_results(load_results(folder / RESULTS_NAME))).encode(),
+    redacted: dict[str, Content] = {
+        CONFIG_NAME: json_text(config_values(redacted_config(config))).encode(),
+        RESULTS_NAME: results_text(results := redacted_results(load_results(folder / RESULTS_NAME))).encode(),
     }
     if _RECIPE in there:
-        told[_RECIPE] = told_recipe_file(folder / _RECIPE)
+        redacted[_RECIPE] = redacted_recipe_file(folder / _RECIPE)
     try:
         card = render_card(repo_id, config, results, has_recipe=_RECIPE in there)
     except PublishError as error:
         raise not_fit(folder, str(error).splitlines()) from error
-    return {**there, **told, CARD_NAME: card.encode()}, card
+    return {**there, **redacted, CARD_NAME: card.encode()}, card
 
 
 def _ask(remote: Remote, dry_run: bool) -> tuple[RemoteState, str | None]:

@@ -14,7 +14,7 @@ from sslhsic_transfer.results import Result
 OTHER_WEIGHTS = "other weights"
 
 
-def told_weights(name: str) -> str:
+def redacted_weights(name: str) -> str:
     """What a recipe's ``init_from`` is called: its name, or `OTHER_WEIGHTS` where it is a path."""
     try:
         return OTHER_WEIGHTS if isinstance(parse_name(name), Path) else name
@@ -22,28 +22,28 @@ def told_weights(name: str) -> str:
         return OTHER_WEIGHTS
 
 
-def told_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def redacted_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's settings."""
     source = recipe.get("init_from")
-    return {**recipe, "init_from": told_weights(source)} if isinstance(source, str) else dict(recipe)
+    return {**recipe, "init_from": redacted_weights(source)} if isinstance(source, str) else dict(recipe)
 
 
-def told_recipe_file(path: Path) -> Path | bytes:
+def redacted_recipe_file(path: Path) -> Path | bytes:
     """A recipe's file, or other contents for it where it names a path."""
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(settings, Mapping) or (told := told_recipe(settings)) == settings:
+    if not isinstance(settings, Mapping) or (redacted := redacted_recipe(settings)) == settings:
         return path
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True).encode()
+    return yaml.safe_dump(redacted, sort_keys=False, allow_unicode=True).encode()
 
 
-def told_config(config: FolderConfig) -> FolderConfig:
+def redacted_config(config: FolderConfig) -> FolderConfig:
     """A folder's config.json."""
     recipe = config.metadata.get("recipe")
     if not isinstance(recipe, Mapping):
         return config
-    return config.model_copy(update={"metadata": {**config.metadata, "recipe": told_recipe(recipe)}})
+    return config.model_copy(update={"metadata": {**config.metadata, "recipe": redacted_recipe(recipe)}})
 
 
-def told_results(results: Sequence[Result]) -> list[Result]:
+def redacted_results(results: Sequence[Result]) -> list[Result]:
     """Records; a model that was measured by its path goes by the path's end."""
     return [result.model_copy(update={"model": shown(result.model)}) for result in results]
