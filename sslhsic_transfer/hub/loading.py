@@ -57,7 +57,7 @@ def from_pretrained(
     found = resolve(name_or_path, revision)
     encoder = _load_local(found) if isinstance(found, Path) else _load_shipped(found) or _load_from_hub(found, access)
     encoder.name_or_path = str(name_or_path)
-    return encoder.to(device=place, dtype=dtype)
+    return encoder if place is None and dtype is None else encoder.to(device=place, dtype=dtype)
 
 
 def _load_local(path: Path) -> Encoder:
