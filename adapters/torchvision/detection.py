@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops.feature_pyramid_network import (
     ExtraFPNBlock,
@@ -59,10 +60,13 @@ def faster_rcnn(
 
     Returns:
         Torchvision's network, in train mode. It takes pictures on [0, 1], RGB, of any sizes; normalisation by the
-        encoder's numbers is part of it. ``model.backbone.body.report`` tells what was loaded.
+        encoder's numbers is part of it. Boxes are float32 under autocast, too. ``model.backbone.body.report`` tells
+        what was loaded.
     """
     backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
-    return FasterRCNN(backbone, num_classes, **normalise | options)
+    model = FasterRCNN(backbone, num_classes, **normalise | options)
+    _float32_of(model.rpn.head, model.roi_heads.box_predictor)
+    return model
 
 
 def mask_rcnn(
@@ -70,7 +74,9 @@ def mask_rcnn(
 ) -> MaskRCNN:
     """Mask R-CNN with a feature pyramid; arguments as of `faster_rcnn`."""
     backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
-    return MaskRCNN(backbone, num_classes, **normalise | options)
+    model = MaskRCNN(backbone, num_classes, **normalise | options)
+    _float32_of(model.rpn.head, model.roi_heads.box_predictor)
+    return model
 
 
 def retinanet(
@@ -79,7 +85,23 @@ def retinanet(
     """RetinaNet over levels 3 to 7; arguments as of `faster_rcnn`."""
     extra = LastLevelP6P7(PYRAMID_CHANNELS, PYRAMID_CHANNELS)
     backbone, normalise = _backbone(encoder, ("c3", "c4", "c5"), extra, freeze_at, norm_eval)
-    return RetinaNet(backbone, num_classes, **normalise | options)
+    model = RetinaNet(backbone, num_classes, **normalise | options)
+    _float32_of(model.head)
+    return model
+
+
+def _float32_of(*heads: nn.Module) -> None:
+    """Let heads give float32 under autocast, too.
+
+    Torchvision takes boxes to the precision of the offsets that are predicted. bfloat16 tells neighbouring pixels apart
+    up to 256 only: proposals would move, and a true box of one pixel become empty, whose loss is not a number.
+    """
+    for head in heads:
+        head.register_forward_hook(_to_float32)
+
+
+def _to_float32(_head: nn.Module, _inputs: Any, outputs: Any) -> Any:
+    return tree_map_only(Tensor, Tensor.float, outputs)
 
 
 def _backbone(
