@@ -110,9 +110,7 @@ class Trainer:
         scalars: Scalars = dict(values)
         if watched:
             scalars["gradient_norm"] = gradient_norm(self.learner.trained_parameters().values(), self._loss_scale())
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        self._step_optimizers()
         decay = target_decay(self.step, start=self.recipe.target_decay, total_steps=self.total_steps)
         self.learner.update_target(decay)
         if self._average is not None:
@@ -145,6 +143,18 @@ class Trainer:
     def _compare(self, embeddings: list[Tensor], *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         loss, scalars = self.criterion(embeddings)
         return loss, scalars | ({"embedding_std": embedding_std(embeddings[0])} if watched else {})
+
+    def _step_optimizers(self) -> None:
+        """One step of each. What Accelerate wraps would let the first change float16's scale before the second."""
+        scaler = self.accelerator.scaler
+        for optimizer in self._optimizers:
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer.optimizer)
+            optimizer.zero_grad()
+        if scaler is not None:
+            scaler.update()
 
     def _loss_scale(self) -> float:
         scaler = self.accelerator.scaler

@@ -1,6 +1,7 @@
 """What a name leads to: a place on this machine, or a repository whose weights may be pinned. Loads no torch."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from sslhsic_transfer.errors import ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
-from sslhsic_transfer.hub.zoo import ZOO, ZooModel, unknown_name
+from sslhsic_transfer.hub.zoo import NAMESPACE_VARIABLE, ZOO, ZooModel, unknown_name
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def resolve(name_or_path: str | Path, revision: str | None = None) -> Path | Pub
         A path, which need not exist, or a repository.
 
     Raises:
-        ModelNotFoundError: a word that is no short name and no folder here.
+        ModelNotFoundError: a word that is no short name and no folder here; a short name at another revision than its
+            own, unless SSLHSIC_HUB_NAMESPACE tells whose.
         ConfigError: the name cannot be one.
     """
     name = parse_name(name_or_path, revision)
@@ -84,6 +86,12 @@ def _resolve_word(name: ShortName) -> Path | Published:
     if (folder / CONFIG_NAME).exists():
         logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
     if name.revision not in (None, model.revision):
+        if not os.environ.get(NAMESPACE_VARIABLE):
+            raise ModelNotFoundError(
+                f"{name.name} stands for one set of weights, {model.revision}; got the revision {name.revision!r}. Others "
+                f"are a repository's: name it with its owner, as org/{name.name}@{name.revision}, or set "
+                f"{NAMESPACE_VARIABLE} to the owner."
+            )
         logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
         return Published(HubName(model.hub_name.repo_id, name.revision))
     return Published(model.hub_name, model)

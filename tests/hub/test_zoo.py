@@ -48,9 +48,18 @@ def test_the_namespace_can_be_set(monkeypatch):
     assert model.hub_name.repo_id == "mirror/sslhsic-r50"
 
 
-def test_the_hash_is_that_of_the_pinned_revision_alone(named):
+def test_the_hash_is_that_of_the_pinned_revision_alone(named, monkeypatch):
+    monkeypatch.setenv("SSLHSIC_HUB_NAMESPACE", "mirror")
     assert resolve("tiny-r18") == resolve("tiny-r18@v1") == Published(named.hub_name, named)
-    assert resolve("tiny-r18@v2") == resolve("tiny-r18", "v2") == Published(HubName("sslhsic/tiny-r18", "v2"))
+    assert resolve("tiny-r18@v2") == resolve("tiny-r18", "v2") == Published(HubName("mirror/tiny-r18", "v2"))
+
+
+def test_another_revision_than_the_pinned_one_needs_an_owner(named):
+    """Nobody's weights are loaded by a word alone."""
+    assert resolve("tiny-r18@v1") == Published(named.hub_name, named)
+    for name in ({"name_or_path": "tiny-r18@v2"}, {"name_or_path": "tiny-r18", "revision": "v2"}):
+        with pytest.raises(ModelNotFoundError, match="org/tiny-r18@v2, or set SSLHSIC_HUB_NAMESPACE"):
+            from_pretrained(**name)
 
 
 def test_an_unknown_name_gets_what_comes_closest():

@@ -57,3 +57,19 @@ def test_the_scaler_of_fp16_goes_on(tiny, tmp_path):
     trainers[0].accelerator.scaler.update(4.0)
     trainers[1].load_state_dict(3, trainers[0].state_dict())
     assert trainers[1].accelerator.scaler.get_scale() == 4.0
+
+
+def test_the_scaler_of_fp16_changes_once_a_step_and_scales_what_all_optimisers_see(tiny_overrides, digits, tmp_path):
+    """A scale that grows with every step, and none, make the same networks and the same kernel scale."""
+    recipe = load_recipe("demo", [*tiny_overrides, "precision=fp32", "workers=0", "trackers=[]", "optimizer.name=lars"])
+    ends = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)):
+        accelerator = build_accelerator("fp32", [], tmp_path)
+        accelerator.scaler = scaler
+        trainer = Trainer(recipe, accelerator, pictures=72)
+        damage = DamageRecord(tmp_path / "damaged", 72, 0.0)
+        for batch in StepLoader(find_data(digits).train, recipe, start=0, total_steps=3, damage=damage):
+            trainer.train_step(batch)
+        ends.append(trainer.learner.state_dict() | {"scale": trainer.criterion.kernel_scale.detach()})
+    assert scaler.get_scale() == 8 * 2**3
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-4, atol=1e-6)
