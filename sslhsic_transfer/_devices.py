@@ -1,8 +1,10 @@
-"""Where to compute when nobody says so."""
+"""Devices and dtypes, from what a user calls them."""
 
 import torch
 
 from sslhsic_transfer.errors import ConfigError
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def as_device(device: torch.device | str | None) -> torch.device | None:
@@ -20,6 +22,20 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"Got the device {device}, but torch finds no CUDA here; expected cpu, or no device at all.")
     return place
+
+
+def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """What weights are kept in: ``torch.bfloat16``, or its name; None stays None.
+
+    Raises:
+        ConfigError: weights cannot be kept in it.
+    """
+    if dtype is None:
+        return None
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if found not in _DTYPES:
+        raise ConfigError(f"Got the dtype {dtype!r}; expected one of {', '.join(map(str, _DTYPES))}.")
+    return found
 
 
 def default_device() -> torch.device:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from sslhsic_transfer._devices import as_dtype
 from sslhsic_transfer._files import atomic_path, sha256_of_file
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
 from sslhsic_transfer.hub.config_file import (
@@ -27,7 +28,7 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
 def save_folder(
-    encoder: Encoder, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | None = None
+    encoder: Encoder, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | str | None = None
 ) -> Path:
     """Write an encoder's config.json and model.safetensors.
 
@@ -43,7 +44,7 @@ def save_folder(
 
     Raises:
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
-        ConfigError: ``encoder.metadata`` hold what JSON does not, or too much.
+        ConfigError: ``encoder.metadata`` hold what JSON does not, or too much; or weights are not kept in ``dtype``.
         WeightsError: the weights hold NaN or infinite values, in the dtype that they are stored in.
     """
     files = ModelFiles.at(directory := Path(directory))
@@ -51,7 +52,8 @@ def save_folder(
         raise OutputExistsError(
             f"{files.weights} already exists; choose another folder, or pass overwrite=True (--overwrite)."
         )
-    state = {name: _stored(tensor.detach(), dtype) for name, tensor in encoder.state_dict().items()}
+    kept = as_dtype(dtype)
+    state = {name: _stored(tensor.detach(), kept) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
     features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))
     with atomic_path(files.weights) as temporary:

@@ -2,10 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
-from sslhsic_transfer._devices import as_device
+from sslhsic_transfer._devices import as_device, as_dtype
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.download import HubAccess, download_model
 from sslhsic_transfer.hub.folder import load_folder
@@ -13,6 +14,17 @@ from sslhsic_transfer.hub.resolve import Published, resolve
 from sslhsic_transfer.models.encoder import Encoder
 
 logger = logging.getLogger(__name__)
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `from_pretrained` takes beside a name."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+    token: str | bool | None
+    device: torch.device | str | None
+    dtype: torch.dtype | str | None
 
 
 def from_pretrained(
@@ -23,7 +35,7 @@ def from_pretrained(
     local_files_only: bool = False,
     token: str | bool | None = None,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Encoder:
     """Load an encoder with its weights, in eval mode.
 
@@ -41,7 +53,8 @@ def from_pretrained(
         local_files_only: never go to the network.
         token: for private repositories; by default the one that huggingface_hub has stored.
         device: where to put the weights; the CPU by default.
-        dtype: what to cast them to; by default they stay as stored, float16 apart, which becomes float32.
+        dtype: what to cast them to, ``torch.bfloat16`` or ``"bfloat16"``; by default they stay as stored, float16
+            apart, which becomes float32.
 
     Returns:
         The encoder; its weights and its features have been checked against the fingerprint in config.json.
@@ -49,10 +62,10 @@ def from_pretrained(
     Raises:
         ModelNotFoundError: the name does not lead to a model.
         HubError: the Hub refuses, fails or cannot be reached.
-        ConfigError: the name, config.json or the device cannot be used.
+        ConfigError: the name, config.json, the device or the dtype cannot be used.
         WeightsError, FingerprintError: see `sslhsic_transfer.hub.folder.load_folder`.
     """
-    place = as_device(device)
+    place, dtype = as_device(device), as_dtype(dtype)
     access = HubAccess(cache_dir, local_files_only, token)
     found = resolve(name_or_path, revision)
     encoder = _load_local(found) if isinstance(found, Path) else _load_shipped(found) or _load_from_hub(found, access)

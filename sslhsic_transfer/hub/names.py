@@ -53,10 +53,12 @@ def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName 
         revision: the same as ``@revision`` at its end.
 
     Raises:
-        ConfigError: neither form fits, or two different revisions are asked for.
+        ConfigError: no form fits, or two different revisions are asked for.
     """
     if isinstance(text, Path):
         return _local(text, revision)
+    if not isinstance(text, str):
+        raise ConfigError(f"Got a {type(text).__name__} as a model's name. {EXPECTED}")
     for prefix in _HUB_PREFIXES:
         if text.startswith(prefix):
             return _on_the_hub(text.removeprefix(prefix), revision)

@@ -88,8 +88,8 @@ def _resolve_word(name: ShortName) -> Path | Published:
     if name.revision not in (None, model.revision):
         if not os.environ.get(NAMESPACE_VARIABLE):
             raise ModelNotFoundError(
-                f"{name.name} stands for one set of weights, {model.revision}; got the revision {name.revision!r}. Others "
-                f"are a repository's: name it with its owner, as org/{name.name}@{name.revision}, or set "
+                f"{name.name} stands for one set of weights, {model.revision}; got the revision {name.revision!r}. "
+                f"Others are a repository's: name it with its owner, as org/{name.name}@{name.revision}, or set "
                 f"{NAMESPACE_VARIABLE} to the owner."
             )
         logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
-from sslhsic_transfer.errors import InputError
+from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
@@ -18,6 +18,7 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet import ResNet
 
 if TYPE_CHECKING:
+    from sslhsic_transfer.hub.loading import LoadOptions
     from sslhsic_transfer.hub.publishing.upload import PublishReport
     from sslhsic_transfer.results import Result
 
@@ -41,6 +42,9 @@ class Encoder(ResNet):
 
     Attributes:
         name_or_path: what the weights were loaded by; None where they were not.
+
+    Raises:
+        ConfigError: ``preprocessing`` is none.
     """
 
     def __init__(
@@ -52,6 +56,11 @@ class Encoder(ResNet):
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(config, zero_init_residual=zero_init_residual)
+        if not isinstance(preprocessing, Preprocessing | None):
+            raise ConfigError(
+                f"Got a {type(preprocessing).__name__} as preprocessing; expected a Preprocessing, such as "
+                "Preprocessing.for_size(96) or Preprocessing(**settings)."
+            )
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
@@ -160,7 +169,7 @@ class Encoder(ResNet):
         return torch.cat(parts)  # outside of inference mode: what comes back may be trained on
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "Encoder":
+    def from_pretrained(cls, name_or_path: str | Path, **options: "Unpack[LoadOptions]") -> "Encoder":
         """Load weights; the same as `sslhsic_transfer.from_pretrained`, which lists the options."""
         from sslhsic_transfer.hub.loading import from_pretrained  # the one seam upwards: see ARCHITECTURE.md
 
@@ -187,7 +196,7 @@ class Encoder(ResNet):
         return convert_timm(model, pretrained=pretrained).encoder
 
     def save_pretrained(
-        self, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | None = None
+        self, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | str | None = None
     ) -> Path:
         """Write a model folder; the same as `sslhsic_transfer.hub.folder.save_folder`."""
         from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
@@ -222,7 +231,7 @@ def create_encoder(
 
     Raises:
         UnknownArchitectureError: the architecture is not in the table.
-        ConfigError: another argument is not one of its choices.
+        ConfigError: another argument is not one of its choices, or no preprocessing.
     """
     find_architecture(architecture)
     settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}

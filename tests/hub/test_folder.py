@@ -56,6 +56,17 @@ def test_loads_where_and_as_what_it_is_asked(model_folder):
     encoder = from_pretrained(model_folder, device="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
     assert from_pretrained(str(model_folder), device="meta").conv1.weight.is_meta
+    assert from_pretrained(model_folder, dtype="bfloat16").conv1.weight.dtype == torch.bfloat16
+    assert from_pretrained(model_folder, dtype="torch.float64").conv1.weight.dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", ["bf17", "int8", "ones", torch.int8, torch.float8_e4m3fn, float])
+def test_what_weights_are_not_kept_in_is_refused(dtype, model_folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"expected one of torch\.float32, torch\.bfloat16"):
+        from_pretrained(model_folder, dtype=dtype)
+    with pytest.raises(ConfigError, match=r"expected one of torch\.float32, torch\.bfloat16"):
+        from_pretrained(model_folder).save_pretrained(tmp_path / "model", dtype=dtype)
+    assert not (tmp_path / "model").exists()
 
 
 def test_float16_weights_load_as_float32(tmp_path, model_folder):

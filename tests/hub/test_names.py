@@ -39,6 +39,12 @@ def test_a_home_folder_is_expanded(monkeypatch):
     assert parse_name("~/model") == Path("/home/somebody/model")
 
 
+@pytest.mark.parametrize("name", [None, 18, b"sslhsic-r18", ["sslhsic-r18"]])
+def test_what_is_neither_text_nor_a_path_is_refused(name):
+    with pytest.raises(ConfigError, match=f"Got a {type(name).__name__} as a model's name. Expected a model folder"):
+        parse_name(name)
+
+
 def test_a_home_folder_of_nobody():
     with pytest.raises(ConfigError, match="not known here"):
         parse_name("~nobody-of-that-name/model")

@@ -231,3 +231,8 @@ def test_it_can_be_mapped_over(encoder):
 def test_one_stage_is_a_sequence_too(encoder):
     with pytest.raises(InputError, match=r"expected a sequence, such as \('c4',\)"):
         encoder.feature_maps(torch.randn(1, 3, 64, 64), stages="c4")
+
+
+def test_what_is_no_preprocessing_is_refused():
+    with pytest.raises(ConfigError, match=r"Got a dict as preprocessing; expected a Preprocessing, such as"):
+        create_encoder("resnet18", preprocessing={"crop": 64})
