@@ -11,7 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from sslhsic_transfer.adapters.report import LoadReport, load_encoder
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.config import STAGES, FeatureSpec, Stage
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.resnet import ResNet, SamePadConv2d
@@ -151,8 +151,3 @@ def _check(stages: Sequence[Stage], output_stride: int, freeze_at: int) -> None:
         )
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def as_encoder(source: Encoder | str | Path) -> Encoder:
-    """An encoder as it is, or the one that `from_pretrained` finds."""
-    return source if isinstance(source, Encoder) else from_pretrained(source)

@@ -6,10 +6,11 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer.adapters.backbone import DenseBackbone, as_encoder
+from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.depth.pyramid import PyramidHead
 from sslhsic_transfer.adapters.depth.upprojection import UpProjectionHead
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder
 
 Head = Literal["upproj", "dpt"]

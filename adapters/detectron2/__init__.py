@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.detectron2.config import config_file as config_file
     from sslhsic_transfer.adapters.detectron2.config import configure as configure
     from sslhsic_transfer.adapters.detectron2.config import load_config as load_config
-    from sslhsic_transfer.adapters.detectron2.convert import save_detectron2 as save_detectron2
-    from sslhsic_transfer.adapters.detectron2.convert import to_detectron2 as to_detectron2
     from sslhsic_transfer.adapters.detectron2.dataset import register as register
     from sslhsic_transfer.adapters.detectron2.dataset import register_folder as register_folder
     from sslhsic_transfer.adapters.detectron2.detector import Detector as Detector
@@ -26,8 +24,6 @@ __getattr__, __dir__ = lazy_names(
         "config_file": f"{__name__}.config",
         "configure": f"{__name__}.config",
         "load_config": f"{__name__}.config",
-        "save_detectron2": f"{__name__}.convert",
-        "to_detectron2": f"{__name__}.convert",
         "register": f"{__name__}.dataset",
         "register_folder": f"{__name__}.dataset",
         "Detector": f"{__name__}.detector",

@@ -13,10 +13,10 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
-from sslhsic_transfer.adapters.backbone import PARTS, DenseBackbone, as_encoder
+from sslhsic_transfer.adapters.backbone import PARTS, DenseBackbone
 from sslhsic_transfer.adapters.detectron2.inputs import check_inputs
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.loading import as_encoder, from_pretrained
 from sslhsic_transfer.models.config import STAGES, Stage
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 

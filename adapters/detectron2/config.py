@@ -11,9 +11,9 @@ from detectron2.config import CfgNode, get_cfg
 
 import sslhsic_transfer.adapters.detectron2.backbone
 import sslhsic_transfer.adapters.detectron2.heads  # noqa: F401 - both register what the settings name
-from sslhsic_transfer.adapters.backbone import as_encoder
-from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -54,7 +54,7 @@ def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
     cfg.MODEL.SSLHSIC.PADDING = encoder.config.padding
     cfg.MODEL.SSLHSIC.WIDTH = encoder.config.width
     cfg.INPUT.FORMAT = FORMAT
-    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = pixel_numbers(encoder.preprocessing)
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = encoder.preprocessing.on_255()
 
 
 def config_file(name: str) -> Path:

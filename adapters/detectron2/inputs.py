@@ -4,15 +4,8 @@ from typing import Any
 
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.preprocessing import Preprocessing
 
 FORMAT = "RGB"
-
-
-def pixel_numbers(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
-    """PIXEL_MEAN and PIXEL_STD, on the scale 0 to 255."""
-    mean, std = ([round(255 * value, 6) for value in triple] for triple in (preprocessing.mean, preprocessing.std))
-    return mean, std
 
 
 def check_inputs(cfg: Any, encoder: Encoder) -> None:
@@ -21,7 +14,7 @@ def check_inputs(cfg: Any, encoder: Encoder) -> None:
     Raises:
         ConfigError: what differs, and the fix.
     """
-    mean, std = pixel_numbers(encoder.preprocessing)
+    mean, std = encoder.preprocessing.on_255()
     found = {
         "INPUT.FORMAT": (cfg.INPUT.FORMAT, FORMAT),
         "MODEL.PIXEL_MEAN": ([round(float(value), 3) for value in cfg.MODEL.PIXEL_MEAN], [round(v, 3) for v in mean]),

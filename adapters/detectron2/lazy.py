@@ -7,9 +7,9 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 # isort: split
 from detectron2.config import LazyCall
 
-from sslhsic_transfer.adapters.backbone import as_encoder
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, SSLHSICBackbone
-from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
+from sslhsic_transfer.adapters.detectron2.inputs import FORMAT
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 
@@ -41,4 +41,4 @@ def use_encoder(
 
 def pixel_number(encoder: Encoder | str, number: int) -> list[float]:
     """A lazy model's ``pixel_mean`` (0) or ``pixel_std`` (1): those of its encoder."""
-    return pixel_numbers(as_encoder(encoder).preprocessing)[number]
+    return as_encoder(encoder).preprocessing.on_255()[number]

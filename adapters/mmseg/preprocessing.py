@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.adapters.backbone import as_encoder
 from sslhsic_transfer.adapters.data.segmentation import IGNORED
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder
 
 
@@ -18,11 +18,11 @@ def data_preprocessor(encoder: Encoder | str | Path, size: tuple[int, int] | Non
     Returns:
         The config: for pictures in BGR order on 0 … 255, as mmseg loads them.
     """
-    preprocessing = as_encoder(encoder).preprocessing
+    mean, std = as_encoder(encoder).preprocessing.on_255()
     return {
         "type": "SegDataPreProcessor",
-        "mean": [255 * value for value in preprocessing.mean],
-        "std": [255 * value for value in preprocessing.std],
+        "mean": mean,
+        "std": std,
         "bgr_to_rgb": True,
         "pad_val": 0,
         "seg_pad_val": IGNORED,

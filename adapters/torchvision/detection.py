@@ -14,7 +14,8 @@ from torchvision.ops.feature_pyramid_network import (
     LastLevelP6P7,
 )
 
-from sslhsic_transfer.adapters.backbone import DenseBackbone, as_encoder
+from sslhsic_transfer.adapters.backbone import DenseBackbone
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.config import Stage
 from sslhsic_transfer.models.encoder import Encoder
 

@@ -113,22 +113,22 @@ def model(
         Path, typer.Option(help="File to write: .pth for mmseg, .pkl for Detectron2; its settings stand beside it.")
     ],
     network: Annotated[
-        Literal["fpn", "c4", "resnet"], typer.Option(help="Of Detectron2; resnet: the ResNet alone.")
-    ] = "fpn",
+        Literal["fpn", "c4", "resnet"] | None,
+        typer.Option(help="Of Detectron2; resnet: the ResNet alone. By default fpn."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """The other way: a model of ours as a weights file of another library."""
-    if to == "mmseg":
-        from sslhsic_transfer.hub.convert import save_mmseg
-        from sslhsic_transfer.hub.loading import from_pretrained
+    from sslhsic_transfer.errors import ConfigError
+    from sslhsic_transfer.hub.convert import save_detectron2, save_mmseg
 
-        config = save_mmseg(from_pretrained(name), output, overwrite=overwrite)
-        typer.echo(f"{config.read_text(encoding='utf-8')}\nWritten to {output}, its settings to {config}")
+    if to == "detectron2":
+        weights, settings = save_detectron2(name, output, network or "fpn", overwrite=overwrite)
+    elif network is not None:
+        raise ConfigError(f"Got --network {network} with --to mmseg; it is Detectron2's: leave it out.")
     else:
-        from sslhsic_transfer.adapters.detectron2.convert import save_detectron2
-
-        files = save_detectron2(name, output, network, overwrite=overwrite)
-        typer.echo(f"Written to {files[0]}, its settings to {files[1]}")
+        weights, settings = save_mmseg(name, output, overwrite=overwrite)
+    typer.echo(f"{settings.read_text(encoding='utf-8')}\nWritten to {weights}, its settings to {settings}")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:

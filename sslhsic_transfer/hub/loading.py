@@ -73,6 +73,11 @@ def from_pretrained(
     return encoder if place is None and dtype is None else encoder.to(device=place, dtype=dtype)
 
 
+def as_encoder(source: Encoder | str | Path) -> Encoder:
+    """An encoder as it is, or the one that `from_pretrained` finds."""
+    return source if isinstance(source, Encoder) else from_pretrained(source)
+
+
 def _load_local(path: Path) -> Encoder:
     if not path.exists():
         raise ModelNotFoundError(

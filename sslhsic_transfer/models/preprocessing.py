@@ -62,6 +62,11 @@ class Preprocessing(BaseModel):
         changed = {"resize": round(self.resize * size / self.crop), "crop": size}
         return validated(Preprocessing, self.model_dump() | changed, source=f"Preprocessing for {size} px")
 
+    def on_255(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation on the scale 0 to 255, in which other libraries configure them."""
+        mean, std = ([round(255 * value, 6) for value in triple] for triple in (self.mean, self.std))
+        return mean, std
+
     def transform(self) -> Callable[[Picture], "Tensor"]:
         """A transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
 

@@ -55,7 +55,7 @@ def crop_flip_jitter(crop: tuple[int, int], jitter: float, preprocessing: Prepro
         preprocessing: of the encoder; padding becomes 0 after it.
         ignored: what targets are padded with.
     """
-    mean = [255 * value for value in preprocessing.mean]
+    mean, _ = preprocessing.on_255()
     return v2.Compose(
         [
             v2.RandomCrop(list(crop), pad_if_needed=True, fill={tv_tensors.Image: mean, tv_tensors.Mask: ignored}),

@@ -71,6 +71,20 @@ def test_a_model_folder_becomes_weights_and_config_of_mmseg(sslhsic_here, model_
     assert all(torch.equal(value, saved["state_dict"][name]) for name, value in expected.items())
 
 
+def test_a_model_folder_becomes_weights_and_settings_of_detectron2(sslhsic_here, model_folder, tmp_path):
+    command = ["convert", "model", model_folder, "--to", "detectron2", "--output", "r18.pkl"]
+    done = sslhsic_here(*command)
+    assert (tmp_path / "r18.yaml").read_text() in done.stdout
+    assert "r18.yaml" in done.stdout
+    content = pickle.loads((tmp_path / "r18.pkl").read_bytes())
+    assert content["matching_heuristics"] is False
+    assert "backbone.bottom_up.res2.0.conv1.norm.weight" in content["model"]
+    assert "already exists" in sslhsic_here(*command, check=False).stderr
+    sslhsic_here(*command, "--overwrite", "--network", "resnet")
+    assert "stem.conv1.weight" in pickle.loads((tmp_path / "r18.pkl").read_bytes())["model"]
+    assert ".pkl" in sslhsic_here(*command[:-1], "r18.pth", check=False).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -90,3 +104,9 @@ def test_mistakes_give_one_message_and_no_traceback(sslhsic_here, tmp_path, argu
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_an_option_of_another_library_is_refused(sslhsic_here, model_folder, tmp_path):
+    command = ["convert", "model", model_folder, "--to", "mmseg", "--network", "c4", "--output", "model.pth"]
+    assert "Got --network c4 with --to mmseg" in sslhsic_here(*command, check=False).stderr
+    assert not (tmp_path / "model.pth").exists()

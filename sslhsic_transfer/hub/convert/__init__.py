@@ -4,6 +4,7 @@ from sslhsic_transfer.hub.convert.from_timm import convert_timm
 from sslhsic_transfer.hub.convert.from_torchvision import convert_torchvision
 from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_byol, convert_haiku
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.to_detectron2 import save_detectron2, to_detectron2
 from sslhsic_transfer.hub.convert.to_mmseg import save_mmseg, to_mmseg
 from sslhsic_transfer.hub.convert.torch_checkpoint import convert_torch
 
@@ -15,6 +16,8 @@ __all__ = [
     "convert_timm",
     "convert_torch",
     "convert_torchvision",
+    "save_detectron2",
     "save_mmseg",
+    "to_detectron2",
     "to_mmseg",
 ]

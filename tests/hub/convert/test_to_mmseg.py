@@ -35,7 +35,7 @@ def test_mmsegs_own_network_gives_the_encoders_maps(depth, tmp_path):
 
 def test_the_config_stands_below_any_of_mmsegs_own(tmp_path):
     encoder = trained_encoder("resnet50")
-    part = save_mmseg(encoder, tmp_path / "model.pth")
+    _, part = save_mmseg(encoder, tmp_path / "model.pth")
     whole = tmp_path / "whole.py"
     base = (
         Path(mmseg.__file__).parent / ".mim/configs/deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py"

@@ -9,14 +9,13 @@ import yaml
 from numpy.typing import NDArray
 
 from sslhsic_transfer._files import atomic_path, write_text
-from sslhsic_transfer.adapters.backbone import as_encoder
-from sslhsic_transfer.adapters.detectron2.inputs import FORMAT, pixel_numbers
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
+from sslhsic_transfer.hub.convert.plain_resnet import DEPTHS, differences_from_plain
+from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
 
 Network = Literal["fpn", "c4", "resnet"]
-DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}
 _PREFIXES = {"fpn": "backbone.bottom_up.", "c4": "backbone.", "resnet": ""}
 _RULES = (
     (r"conv1\.(.*)", r"stem.conv1.\1"),
@@ -99,13 +98,13 @@ def detectron2_settings(encoder: Encoder, network: Network, weights: Path | None
         weights: the file, if there is one.
     """
     depth = DEPTHS[encoder.config.architecture]
-    mean, std = pixel_numbers(encoder.preprocessing)
+    mean, std = encoder.preprocessing.on_255()
     resnet: dict[str, Any] = {"DEPTH": depth, "STRIDE_IN_1X1": False, "NORM": "SyncBN"}
     if depth < 50:
         resnet["RES2_OUT_CHANNELS"] = 64
     name = "build_resnet_fpn_backbone" if network == "fpn" else "build_resnet_backbone"
     model = {"BACKBONE": {"NAME": name, "FREEZE_AT": 0}, "RESNETS": resnet, "PIXEL_MEAN": mean, "PIXEL_STD": std}
-    return {"MODEL": ({"WEIGHTS": str(weights)} if weights else {}) | model, "INPUT": {"FORMAT": FORMAT}}
+    return {"MODEL": ({"WEIGHTS": str(weights)} if weights else {}) | model, "INPUT": {"FORMAT": "RGB"}}
 
 
 def _name(name: str, network: Network) -> str:
@@ -123,19 +122,11 @@ def _check(config: EncoderConfig, network: str) -> None:
     Raises:
         ConfigError: everything that stands against it.
     """
-    problems = []
+    problems = differences_from_plain(config, "Detectron2")
     if network not in _PREFIXES:
-        problems.append(f"network: got {network!r}; expected {', '.join(_PREFIXES)}")
-    if config.architecture not in DEPTHS:
-        problems.append(f"architecture: got {config.architecture}; Detectron2 has {', '.join(DEPTHS)}")
-    elif network == "c4" and DEPTHS[config.architecture] < 50:
-        problems.append(f"architecture: got {config.architecture}; Detectron2's C4 heads have bottleneck blocks only")
-    if config.stem != "imagenet":
-        problems.append(f"stem: got {config.stem!r}; Detectron2 has only 'imagenet'")
-    if config.padding != "torch":
-        problems.append(f"padding: got {config.padding!r}; Detectron2 pads symmetrically ('torch') only")
-    if config.width != 1:
-        problems.append(f"width: got {config.width}; Detectron2's ResNet is written with width 1")
+        problems.insert(0, f"network: got {network!r}; expected {', '.join(_PREFIXES)}")
+    if network == "c4" and DEPTHS.get(config.architecture, 50) < 50:
+        problems.append(f"architecture: got {config.architecture!r}; Detectron2's C4 heads have bottleneck blocks only")
     if problems:
         raise ConfigError(
             "Detectron2's own ResNet cannot compute what this encoder does; SSLHSICBackbone can in most cases.\n"

@@ -1,5 +1,3 @@
-import pickle
-
 import pytest
 import torch
 import yaml
@@ -10,9 +8,9 @@ from detectron2.modeling import build_model
 from detectron2.modeling.backbone.resnet import build_resnet_backbone
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.adapters.detectron2 import save_detectron2, to_detectron2
-from sslhsic_transfer.adapters.detectron2.convert import detectron2_settings
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
+from sslhsic_transfer.hub.convert import save_detectron2, to_detectron2
+from sslhsic_transfer.hub.convert.to_detectron2 import detectron2_settings
 from tests.contracts import trained_encoder
 
 
@@ -102,25 +100,13 @@ def test_what_detectron2_cannot_be_is_refused(options, network, message):
 def test_a_depth_that_detectron2_does_not_have_is_refused():
     with torch.device("meta"):
         encoder = create_encoder("resnet200")
-    with pytest.raises(ConfigError, match="architecture: got resnet200"):
+    with pytest.raises(ConfigError, match="architecture: got 'resnet200'"):
         to_detectron2(encoder)
-
-
-def test_the_command(sslhsic_here, model_folder, tmp_path):
-    command = ["convert", "model", model_folder, "--to", "detectron2", "--output", "r18.pkl"]
-    assert "r18.yaml" in sslhsic_here(*command).stdout
-    content = pickle.loads((tmp_path / "r18.pkl").read_bytes())
-    assert content["matching_heuristics"] is False
-    assert "backbone.bottom_up.res2.0.conv1.norm.weight" in content["model"]
-    assert "already exists" in sslhsic_here(*command, check=False).stderr
-    sslhsic_here(*command, "--overwrite", "--network", "resnet")
-    assert "stem.conv1.weight" in pickle.loads((tmp_path / "r18.pkl").read_bytes())["model"]
-    assert ".pkl" in sslhsic_here(*command[:-1], "r18.pth", check=False).stderr
 
 
 def test_files_are_not_replaced_unless_asked(tmp_path):
     encoder = create_encoder("resnet18")
     save_detectron2(encoder, tmp_path / "model.pkl")
-    with pytest.raises(OutputExistsError):
+    with pytest.raises(OutputExistsError, match=r"model\.pkl already exists"):
         save_detectron2(encoder, tmp_path / "model.pkl")
     save_detectron2(encoder, tmp_path / "model.pkl", overwrite=True)
