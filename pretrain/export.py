@@ -1,11 +1,11 @@
 """The end of a run: a model folder with all that tells how its weights came about."""
 
-import shutil
 from pathlib import Path
 
 import torch
 
 import sslhsic_transfer
+from sslhsic_transfer._files import copy_file
 from sslhsic_transfer.errors import SSLHSICError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
@@ -42,8 +42,8 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
     before = _config_of(folder.model)
     encoder.save_pretrained(folder.model, overwrite=True)
     _keep_what_was_added(before, folder)
-    shutil.copyfile(folder.recipe, folder.model / folder.recipe.name)
-    shutil.copyfile(folder.metrics, folder.model / folder.metrics.name)
+    copy_file(folder.recipe, folder.model / folder.recipe.name)
+    copy_file(folder.metrics, folder.model / folder.metrics.name)
     plot_runs([folder.root], folder.model / "curves.png")
     figures = [record for record in folder.read_metrics() if "rankme" in record]
     if evaluation is not None and figures:

@@ -34,8 +34,8 @@ _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {"adamw": {"type": "AdamW"}, "sgd
 
 
 def fine_tune(
-    data_train: SegmentationData,
-    data_val: SegmentationData | None,
+    train: SegmentationData,
+    val: SegmentationData | None,
     output: str | Path,
     *,
     model: Encoder | str | Path | None = None,
@@ -68,8 +68,8 @@ def fine_tune(
     Pictures are scaled, cropped, coloured and flipped at random; mmengine chooses the device.
 
     Args:
-        data_train: what is learned from.
-        data_val: what is measured on, by mmseg's IoUMetric, after every ``every`` iterations: see ``vis_data/`` of the
+        train: what is learned from.
+        val: what is measured on, by mmseg's IoUMetric, after every ``every`` iterations: see ``vis_data/`` of the
             output's folder of logs. None: nothing is.
         output: folder to write: ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
         model: an encoder, or what `from_pretrained` takes; None for an untrained network.
@@ -110,12 +110,12 @@ def fine_tune(
     output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
     _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, log_every, *crop), precision)
-    if data_val is not None and data_train.classes != data_val.classes:
-        raise DataError(f"The classes differ: {data_train.classes} to train on, {data_val.classes} to measure.")
+    if val is not None and train.classes != val.classes:
+        raise DataError(f"The classes differ: {train.classes} to train on, {val.classes} to measure.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # of an untrained network; mmengine seeds the rest
         encoder = source_encoder(model, architecture)
-    segmentor = head_config(head, len(data_train.classes))
+    segmentor = head_config(head, len(train.classes))
     segmentor["data_preprocessor"]["size"] = crop
     fit_model(segmentor, encoder)
     backbone = segmentor["backbone"]
@@ -147,15 +147,15 @@ def fine_tune(
     config = {"default_scope": "mmseg", "model": segmentor, "test_pipeline": test_pipeline, "training": training}
     _claim(output, json_text(config), resume)
 
-    training["train_dataloader"]["dataset"] = _dataset(data_train, train_pipeline)
+    training["train_dataloader"]["dataset"] = _dataset(train, train_pipeline)
     measuring: dict[str, Any] = {}
-    if data_val is not None:
+    if val is not None:
         measuring = {
             "val_dataloader": {
                 "batch_size": 1,
                 "num_workers": workers,
                 "sampler": {"type": "DefaultSampler", "shuffle": False},
-                "dataset": {**_dataset(data_val, test_pipeline), "test_mode": True},
+                "dataset": {**_dataset(val, test_pipeline), "test_mode": True},
             },
             "val_cfg": {},
             "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
@@ -176,7 +176,7 @@ def fine_tune(
         resume=resume,
         experiment_name=f"fine-tune-{uuid.uuid4().hex[:8]}",  # names are global in mmengine
     )
-    _save(runner.train(), data_train.classes, output)
+    _save(runner.train(), train.classes, output)
     return output
 
 

@@ -1,12 +1,11 @@
 """Detection by Detectron2: its own trainer trains, its own detector is what loads again."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer._files import atomic_path, copy_file
 from sslhsic_transfer.adapters.data.detection import DetectionData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
@@ -58,9 +57,8 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         settings=_own_settings(settings),
     )
     take_over_log(folder, [output / "metrics.json"], _LOGGED, first_step=0)
-    folder.model.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG_NAME, CLASSES_NAME):
-        shutil.copyfile(output / name, folder.model / name)
+        copy_file(output / name, folder.model / name)
     weights = torch.load(output / WEIGHTS_NAME, map_location="cpu")["model"]
     with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
         torch.save({"model": weights}, temporary)

@@ -1,6 +1,5 @@
 """Segmentation by mmsegmentation: its own Runner trains, its own segmentor is what loads again."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sslhsic_transfer._files import copy_file
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
@@ -77,9 +77,8 @@ def train(
         resume=True,
     )
     take_over_log(folder, sorted(output.glob("*/vis_data/scalars.json")), _LOGGED, first_step=1)
-    folder.model.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG_NAME, WEIGHTS_NAME):
-        shutil.copyfile(output / name, folder.model / name)
+        copy_file(output / name, folder.model / name)
 
 
 def load(
