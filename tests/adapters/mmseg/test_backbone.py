@@ -7,7 +7,7 @@ from torch import nn
 
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.adapters.mmseg import SSLHSICEncoder
-from sslhsic_transfer.errors import ConfigError, SSLHSICError
+from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.models.config import STAGES, EncoderConfig
 from tests.contracts import AdapterContract, trained_encoder
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_is_refused(options, message):
 
 def test_weights_that_do_not_fit_are_refused(own_model):
     (own_model / "model.safetensors").write_bytes(b"")
-    with pytest.raises(SSLHSICError):
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
         SSLHSICEncoder(init_cfg={"type": "Pretrained", "checkpoint": str(own_model)})
 
 

@@ -72,7 +72,7 @@ class TestInAFolder:
             OnnxEncoder.from_pretrained(model)
 
     def test_no_folder(self, tmp_path):
-        with pytest.raises(ModelNotFoundError):
+        with pytest.raises(ModelNotFoundError, match=r"found: no folder"):
             OnnxEncoder.from_pretrained(tmp_path / "none")
 
 

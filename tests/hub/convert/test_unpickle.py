@@ -169,7 +169,7 @@ def test_code_and_foreign_objects_are_refused(name, protocol, tmp_path, monkeypa
     with pytest.raises(WeightsError, match=r"a\.pkl "):
         load_pickled(path)
     np.save(tmp_path / "a.npy", np.array({"experiment_state": HOSTILE[name]}, dtype=object), allow_pickle=True)
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=r"a\.npy "):
         load_pickled(tmp_path / "a.npy")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.npy", "a.pkl"]
 
@@ -253,7 +253,7 @@ def test_lists_of_lists_of_the_same_cost_nothing(tmp_path):
         ARRAY + b"(K\x01" + doubled + DTYPE + b"\x89C\x00tb",
         b"cdill._dill\n_create_namedtuple\n(" + doubled + doubled + doubled + b"tR",
     ):
-        with pytest.raises(WeightsError):
+        with pytest.raises(WeightsError, match=r"a\.pkl "):
             load_pickled(write(tmp_path / "a.pkl", op("", content)))
 
 
