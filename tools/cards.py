@@ -24,7 +24,7 @@ import torch
 from sslhsic_transfer import Encoder, Preprocessing
 from sslhsic_transfer._files import write_text
 from sslhsic_transfer.adapters.onnx.folder import add_onnx
-from sslhsic_transfer.adapters.onnx.info import Precision
+from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.hub.files import WEIGHTS_NAME
@@ -39,7 +39,7 @@ from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, sav
 CARDS = Path(__file__).parents[1] / "model_cards"
 BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
 DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+PRECISIONS: tuple[FilePrecision, ...] = ("fp32", "fp16", "int8")
 NOTE = (
     "Small-scale weights: 27 thousand small pictures, hours on a CPU. The paper's encoder learned from 1.3 million of "
     "ImageNet; one command trains such a one on 8 GPUs, `accelerate launch --multi_gpu --num_processes 8 -m "

@@ -16,7 +16,7 @@ import sslhsic_transfer
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.adapters.onnx.graph import encoder_graph, tidy
 from sslhsic_transfer.adapters.onnx.head import LinearHead
-from sslhsic_transfer.adapters.onnx.info import InputForm, OnnxInfo, Output, Precision
+from sslhsic_transfer.adapters.onnx.info import FilePrecision, InputForm, OnnxInfo, Output
 from sslhsic_transfer.adapters.onnx.precision import as_float16
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
@@ -58,7 +58,7 @@ def export(
     *,
     outputs: Sequence[Output] | None = None,
     head: LinearHead | None = None,
-    precision: Precision = "fp32",
+    precision: FilePrecision = "fp32",
     input: InputForm = "normalized",  # noqa: A002 - the field's name in the file
     batch: int | None = None,
     size: int | tuple[int, int] | None = None,
@@ -151,7 +151,7 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def _check(
-    path: Path, precision: Precision, form: InputForm, calibration: Any, quantization: Any, overwrite: bool
+    path: Path, precision: FilePrecision, form: InputForm, calibration: Any, quantization: Any, overwrite: bool
 ) -> None:
     if precision not in ("fp32", "fp16", "int8"):
         raise ConfigError(f"Unknown precision {precision!r}; expected fp32, fp16 or int8.")

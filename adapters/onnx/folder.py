@@ -6,7 +6,7 @@ from typing import Any
 
 import sslhsic_transfer.adapters.onnx.exporting as exporting
 from sslhsic_transfer.adapters.onnx.compared import compared_folder
-from sslhsic_transfer.adapters.onnx.info import Precision
+from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.adapters.onnx.quantization import Quantization
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
@@ -20,7 +20,7 @@ _BATCHES = (1, 32)
 
 def add_onnx(
     folder: str | Path,
-    precisions: Sequence[Precision] = ("fp32", "int8"),
+    precisions: Sequence[FilePrecision] = ("fp32", "int8"),
     *,
     calibration: str | Path | None = None,
     quantization: Quantization | None = None,

@@ -13,7 +13,7 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 Output = Literal["pooled", "logits", Stage]
 POOLED: frozenset[Output] = frozenset({"pooled", "logits"})  # vectors; the others are maps
-Precision = Literal["fp32", "fp16", "int8"]
+FilePrecision = Literal["fp32", "fp16", "int8"]
 InputForm = Literal["normalized", "resized", "pictures"]
 _PREFIX = "sslhsic."
 
@@ -74,7 +74,7 @@ class OnnxInfo(FileInfo):
         min_length=1, description="What it gives: 'pooled', 'c2' to 'c5', and 'logits' (B, classes)."
     )
     classes: tuple[str, ...] = Field(default=(), description="Of a classifier: names, in the order of the logits.")
-    precision: Precision = Field(description="Of weights and arithmetic; inputs and outputs stay float32.")
+    precision: FilePrecision = Field(description="Of weights and arithmetic; inputs and outputs stay float32.")
     quantization: str | None = Field(default=None, description="How an int8 file was made.")
     opset: int = Field(description="Version of the standard operators.")
     licence: str | None = Field(default=None, description="SPDX identifier of the weights' licence.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sslhsic_transfer.adapters.onnx.compared import Reference, loader_of, of_pictures_by_file, real_pictures
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.head import LinearHead
-from sslhsic_transfer.adapters.onnx.info import OnnxInfo, Precision
+from sslhsic_transfer.adapters.onnx.info import FilePrecision, OnnxInfo
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.evaluate.knn import knn_predict
@@ -40,7 +40,7 @@ class Bounds:
     agreement: float
 
 
-BOUNDS: dict[Precision, Bounds] = {
+BOUNDS: dict[FilePrecision, Bounds] = {
     "fp32": Bounds(relative=1e-4, cosine=0.9999, smallest_cosine=0.9999, agreement=0.97),
     "fp16": Bounds(relative=None, cosine=0.9999, smallest_cosine=0.9999, agreement=0.97),
     "int8": Bounds(relative=None, cosine=0.99, smallest_cosine=None, agreement=0.8),

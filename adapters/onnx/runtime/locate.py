@@ -3,9 +3,10 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, FolderConfig, read_config
 from sslhsic_transfer.hub.download import HubAccess, fetch_file
@@ -13,10 +14,9 @@ from sslhsic_transfer.hub.resolve import Published, resolve
 
 logger = logging.getLogger(__name__)
 
-Variant = Literal["fp32", "fp16", "int8"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
+VARIANTS: tuple[FilePrecision, ...] = get_args(FilePrecision)
 FOLDER = "onnx"
-_SUFFIXES: dict[Variant, str] = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
+_SUFFIXES: dict[FilePrecision, str] = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
 
 
 def variant_path(variant: str) -> str:
