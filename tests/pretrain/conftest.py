@@ -1,7 +1,8 @@
 import pytest
 from accelerate.state import AcceleratorState
 
-from sslhsic_transfer.pretrain import Recipe, load_recipe
+from sslhsic_transfer.pretrain import Recipe, load_recipe, pretrain
+from sslhsic_transfer.pretrain.run_folder import RunFolder
 
 TINY = (
     "augmentation.size=32",
@@ -34,3 +35,18 @@ def tiny(tiny_overrides) -> Recipe:
 def own_precision():
     """Accelerate keeps one precision a process; each test starts as a new process would."""
     AcceleratorState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def run(tiny, digits, tmp_path_factory):
+    """A finished run: 72 pictures, batches of 16, two epochs, nine steps."""
+    output = tmp_path_factory.mktemp("run") / "run"
+    pretrain(tiny, digits, output, progress=False)
+    return output
+
+
+def figures(output):
+    """metrics.jsonl without what depends on the machine."""
+    records = RunFolder(output).read_metrics()
+    machine = {"images_per_second", "hours_left", "memory_gib"}
+    return [{key: value for key, value in record.items() if key not in machine} for record in records]
