@@ -18,7 +18,6 @@ def test_a_missing_package_names_the_command():
     done = python(
         "import sys; sys.modules['detectron2'] = None\n"
         "import sslhsic_transfer.adapters.detectron2 as adapter\n"
-        "adapter.to_detectron2\n"  # needs no Detectron2
         "adapter.fine_tune"
     )
     assert "MissingDependencyError" in done.stderr
