@@ -1,7 +1,6 @@
 """What a name leads to: a place on this machine, or a repository whose weights may be pinned. Loads no torch."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from sslhsic_transfer.errors import ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
 from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
-from sslhsic_transfer.hub.zoo import NAMESPACE_VARIABLE, ZOO, ZooModel, unknown_name
+from sslhsic_transfer.hub.zoo import NAMESPACE_VARIABLE, ZOO, ZooModel, chosen_namespace, unknown_name
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ def _resolve_word(name: ShortName) -> Path | Published:
     if (folder / CONFIG_NAME).exists():
         logger.warning("%s is a short name; the folder ./%s is not used. Write ./%s to mean it.", *[name.name] * 3)
     if name.revision not in (None, model.revision):
-        if not os.environ.get(NAMESPACE_VARIABLE):
+        if chosen_namespace() is None:
             raise ModelNotFoundError(
                 f"{name.name} stands for one set of weights, {model.revision}; got the revision {name.revision!r}. "
                 f"Others are a repository's: name it with its owner, as org/{name.name}@{name.revision}, or set "

@@ -15,6 +15,11 @@ NAMESPACE_VARIABLE = "SSLHSIC_HUB_NAMESPACE"
 _NAMESPACE = "sslhsic"
 
 
+def chosen_namespace() -> str | None:
+    """Whose repositories short names mean, where SSLHSIC_HUB_NAMESPACE says so."""
+    return os.environ.get(NAMESPACE_VARIABLE) or None
+
+
 @dataclass(frozen=True)
 class ZooModel:
     """One row of the table.
@@ -40,7 +45,7 @@ class ZooModel:
     @property
     def hub_name(self) -> HubName:
         """The repository and revision, in the namespace that SSLHSIC_HUB_NAMESPACE may set."""
-        return HubName(f"{os.environ.get(NAMESPACE_VARIABLE) or _NAMESPACE}/{self.name}", self.revision)
+        return HubName(f"{chosen_namespace() or _NAMESPACE}/{self.name}", self.revision)
 
     @property
     def shipped(self) -> Path:

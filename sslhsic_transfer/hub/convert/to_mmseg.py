@@ -75,10 +75,11 @@ def save_mmseg(encoder: Encoder | str | Path, output: str | Path, *, overwrite: 
     output = Path(output)
     if output.suffix != ".pth":
         raise ConfigError(f"Got the output {output}; expected a name that ends in .pth.")
-    encoder = as_encoder(encoder)
-    state, config = to_mmseg(encoder), output.with_suffix(".py")
+    config = output.with_suffix(".py")
     if not overwrite and (there := [str(path) for path in (output, config) if path.exists()]):
         raise OutputExistsError(f"{' and '.join(there)} already exists: choose another name, or overwrite it.")
+    encoder = as_encoder(encoder)
+    state = to_mmseg(encoder)
     with atomic_path(output) as temporary:
         torch.save({"state_dict": state, "meta": {"source": encoder.name_or_path}}, temporary)
     write_text(config, mmseg_config(encoder, output.resolve()))

@@ -1,6 +1,10 @@
 import pytest
 import torch
 import yaml
+
+import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2 itself
+
+# isort: split
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
