@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sslhsic_transfer._finite import diverged
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -175,11 +176,11 @@ class _Run:
         if math.isfinite(loss) and self.trainer.is_finite():
             return
         settings = self.recipe.optimizer
-        what = f"The loss is {loss}" if not math.isfinite(loss) else "Weights are no longer finite"
-        raise TrainingError(
-            f"{what} at step {self.trainer.step}. Usual causes: optimizer.learning_rate ({settings.learning_rate}) too "
-            f"high, optimizer.warmup_epochs ({settings.warmup_epochs}) too short. {self._last_good()}"
+        causes = (
+            f"optimizer.learning_rate ({settings.learning_rate}) too high, optimizer.warmup_epochs "
+            f"({settings.warmup_epochs}) too short"
         )
+        raise TrainingError(f"{diverged(loss, self.trainer.step, causes)} {self._last_good()}")
 
     def _last_good(self) -> str:
         checkpoints = list_checkpoints(self.folder.checkpoints)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sslhsic_transfer._finite import all_finite
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
@@ -169,8 +170,7 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether every weight is a number."""
-        norms = torch._foreach_norm(list(self.learner.trained_parameters().values()))
-        return bool(torch.stack(list(norms)).isfinite().all())
+        return all_finite(self.learner.trained_parameters().values())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, but for the data."""

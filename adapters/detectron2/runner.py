@@ -82,6 +82,7 @@ def fine_tune(
         DataError: the two splits have different classes, or there is nothing to learn from.
         OutputExistsError: the folder holds a run, and ``resume`` is not set.
         CheckpointError: the run there was made with other settings.
+        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
     """
     output = Path(output)
     _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)

@@ -19,9 +19,10 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
+from sslhsic_transfer._finite import all_finite, diverged
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.detectron2.loading import train_loader
-from sslhsic_transfer.errors import CheckpointError
+from sslhsic_transfer.errors import CheckpointError, TrainingError
 
 
 class Trainer(DefaultTrainer):
@@ -69,11 +70,26 @@ class Trainer(DefaultTrainer):
         return optimizer
 
     def run_step(self) -> None:
-        """One step, which draws its anchors and regions from the iteration's own random numbers."""
+        """One step, which draws its anchors and regions from the iteration's own random numbers.
+
+        Raises:
+            TrainingError: the loss is not finite, or the weights that are about to be saved are not.
+        """
         if self.cfg.SEED >= 0:
             _ = self._trainer._data_loader_iter  # making it, as current code does at its first use, draws a number
             torch.manual_seed(mix_seed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
-        super().run_step()
+        solver = self.cfg.SOLVER
+        causes = (
+            f"SOLVER.BASE_LR ({solver.BASE_LR}) too high, SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) too short, "
+            f"SOLVER.CLIP_GRADIENTS.ENABLED ({solver.CLIP_GRADIENTS.ENABLED})"
+        )
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise TrainingError(f"{error}\nUsual causes: {causes}.") from error
+        done = self.iter + 1
+        if (done == self.max_iter or done % solver.CHECKPOINT_PERIOD == 0) and not all_finite(self.model.parameters()):
+            raise TrainingError(diverged(None, done, causes))
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds beside the network."""

@@ -21,6 +21,7 @@ from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
 from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
+from sslhsic_transfer.adapters.mmseg.divergence import DivergenceHook
 from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
@@ -105,6 +106,7 @@ def fine_tune(
         DataError: the two splits have different classes.
         OutputExistsError: ``output`` holds a run, and ``resume`` is not asked for.
         CheckpointError: the checkpoint to go on from is damaged, or of a run with other settings.
+        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
         ModelNotFoundError, HubError, WeightsError: as `from_pretrained`.
     """
     output, crop = Path(output), (crop[0], crop[1])
@@ -160,11 +162,13 @@ def fine_tune(
             "val_cfg": {},
             "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         }
+    causes = f"learning_rate ({learning_rate}) too high, warmup ({warmup}) too short, clip_gradient ({clip_gradient})"
     runner = Runner(
         model=ConfigDict({**segmentor, "backbone": {**backbone, "model": encoder}}),
         work_dir=str(output),
         **training,
         **measuring,
+        custom_hooks=[DivergenceHook((log_every, every), causes)],
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": min(log_every, every), "log_metric_by_epoch": False},
             "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": every, "max_keep_ckpts": 1},

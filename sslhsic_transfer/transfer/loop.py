@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from sslhsic_transfer._finite import all_finite, diverged
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
@@ -52,7 +53,7 @@ def fit(task: NetworkTask, network: nn.Module, examples: Dataset[Any], folder: R
     Raises:
         ConfigError: a batch that the processes cannot share alike.
         DataError: fewer pictures than a batch holds.
-        TrainingError: the loss is not finite.
+        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
         TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
     """
     settings = task.settings
@@ -175,16 +176,23 @@ class _Fit:
 
     def _log(self, loss: Tensor, speed: float) -> None:
         value = float(self.accelerator.reduce(loss, "mean"))
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {self.step}. Usual causes: learning_rate "
-                f"({self.settings.learning_rate}) too high, warmup ({self.settings.warmup}) too short, clip_gradient 0."
-            )
+        self._require_finite(value)
         if self.accelerator.is_main_process:
             rate = self.optimizer.param_groups[0]["lr"]
             record = {"step": self.step, "loss": value, "learning_rate": rate, "images_per_second": speed}
             self.folder.log(record)
             self.progress.show(record)
+
+    def _require_finite(self, loss: float | None = None) -> None:
+        """Weights are the same in every process: all come to the same judgement."""
+        if (loss is None or math.isfinite(loss)) and all_finite(self.plain.parameters()):
+            return
+        settings = self.settings
+        causes = (
+            f"learning_rate ({settings.learning_rate}) too high, warmup ({settings.warmup}) too short, clip_gradient "
+            f"({settings.clip_gradient})"
+        )
+        raise TrainingError(diverged(loss, self.step, causes))
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         received = int(interruption.received or 0)
@@ -202,6 +210,7 @@ class _Fit:
             )
 
     def _save(self) -> None:
+        self._require_finite()
         if self.accelerator.is_main_process:
             state = {"network": self.plain.state_dict(), "optimizer": self.optimizer.state_dict()}
             if self.accelerator.scaler is not None:  # fp16

@@ -1,4 +1,4 @@
-"""The fixtures `hub` and `waits`: a Hub on the loopback interface, and a client that uses it; a model to publish."""
+"""A Hub on the loopback interface and a client that uses it (`hub`, `waits`), a model it holds, a model to publish."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tests.hub_server.fixture import hub, waits
 
 __all__ = ["hub", "waits"]
 
+REPO = "tester/tiny"
 FACTS = {
     "licence": "mit",
     "trained_by": "the tests",
@@ -20,6 +21,17 @@ FACTS = {
     "hardware": "one CPU",
     "hours": 0.05,
 }
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a model, by name."""
+    return {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+
+
+@pytest.fixture
+def repo(hub, model_folder: Path) -> str:
+    """The id of the commit that holds the model, in `REPO`."""
+    return hub.add(REPO, {**contents(model_folder), "README.md": b"# Tiny", "big.bin": bytes(1000)})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer import loop
 from sslhsic_transfer.transfer.loop import fit, learning_rate_share
@@ -121,6 +122,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         TrainingError, match=r"The loss is (nan|inf) at step \d+. Usual causes: learning_rate \(1e\+20\)"
     ):
         trained(tmp_path, Regression(learning_rate=1e20, optimizer="sgd", iterations=30))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    task = Regression(learning_rate=1e10, optimizer="sgd", iterations=30, warmup=0, log_every=30, checkpoint_every=1)
+    with pytest.raises(TrainingError, match=r"Weights are no longer finite at step (\d+)\. Usual causes") as caught:
+        trained(tmp_path, task)
+    step, state = load_checkpoint(newest_intact(tmp_path / "checkpoints"))
+    assert f"at step {step + 1}." in str(caught.value)
+    assert all(value.isfinite().all() for value in state["network"].values())
 
 
 def test_too_few_pictures(tmp_path):

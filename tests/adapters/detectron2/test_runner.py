@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 
 import pytest
@@ -10,7 +11,14 @@ from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.detectron2 import fine_tune, load_detector
 from sslhsic_transfer.adapters.detectron2.config import load_config
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
-from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, ModelNotFoundError, OutputExistsError
+from sslhsic_transfer.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    ModelNotFoundError,
+    OutputExistsError,
+    TrainingError,
+)
 from tests.adapters.detectron2.networks import SMALL
 
 TINY = {"sides": (96, 112), "max_size": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
@@ -112,6 +120,20 @@ def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_
     assert not (output / "evaluation.json").exists()
     wanted, found = weights(run), weights(output)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"), [(1e20, "(?s)(Loss became|contain) .*Inf.*BASE_LR"), (math.nan, "Weights .* finite at step 1")]
+)
+def test_a_run_that_diverges_stops_and_saves_nothing_of_it(cells, tmp_path, rate, message):
+    settings = SMALL | {
+        "SOLVER.WARMUP_ITERS": 0,
+        "SOLVER.BASE_LR": rate,
+        "SOLVER.CHECKPOINT_PERIOD": 1 if rate != rate else 9,
+    }
+    with pytest.raises(TrainingError, match=message):
+        tune(cells, tmp_path / "output", settings=settings)
+    assert not list((tmp_path / "output").glob("*.pth"))
 
 
 def test_adamw_decays_neither_biases_nor_norms(cells, tmp_path):

@@ -12,7 +12,7 @@ from sslhsic_transfer import create_encoder
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.adapters.mmseg import evaluate, fine_tune, load_segmentor, predict
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
-from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError, TrainingError
 
 SMALL = {"crop": (64, 64), "batch_size": 2, "workers": 0}
 
@@ -139,6 +139,16 @@ def stop_after(iterations, train, val, output, options):
         with pytest.raises(Stopped):
             fine_tune(train, val, output, **options)
     return output
+
+
+@pytest.mark.parametrize(
+    ("log_every", "message"), [(1, r"(loss is (nan|inf)|Weights are no longer finite) at step"), (50, "at step 6")]
+)
+def test_a_run_that_diverges_stops_and_saves_nothing_of_it(camvid, tmp_path, log_every, message):
+    options = {**SMALL, "architecture": "resnet18", "optimizer": "sgd", "learning_rate": 1e20, "iterations": 8}
+    with pytest.raises(TrainingError, match=message):
+        fine_tune(camvid("train", 4), None, tmp_path / "run", **options, every=6, log_every=log_every)
+    assert not list((tmp_path / "run").glob("*.pth"))
 
 
 def test_the_seed_decides(made, tmp_path):

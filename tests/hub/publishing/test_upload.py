@@ -10,7 +10,7 @@ import yaml
 from sslhsic_transfer import Encoder, from_pretrained
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
 from sslhsic_transfer.hub.config_file import read_config, write_config
-from sslhsic_transfer.hub.publishing import publish, validation
+from sslhsic_transfer.hub.publishing import publish
 from sslhsic_transfer.hub.publishing.remote import Remote
 from sslhsic_transfer.results import load_results, save_results
 from tests.hub.conftest import FACTS
@@ -20,10 +20,9 @@ FILES = ["README.md", "config.json", "model.safetensors", "results.json"]
 
 
 @pytest.fixture(autouse=True)
-def quick_example(monkeypatch, request):
-    """The card's example runs in a process of its own, for seconds: only where a test is about it."""
-    if "real_example" not in request.keywords and "real_example" not in request.fixturenames:
-        monkeypatch.setattr(validation, "_run_snippet", lambda card, repo_id, folder: None)
+def example(request):
+    if "real_example" not in request.fixturenames:
+        request.getfixturevalue("no_example")
 
 
 @pytest.fixture
@@ -296,33 +295,3 @@ class TestBadTimes:
         with pytest.raises(FingerprintError, match=r"does not hold what was sent: results\.json"):
             publish(publishable, REPO, tag="v1")
         assert not hub.tags(REPO)
-
-
-def test_the_command_publishes_and_tells(sslhsic, sslhsic_here, hub, publishable):
-    shown = sslhsic_here("publish", publishable, "--repo", REPO, "--fact", "hours=1.5", "--dry-run").stdout
-    assert "fit to be published" in shown
-    shown = sslhsic("publish", publishable, "--repo", REPO, "--tag", "v1").stdout
-    for text in ("model.safetensors", "44.8 MB", "new", "read back and verified", f'from_pretrained("{REPO}@v1")'):
-        assert text in shown
-    assert hub.tags(REPO)
-
-
-def test_the_command_lists_what_is_missing(sslhsic_here, hub, publishable):
-    path = publishable / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
-    done = sslhsic_here("publish", publishable, "--repo", REPO, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "- licence" in done.stderr
-
-
-def test_facts_are_given_by_name(sslhsic_here, hub, publishable):
-    path = publishable / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
-    command = ["publish", publishable, "--repo", REPO, "--licence", "mit", "--trained-by", "Jane Doe"]
-    others = {name: value for name, value in FACTS.items() if name not in ("licence", "trained_by")}
-    sslhsic_here(*command, *[text for name, value in others.items() for text in ("--fact", f"{name}={value}")])
-    assert from_pretrained(REPO).metadata == FACTS | {"trained_by": "Jane Doe"}
-    done = sslhsic_here(*command, "--fact", "hours=many", check=False)
-    assert "hours (How long that took): " in done.stderr
-    assert sslhsic_here(*command, "--fact", "hours", check=False).returncode == 2

@@ -1,0 +1,39 @@
+"""Mmengine trains on, and saves, when the loss is no longer a number; with this hook it does not."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from sslhsic_transfer._finite import all_finite, diverged
+from sslhsic_transfer.errors import TrainingError
+
+
+class DivergenceHook(Hook):  # type: ignore[misc]
+    """Stops a run whose loss or weights are no longer finite, before they are logged or saved.
+
+    Args:
+        intervals: iterations between lines of the log, and between checkpoints.
+        causes: what to look at, for the message.
+    """
+
+    def __init__(self, intervals: tuple[int, ...], causes: str) -> None:
+        self.intervals = intervals
+        self.causes = causes
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Look where something is about to be logged or saved.
+
+        Raises:
+            TrainingError: loss or weights are not finite.
+        """
+        due = any(self.every_n_train_iters(runner, interval) for interval in self.intervals)
+        if not (due or self.is_last_train_iter(runner)):
+            return
+        loss = torch.as_tensor((outputs or {})["loss"]).item()
+        if not (math.isfinite(loss) and all_finite(runner.model.parameters())):
+            raise TrainingError(diverged(loss, runner.iter + 1, self.causes))
