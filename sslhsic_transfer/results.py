@@ -113,9 +113,8 @@ def save_results(path: str | Path, results: Sequence[Result]) -> None:
     """Add records to a results.json; one that measures the same thing as an older one takes its place."""
     path = Path(path)
     older = load_results(path) if path.exists() else []
-    renewed = {_key(result) for result in results}
-    kept = [result for result in older if _key(result) not in renewed]
-    write_text(path, results_text([*kept, *results]))
+    merged = {_key(result): result for result in (*older, *results)}
+    write_text(path, results_text([*merged.values()]))
 
 
 def results_text(results: Sequence[Result]) -> str:

@@ -34,8 +34,8 @@ def test_the_same_measurement_replaces_and_others_stay(tmp_path):
     save_results(path, [record(), record(task="linear")])
     save_results(path, [record(value=0.7), record(model="other")])
     assert [(r.model, r.task, r.value) for r in load_results(path)] == [
-        ("m", "linear", 0.5),
         ("m", "knn", 0.7),
+        ("m", "linear", 0.5),
         ("other", "knn", 0.5),
     ]
 
