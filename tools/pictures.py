@@ -1,4 +1,4 @@
-"""Draw what an encoder sees, for the documentation: nearest neighbours, feature maps as colours, detected objects.
+"""Draw what an encoder sees, for the documentation: neighbours, feature maps as colours, objects, segmented cells.
 
 python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS]
 
@@ -6,27 +6,38 @@ Neighbours are bundled pictures of sign language digits (test pictures, then the
 green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
 over all places of the pictures shown, as red, green and blue. With --dense, the folder of what benchmarks/transfer.py
 has trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that
-began with the encoder and with random weights. All data sets here may be passed on (Apache-2.0 and MIT).
+began with the encoder and with random weights. BCCD has boxes and no masks: ellipses in their place teach a segmentor,
+again from both, which is trained for this (minutes) and kept in RUNS/cells. All data sets here may be passed on
+(Apache-2.0 and MIT).
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
-from sslhsic_transfer.adapters.data.detection import find_detection
+from sslhsic_transfer.adapters.data.detection import BoxedPicture, find_detection
+from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.sample import sign_digits
-from sslhsic_transfer.transfer import load_transferred
-from sslhsic_transfer.transfer.drawing import draw_boxes, side_by_side
+from sslhsic_transfer.transfer import load_transferred, transfer
+from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, side_by_side
 
 TILE, FRAME, NEIGHBOURS = 72, 3, 8
 SIDE = 256  # of the pictures whose feature maps are drawn
 STAGES = ("c2", "c3", "c4")
 PANEL = 320  # the longer side of a picture with its boxes
+SEGMENTOR = (
+    *("precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100", "test=test"),
+    *("batch_size=8", "iterations=200", "crop=[192,224]", "scale=[0.75,1.5]"),
+)
+INITS = ("pretrained", "random")
 DETECTORS = {"bccd-detectron2": "bccd", "raccoon-torchvision": "raccoon_det"}  # row of benchmarks/transfer.py -> data
 
 
@@ -80,7 +91,7 @@ def detections(runs: Path, data: Path) -> Image.Image:
     sheet = []
     for row, folder in DETECTORS.items():
         test = find_detection(data / folder, "test")
-        models = [load_transferred(runs / row / f"{init}-0" / "model") for init in ("pretrained", "random")]
+        models = [load_transferred(runs / row / f"{init}-0" / "model") for init in INITS]
         for index in evenly(len(test), 4)[1:3]:
             entry = test.pictures[index]
             picture = load_image(entry.path)
@@ -88,6 +99,51 @@ def detections(runs: Path, data: Path) -> Image.Image:
             panels += [draw_boxes(picture, model.predict(picture), test.classes) for model in models]
             sheet.append([ImageOps.contain(panel, (PANEL, PANEL)) for panel in panels])
     return side_by_side(sheet)
+
+
+def segmentations(model: str, runs: Path, data: Path) -> Image.Image:
+    """A row a test picture: itself, its ellipses, what was found from the encoder's weights and from random ones."""
+    folder = runs / "cells" / "data"
+    for split in ("train", "test"):
+        write_ellipses(data / "bccd", split, folder)
+    for init in INITS:
+        transfer("segmentation", model, folder, runs / "cells" / init, init=init, overrides=SEGMENTOR, resume=True)
+    test = find_segmentation(folder, "test")
+    models = [load_transferred(runs / "cells" / init / "model") for init in INITS]
+    sheet = []
+    for index in evenly(len(test), 4)[1:3]:
+        picture = load_image(test.pairs[index][0])
+        maps = [test.read_mask(index), *(model.predict(picture) for model in models)]
+        panels = [picture, *(_laid_over(picture, classes, len(test.classes)) for classes in maps)]
+        sheet.append([ImageOps.contain(panel, (PANEL, PANEL)) for panel in panels])
+    return side_by_side(sheet)
+
+
+def _laid_over(picture: Image.Image, classes: NDArray[np.uint8], count: int) -> Image.Image:
+    """All classes but the first, in colours over the picture."""
+    blended = Image.blend(picture, draw_classes(classes, count), 0.6)
+    return Image.composite(blended, picture, Image.fromarray((classes > 0).astype(np.uint8) * 255))
+
+
+def write_ellipses(source: Path, split: str, target: Path) -> None:
+    """A detection split as one of segmentation: in each box the ellipse that fills it, small ones over large ones."""
+    boxed = find_detection(source, split)
+    images, masks = (target / kind / split for kind in ("images", "masks"))
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for entry in boxed.pictures:
+        shutil.copy(entry.path, images)
+        _ellipses(entry).save(masks / f"{entry.path.stem}.png")
+    (target / "classes.txt").write_text("\n".join(["background", *boxed.classes]), encoding="utf-8")
+
+
+def _ellipses(entry: BoxedPicture) -> Image.Image:
+    mask = Image.new("L", entry.size)
+    draw = ImageDraw.Draw(mask)
+    areas = (entry.boxes[:, 2:] - entry.boxes[:, :2]).prod(axis=1)
+    for number in (-areas).argsort(kind="stable"):
+        draw.ellipse(entry.boxes[number].tolist(), fill=int(entry.labels[number]) + 1)
+    return mask
 
 
 def main() -> None:
@@ -106,6 +162,8 @@ def main() -> None:
     )
     if options.dense:
         detections(options.dense, options.data).save(options.output / "detections.jpg", quality=88)
+        cells = segmentations(options.model, options.dense, options.data)
+        cells.save(options.output / "segmentations.jpg", quality=88)
 
 
 if __name__ == "__main__":
