@@ -1,30 +1,36 @@
-"""Draw what an encoder sees, for the documentation: neighbours, feature maps as colours, objects, segmented cells.
+"""Draw what an encoder sees, for the documentation: neighbours, feature maps as colours, objects, cells, depth.
 
-python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS]
+python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS [MORE …]]
 
 Neighbours are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
 green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
 over all places of the pictures shown, as red, green and blue. With --dense, the folder of what benchmarks/transfer.py
 has trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that
 began with the encoder and with random weights. BCCD has boxes and no masks: ellipses in their place teach a segmentor,
-again from both, which is trained for this (minutes) and kept in RUNS/cells. All data sets here may be passed on
-(Apache-2.0 and MIT).
+again from both, which is trained for this (minutes) and kept in RUNS/cells. All pictures shown may be passed on
+(Apache-2.0 and MIT). Those of DATA/redkitchen_depth may not: of its test pixels the joint distribution of measured and
+predicted depth is drawn, for RUNS and for those of other encoders.
 """
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
+from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import BoxedPicture, find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import evenly, load_image
+from sslhsic_transfer.results import RESULTS_NAME, load_results
 from sslhsic_transfer.sample import sign_digits
 from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, side_by_side
@@ -33,6 +39,7 @@ TILE, FRAME, NEIGHBOURS = 72, 3, 8
 SIDE = 256  # of the pictures whose feature maps are drawn
 STAGES = ("c2", "c3", "c4")
 PANEL = 320  # the longer side of a picture with its boxes
+METRES = 4.0  # of the room whose depth is shown
 SEGMENTOR = (
     *("precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100", "test=test"),
     *("batch_size=8", "iterations=200", "crop=[192,224]", "scale=[0.75,1.5]"),
@@ -146,12 +153,33 @@ def _ellipses(entry: BoxedPicture) -> Image.Image:
     return mask
 
 
+def depths(runs: Sequence[Path], data: Path) -> Figure:
+    """A panel a network: how often each pair of measured and predicted depth occurs; on the line they are the same."""
+    test = find_depth(data / "redkitchen_depth", "test")
+    folders = [run / "redkitchen" / f"{init}-0" for run in runs for init in INITS]
+    figure = Figure(figsize=(3.1 * len(folders), 3.2), layout="constrained")
+    for axes, folder in zip(figure.subplots(1, len(folders), sharex=True, sharey=True), folders, strict=True):
+        model = load_transferred(folder / "model")
+        measured = [test.read_depth(index) for index in range(len(test))]
+        predicted = [model.predict(test.read_picture(index)) for index in range(len(test))]
+        known = [depth > 0 for depth in measured]
+        pairs = [np.concatenate([d[k] for d, k in zip(depth, known, strict=True)]) for depth in (measured, predicted)]
+        axes.hist2d(*pairs, bins=90, range=[[0.5, METRES]] * 2, norm=LogNorm(), cmap="magma_r", rasterized=True)
+        axes.plot([0.5, METRES], [0.5, METRES], color="#1f77b4", linewidth=1)
+        (rmse,) = (result.figure() for result in load_results(folder / RESULTS_NAME) if result.metric == "rmse")
+        axes.set_title(f"{model.config.initial_weights}: RMSE {rmse} m", loc="left", fontsize=9)
+        axes.set_xlabel("measured, m")
+        axes.set_aspect("equal")
+    figure.axes[0].set_ylabel("predicted, m")
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs/pictures")
-    parser.add_argument("--dense", type=Path, metavar="RUNS")
+    parser.add_argument("--dense", type=Path, nargs="+", metavar="RUNS")
     options = parser.parse_args()
     encoder = from_pretrained(options.model)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -161,9 +189,11 @@ def main() -> None:
         options.output / "components.jpg", quality=88
     )
     if options.dense:
-        detections(options.dense, options.data).save(options.output / "detections.jpg", quality=88)
-        cells = segmentations(options.model, options.dense, options.data)
+        runs = options.dense[0]
+        detections(runs, options.data).save(options.output / "detections.jpg", quality=88)
+        cells = segmentations(options.model, runs, options.data)
         cells.save(options.output / "segmentations.jpg", quality=88)
+        depths(options.dense, options.data).savefig(options.output / "depths.png", dpi=100)
 
 
 if __name__ == "__main__":
