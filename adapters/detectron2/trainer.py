@@ -1,5 +1,6 @@
 """Detectron2's trainer, made to resume exactly, and to evaluate what the adapter's configurations name."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 from sslhsic_transfer._finite import all_finite, diverged
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.detectron2.loading import train_loader
-from sslhsic_transfer.errors import CheckpointError, TrainingError
+from sslhsic_transfer.errors import CheckpointError, SSLHSICError, TrainingError
+
+_LOG = logging.getLogger("detectron2.engine.train_loop")
 
 
 class Trainer(DefaultTrainer):
@@ -69,6 +72,14 @@ class Trainer(DefaultTrainer):
         optimizer: torch.optim.Optimizer = adamw(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
         return optimizer
 
+    def train(self) -> Any:
+        """Train to the end; an error of this library is raised without Detectron2's traceback before it."""
+        _LOG.addFilter(_unexpected)
+        try:
+            return super().train()
+        finally:
+            _LOG.removeFilter(_unexpected)
+
     def run_step(self) -> None:
         """One step, which draws its anchors and regions from the iteration's own random numbers.
 
@@ -112,6 +123,10 @@ class Trainer(DefaultTrainer):
             return PascalVOCDetectionEvaluator(dataset_name)
         output = str(Path(cfg.OUTPUT_DIR) / "inference")
         return COCOEvaluator(dataset_name, output_dir=output, use_fast_impl=False)  # the fast one is compiled
+
+
+def _unexpected(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], SSLHSICError))
 
 
 def _train_in_bfloat16(model: torch.nn.Module) -> None:

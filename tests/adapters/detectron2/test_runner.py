@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging.handlers
 import math
 import shutil
 
@@ -131,9 +132,16 @@ def test_a_run_that_diverges_stops_and_saves_nothing_of_it(cells, tmp_path, rate
         "SOLVER.BASE_LR": rate,
         "SOLVER.CHECKPOINT_PERIOD": 1 if rate != rate else 9,
     }
-    with pytest.raises(TrainingError, match=message):
-        tune(cells, tmp_path / "output", settings=settings)
+    log, logged = logging.getLogger("detectron2.engine.train_loop"), logging.handlers.BufferingHandler(100)
+    log.addHandler(logged)
+    try:
+        with pytest.raises(TrainingError, match=message):
+            tune(cells, tmp_path / "output", settings=settings)
+    finally:
+        log.removeHandler(logged)
     assert not list((tmp_path / "output").glob("*.pth"))
+    assert logged.buffer
+    assert not any(record.exc_info for record in logged.buffer), "a traceback tells no more than the error"
 
 
 def test_adamw_decays_neither_biases_nor_norms(cells, tmp_path):
