@@ -36,8 +36,10 @@ class Result(BaseModel):
     framework: str | None = Field(default=None, description="Whose network was trained over the encoder, if any was.")
     protocol: str = Field(description="Every choice that shapes the figure, in a line.")
     metric: str = Field(description="Such as 'top-1'.")
-    value: float = Field(description="The figure; the mean over seeds.")
-    std: float | None = Field(default=None, description="Standard deviation over seeds; none for a single one.")
+    value: float = Field(allow_inf_nan=False, description="The figure; the mean over seeds.")
+    std: float | None = Field(
+        default=None, allow_inf_nan=False, description="Standard deviation over seeds; none for a single one."
+    )
     seeds: list[int] = Field(default=[0], description="Seeds that were run.")
     n: int = Field(ge=1, description="Test examples.")
     weights_sha256: str | None = Field(default=None, description="Hash of the weights.")

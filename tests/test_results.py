@@ -29,6 +29,12 @@ def test_records_say_where_and_when(tmp_path):
     assert load_results(tmp_path / "results.json") == [record()]
 
 
+@pytest.mark.parametrize("figures", [{"value": float("nan")}, {"value": float("inf")}, {"std": float("nan")}])
+def test_a_figure_is_a_number(figures):
+    with pytest.raises(ConfigError, match=r"Result cannot be used:\n  (value|std): .*finite"):
+        record(**figures)
+
+
 def test_the_same_measurement_replaces_and_others_stay(tmp_path):
     path = tmp_path / "results.json"
     save_results(path, [record(), record(task="linear")])

@@ -80,6 +80,18 @@ class DetectionData:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def require_objects(self) -> None:
+        """Refuse a split that nothing can be learned from or measured on.
+
+        Raises:
+            DataError: it has no objects, or they are all to be ignored.
+        """
+        if all(picture.ignored.all() for picture in self.pictures):
+            raise DataError(
+                f"{self.split} of {self.name} has {len(self)} pictures and no object in them that counts; expected one "
+                "or more."
+            )
+
     def as_coco(self) -> dict[str, Any]:
         """The same as a COCO dictionary, categories counted from 1, for pycocotools."""
         boxes = [

@@ -79,7 +79,7 @@ def fine_tune(
 
     Raises:
         ConfigError: arguments out of range.
-        DataError: the two splits have different classes, or there is nothing to learn from.
+        DataError: the two splits have different classes, or one has no objects.
         OutputExistsError: the folder holds a run, and ``resume`` is not set.
         CheckpointError: the run there was made with other settings.
         TrainingError: loss or weights are no longer finite; nothing that is not is saved.
@@ -88,6 +88,8 @@ def fine_tune(
     _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
     if val is not None and val.classes != train.classes:
         raise DataError(f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}.")
+    if val is not None:
+        val.require_objects()
     if (output / CONFIG_NAME).exists() and not resume:
         raise OutputExistsError(f"{output} holds a run already; pass resume=True, or another folder.")
     cfg = load_config(network)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sslhsic_transfer.adapters.data.classification import find_classification
 from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import find_detection
+from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.transfer.classification import ClassificationTask
 from sslhsic_transfer.transfer.depth import DepthTask
@@ -46,6 +46,12 @@ class TaskKind:
     panels: Callable[[Any, Any, int], list[Image.Image]]
 
 
+def _detection(folder: Any, split: str, settings: Any) -> DetectionData:
+    data = find_detection(folder, split, settings.layout)
+    data.require_objects()
+    return data
+
+
 TASKS: dict[Task, TaskKind] = {
     "classification": TaskKind(
         find=lambda folder, split, settings: find_classification(folder, split, settings.layout),
@@ -60,7 +66,7 @@ TASKS: dict[Task, TaskKind] = {
         panels=segmentation_panels,
     ),
     "detection": TaskKind(
-        find=lambda folder, split, settings: find_detection(folder, split, settings.layout),
+        find=_detection,
         native=DetectionTask,
         evaluate=lambda predict, data, _, progress: evaluate_detection(predict, data, progress=progress),
         panels=detection_panels,

@@ -12,6 +12,7 @@ from sslhsic_transfer.adapters.data.classification import find_classification
 from sslhsic_transfer.adapters.data.detection import find_detection
 from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.adapters.depth import DepthProtocol, berhu, gradient_matching, scale_invariant_log
+from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.classification import ClassificationExamples, ClassificationTask
 from sslhsic_transfer.transfer.depth import DepthTask
 from sslhsic_transfer.transfer.detection import DetectionTask
@@ -22,7 +23,8 @@ from sslhsic_transfer.transfer.settings import (
     DetectionSettings,
     SegmentationSettings,
 )
-from tests.dense_data import detection_voc, segmentation_lists
+from sslhsic_transfer.transfer.tasks import TASKS
+from tests.dense_data import detection_coco, detection_voc, segmentation_lists
 
 PREPROCESSING = Preprocessing.for_size(64)
 
@@ -71,6 +73,16 @@ def test_difficult_objects_are_not_learned_from(tmp_path):
     data = find_detection(detection_voc(tmp_path / "scenes"), "train")
     _, target = DetectionTask(DetectionSettings(), PREPROCESSING, data.classes).examples(data)[0, 0]
     assert (target["boxes"].shape, target["labels"].tolist()) == ((1, 4), [2])  # 0 is the background, 1 the dot
+
+
+def test_a_split_without_objects_is_refused(tmp_path):
+    root, settings = detection_coco(tmp_path / "scenes"), DetectionSettings()
+    find = TASKS["detection"].find
+    assert len(find(root, "val", settings)) == 4
+    path = root / "annotations" / "instances_val.json"
+    path.write_text(path.read_text().replace('"iscrowd": 0', '"iscrowd": 1'))
+    with pytest.raises(DataError, match="val of scenes has 4 pictures and no object in them that counts"):
+        find(root, "val", settings)
 
 
 @pytest.mark.parametrize(("test_side", "expected"), [(None, 96), (128, 128)])

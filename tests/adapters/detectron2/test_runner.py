@@ -213,6 +213,8 @@ def test_data_that_cannot_be_learned_from_is_refused(cells, tmp_path):
     )
     with pytest.raises(DataError, match="No picture of"):
         tune((nothing, None), tmp_path / "output")
+    with pytest.raises(DataError, match="no object in them that counts"):
+        tune((cells[0], nothing), tmp_path / "output")
 
 
 def test_damaged_weights_are_named(run, tmp_path):
