@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sslhsic_transfer._finite import diverged
+from sslhsic_transfer._finite import divergence
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -173,14 +173,13 @@ class _Run:
             raise TrainingError(f"{self.guard.diagnosis(values)} {self._last_good()}")
 
     def _require_finite(self, loss: float) -> None:
-        if math.isfinite(loss) and self.trainer.is_finite():
-            return
-        settings = self.recipe.optimizer
+        settings, weights = self.recipe.optimizer, self.trainer.learner.trained_parameters().values()
         causes = (
             f"optimizer.learning_rate ({settings.learning_rate}) too high, optimizer.warmup_epochs "
             f"({settings.warmup_epochs}) too short"
         )
-        raise TrainingError(f"{diverged(loss, self.trainer.step, causes)} {self._last_good()}")
+        if message := divergence(loss, weights, self.trainer.step, causes):
+            raise TrainingError(f"{message} {self._last_good()}")
 
     def _last_good(self) -> str:
         checkpoints = list_checkpoints(self.folder.checkpoints)

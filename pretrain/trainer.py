@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer._finite import all_finite
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
@@ -167,10 +166,6 @@ class Trainer:
         if self._average is not None:
             self._average.copy_to(encoder)
         return encoder
-
-    def is_finite(self) -> bool:
-        """Whether every weight is a number."""
-        return all_finite(self.learner.trained_parameters().values())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, but for the data."""

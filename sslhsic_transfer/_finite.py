@@ -7,12 +7,19 @@ import torch
 from torch import Tensor
 
 
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every element is a number; one wait for the device, whatever their count."""
-    return bool(torch.stack(list(torch._foreach_norm(list(tensors)))).isfinite().all())
+def divergence(loss: float | None, weights: Iterable[Tensor], step: int, causes: str) -> str | None:
+    """What to tell of a run whose loss or weights are no longer finite; None: they are.
 
-
-def diverged(loss: float | None, step: int, causes: str) -> str:
-    """A message: which of loss, if it is known, and weights is no longer finite, and what to look at."""
-    what = "Weights are no longer finite" if loss is None or math.isfinite(loss) else f"The loss is {loss}"
+    Args:
+        loss: of the step; None where only the weights are to be judged.
+        weights: at least one, all on one device, which is waited for once.
+        step: steps made.
+        causes: what to look at.
+    """
+    if loss is not None and not math.isfinite(loss):
+        what = f"The loss is {loss}"
+    elif not torch.stack(list(torch._foreach_norm(list(weights)))).isfinite().all():
+        what = "Weights are no longer finite"
+    else:
+        return None
     return f"{what} at step {step}. Usual causes: {causes}."

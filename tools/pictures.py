@@ -156,13 +156,13 @@ def _ellipses(entry: BoxedPicture) -> Image.Image:
 def depths(runs: Sequence[Path], data: Path) -> Figure:
     """A panel a network: how often each pair of measured and predicted depth occurs; on the line they are the same."""
     test = find_depth(data / "redkitchen_depth", "test")
+    measured = [test.read_depth(index) for index in range(len(test))]
+    known = [depth > 0 for depth in measured]
     folders = [run / "redkitchen" / f"{init}-0" for run in runs for init in INITS]
     figure = Figure(figsize=(3.1 * len(folders), 3.2), layout="constrained")
     for axes, folder in zip(figure.subplots(1, len(folders), sharex=True, sharey=True), folders, strict=True):
         model = load_transferred(folder / "model")
-        measured = [test.read_depth(index) for index in range(len(test))]
         predicted = [model.predict(test.read_picture(index)) for index in range(len(test))]
-        known = [depth > 0 for depth in measured]
         pairs = [np.concatenate([d[k] for d, k in zip(depth, known, strict=True)]) for depth in (measured, predicted)]
         axes.hist2d(*pairs, bins=90, range=[[0.5, METRES]] * 2, norm=LogNorm(), cmap="magma_r", rasterized=True)
         axes.plot([0.5, METRES], [0.5, METRES], color="#1f77b4", linewidth=1)

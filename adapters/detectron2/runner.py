@@ -86,9 +86,11 @@ def fine_tune(
     """
     output = Path(output)
     _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
-    if val is not None and val.classes != train.classes:
-        raise DataError(f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}.")
     if val is not None:
+        if val.classes != train.classes:
+            raise DataError(
+                f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}."
+            )
         val.require_objects()
     if (output / CONFIG_NAME).exists() and not resume:
         raise OutputExistsError(f"{output} holds a run already; pass resume=True, or another folder.")

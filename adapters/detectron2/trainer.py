@@ -20,7 +20,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
-from sslhsic_transfer._finite import all_finite, diverged
+from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.detectron2.loading import train_loader
 from sslhsic_transfer.errors import CheckpointError, SSLHSICError, TrainingError
@@ -89,18 +89,21 @@ class Trainer(DefaultTrainer):
         if self.cfg.SEED >= 0:
             _ = self._trainer._data_loader_iter  # making it, as current code does at its first use, draws a number
             torch.manual_seed(mix_seed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
-        solver = self.cfg.SOLVER
-        causes = (
-            f"SOLVER.BASE_LR ({solver.BASE_LR}) too high, SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) too short, "
-            f"SOLVER.CLIP_GRADIENTS.ENABLED ({solver.CLIP_GRADIENTS.ENABLED})"
-        )
         try:
             super().run_step()
         except FloatingPointError as error:
-            raise TrainingError(f"{error}\nUsual causes: {causes}.") from error
+            raise TrainingError(f"{error}\nUsual causes: {self._usual_causes()}.") from error
         done = self.iter + 1
-        if (done == self.max_iter or done % solver.CHECKPOINT_PERIOD == 0) and not all_finite(self.model.parameters()):
-            raise TrainingError(diverged(None, done, causes))
+        saved = done == self.max_iter or done % self.cfg.SOLVER.CHECKPOINT_PERIOD == 0
+        if saved and (message := divergence(None, self.model.parameters(), done, self._usual_causes())):
+            raise TrainingError(message)
+
+    def _usual_causes(self) -> str:
+        solver = self.cfg.SOLVER
+        return (
+            f"SOLVER.BASE_LR ({solver.BASE_LR}) too high, SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) too short, "
+            f"SOLVER.CLIP_GRADIENTS.ENABLED ({solver.CLIP_GRADIENTS.ENABLED})"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds beside the network."""

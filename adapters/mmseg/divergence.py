@@ -1,13 +1,12 @@
 """Mmengine trains on, and saves, when the loss is no longer a number; with this hook it does not."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
-from sslhsic_transfer._finite import all_finite, diverged
+from sslhsic_transfer._finite import divergence
 from sslhsic_transfer.errors import TrainingError
 
 
@@ -35,5 +34,5 @@ class DivergenceHook(Hook):  # type: ignore[misc]
         if not (due or self.is_last_train_iter(runner)):
             return
         loss = torch.as_tensor((outputs or {})["loss"]).item()
-        if not (math.isfinite(loss) and all_finite(runner.model.parameters())):
-            raise TrainingError(diverged(loss, runner.iter + 1, self.causes))
+        if message := divergence(loss, runner.model.parameters(), runner.iter + 1, self.causes):
+            raise TrainingError(message)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sslhsic_transfer._finite import all_finite, diverged
+from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
@@ -185,14 +185,13 @@ class _Fit:
 
     def _require_finite(self, loss: float | None = None) -> None:
         """Weights are the same in every process: all come to the same judgement."""
-        if (loss is None or math.isfinite(loss)) and all_finite(self.plain.parameters()):
-            return
         settings = self.settings
         causes = (
             f"learning_rate ({settings.learning_rate}) too high, warmup ({settings.warmup}) too short, clip_gradient "
             f"({settings.clip_gradient})"
         )
-        raise TrainingError(diverged(loss, self.step, causes))
+        if message := divergence(loss, self.plain.parameters(), self.step, causes):
+            raise TrainingError(message)
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         received = int(interruption.received or 0)

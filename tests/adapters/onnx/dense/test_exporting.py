@@ -12,13 +12,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.onnx import DenseNetwork, OnnxDenseModel, export_dense, verify_dense
 from sslhsic_transfer.adapters.torchvision import deeplabv3, faster_rcnn, fcn, lraspp, mask_rcnn, retinanet
-from sslhsic_transfer.errors import (
-    ConfigError,
-    ExportError,
-    InputError,
-    OutputExistsError,
-    VerificationError,
-)
+from sslhsic_transfer.errors import ConfigError, ExportError, InputError, OutputExistsError, VerificationError
 from tests.adapters.onnx.dense.networks import CLASSES, detector, encoder, segmentor, segments, stirred
 
 SHAPES = ((2, 3, 47, 75), (1, 3, 140, 90))
