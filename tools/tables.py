@@ -1,4 +1,4 @@
-"""Write the tables of the documentation that come from results.json, between their marks.
+"""Write the tables of the documentation that come from results.json or another page, between their marks.
 
 python tools/tables.py [--check]
 
@@ -7,6 +7,7 @@ A table stands between ``<!-- table NAME -->`` and ``<!-- end of table -->`` in 
 """
 
 import argparse
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,14 @@ def _labels() -> str:
     return _table([result for result in few if result.metric == "top-1"])
 
 
-TABLES: dict[str, Callable[[], str]] = {"global": _global, "dense": _dense, "labels": _labels}
+def _rivals() -> str:
+    """The first table of docs/comparison.md: SSL-HSIC and other objectives at equal budget."""
+    lines = (ROOT / "docs/comparison.md").read_text(encoding="utf-8").splitlines()
+    (first, *_) = (number for number, line in enumerate(lines) if line.startswith("|"))
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), lines[first:])) + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {"global": _global, "dense": _dense, "labels": _labels, "rivals": _rivals}
 
 
 def _shipped() -> list[Result]:

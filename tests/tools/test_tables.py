@@ -74,3 +74,18 @@ def test_records_with_the_pinned_weights_get_the_short_name(monkeypatch, tmp_pat
     ]
     save_results(tmp_path / "model_cards" / name / "results.json", records)
     assert [result.model for result in tables._shipped()] == [name, "older"]
+
+
+def test_the_rivals_are_those_of_the_comparison():
+    lines = tables.TABLES["rivals"]().splitlines()
+    assert lines[0] == "| | weighted 20-NN | linear probe |"
+    named = {line.split("|")[1].strip(" *") for line in lines[2:]}
+    assert named >= {
+        "raw pixels, 16 × 16",
+        "untrained ResNet-18",
+        "SSL-HSIC",
+        "SimCLR",
+        "BYOL",
+        "VICReg",
+        "Barlow Twins",
+    }
