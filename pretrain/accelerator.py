@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._precision import PrecisionChoice, resolve_precision
 from sslhsic_transfer.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _SPLIT = {"FSDP", "DEEPSPEED", "MEGATRON_LM"}
 
 
-def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -> "Accelerator":
+def build_accelerator(precision: PrecisionChoice, trackers: list[str], folder: Path) -> "Accelerator":
     """Make the Accelerator of a run.
 
     Args:
-        precision: of the forward passes.
+        precision: of the forward passes; ``"auto"`` by what the device of this process can do.
         trackers: names of Accelerate's trackers.
         folder: the run's folder, where trackers that write files put them.
 
@@ -40,6 +40,7 @@ def build_accelerator(precision: Precision, trackers: list[str], folder: Path) -
             raise MissingDependencyError(
                 f"The tracker {tracker!r} is not installed: pip install {tracker}, or set trackers=[]."
             )
+    precision = resolve_precision(precision, accelerate.PartialState().device)
     try:
         accelerator: Accelerator = accelerate.Accelerator(
             mixed_precision="no" if precision == "fp32" else precision, log_with=trackers or None, project_dir=folder

@@ -34,6 +34,7 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "epochs": recipe.epochs,
         "steps": trainer.total_steps,
         "processes": trainer.accelerator.num_processes,
+        "precision": "fp32" if trainer.accelerator.mixed_precision == "no" else trainer.accelerator.mixed_precision,
         "hardware": hardware(trainer.accelerator.device),
         "hours": round(_hours(folder, recipe.batch_size), 4),
         "recipe": recipe.model_dump(mode="json"),

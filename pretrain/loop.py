@@ -3,12 +3,16 @@
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._finite import divergence
+from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -45,6 +49,7 @@ def pretrain(
 
     Raises:
         DataError: no pictures, or fewer than a batch.
+        DeviceMemoryError: the device has no more memory.
         ConfigError: a batch that the processes cannot share.
         ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
@@ -79,6 +84,8 @@ class _Run:
         self.loader = build_loader(
             data.train,
             recipe,
+            device=self.accelerator.device,
+            progress=progress and self.accelerator.is_main_process,
             start=self.trainer.step,
             total_steps=self.trainer.total_steps,
             damage=DamageRecord(folder.damaged, len(data.train), recipe.max_damaged),
@@ -97,7 +104,7 @@ class _Run:
         """Train to the end and write the model folder."""
         self.accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
         try:
-            with self.progress, Interruption() as interruption:
+            with self.progress, Interruption() as interruption, self._device_settings():
                 self._train(interruption)
             if self.accelerator.is_main_process:
                 export_run(self.folder, self.trainer, self.data, self.evaluation)
@@ -105,6 +112,18 @@ class _Run:
         finally:
             self.accelerator.end_training()
         return self.folder.model
+
+    @contextmanager
+    def _device_settings(self) -> Iterator[None]:
+        """Choose fast kernels, and name the setting to lower where memory runs out."""
+        share = -(-self.recipe.batch_size // self.accelerator.num_processes)
+        half = max(2, (self.recipe.micro_batch_size or share) // 2)
+        advice = (
+            f"Set micro_batch_size={half} and resume or begin anew: the gradient stays that of the whole batch, at the "
+            "cost of one more forward pass a step. A cache on the device takes memory, too: data.cache=ram."
+        )
+        with tuned_convolutions(), advising_on_memory(advice):
+            yield
 
     def _train(self, interruption: Interruption) -> None:
         trainer, monitor = self.trainer, self.recipe.monitor

@@ -78,6 +78,12 @@ class Learner(nn.Module):
             targets = [self.target(view) for view in (view2, view1)]
         return [*(self.predictor(embedding) for embedding in embeddings), *targets]
 
+    def compile_parts(self) -> None:
+        """Have torch.compile make the kernels of each part, once for both views; no parameter changes its name."""
+        for part in (self.online, self.predictor, self.target):
+            if part is not None:
+                part.compile()
+
     @torch.no_grad()
     def update_target(self, decay: float) -> None:
         """Move the target's weights towards the online ones, t ← τ·t + (1−τ)·o; its BatchNorm statistics stay."""

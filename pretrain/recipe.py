@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._precision import PrecisionChoice
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Triple
 from sslhsic_transfer.pretrain.objectives import ObjectiveName
@@ -20,6 +20,28 @@ Side = Annotated[int, Field(ge=32, le=1024)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(_Section):
+    """Whether decoded pictures stay in memory."""
+
+    cache: Literal["none", "ram", "device"] = Field(
+        default="none",
+        description="Where decoded pictures are kept: nowhere, so that each is decoded anew in every epoch; in this "
+        "machine's memory; or in that of the device that trains. On a GPU both make crops there, a batch at a time; on "
+        "a CPU both are the same.",
+    )
+    side: Side | None = Field(
+        default=None,
+        description="Short side in pixels at which larger pictures are kept; null: the smallest that costs the views "
+        "no detail.",
+    )
+
+    @model_validator(mode="after")
+    def _side_is_of_a_cache(self) -> "DataSettings":
+        if self.side is not None and self.cache == "none":
+            raise ValueError(f"side is {self.side} without a cache: set cache to ram or device, or leave side out")
+        return self
 
 
 class ViewSettings(_Section):
@@ -144,6 +166,7 @@ class MonitorSettings(_Section):
 class Recipe(_Section):
     """Everything that shapes a run, but for the data and the place of the output."""
 
+    data: DataSettings = Field(default=DataSettings(), description="The pictures.")
     encoder: EncoderConfig = Field(default=EncoderConfig(architecture="resnet50"), description="The network.")
     init_from: str | None = Field(
         default=None,
@@ -178,11 +201,16 @@ class Recipe(_Section):
         description="Pictures that go through the networks at once in each process, the gradient staying that of the "
         "whole batch, at the cost of one more forward pass a step; null: all.",
     )
-    precision: Precision = Field(
-        default="bf16", description="Precision of the networks' forward passes; weights and loss stay in float32."
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description="Precision of the networks' forward passes; weights and loss stay in float32. auto: bf16 where the "
+        "device computes in it, else fp32.",
     )
     channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
-    compile: bool = Field(default=False, description="Whether torch.compile makes the networks' kernels.")
+    compile: bool = Field(
+        default=False,
+        description="Whether torch.compile makes the networks' kernels, and on a GPU those of the colours.",
+    )
     workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
     max_damaged: Probability = Field(
         default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."

@@ -48,7 +48,7 @@ class Trainer:
         self.pictures = pictures
         self.step = 0
         self.total_steps = recipe.epochs * pictures // recipe.batch_size
-        self._colour = ColourOperations(recipe.augmentation)
+        self._colour = ColourOperations(recipe.augmentation, compiled=recipe.compile)
         self._build(fresh)
 
     @property
@@ -82,9 +82,10 @@ class Trainer:
         self.criterion = OBJECTIVES[recipe.objective].build(recipe).to(accelerator.device)
         optimizers = [build_optimizer(recipe.optimizer, learner.trained_parameters())]
         if learned := [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]:
-            optimizers.append(torch.optim.Adam(learned, lr=recipe.loss.scale_learning_rate))
+            optimizers.append(torch.optim.Adam(learned, lr=recipe.loss.scale_learning_rate, fused=True))
+        if recipe.compile:
+            self.learner.compile_parts()
         self._model, *self._optimizers = accelerator.prepare(self.learner, *optimizers)
-        self._forward = torch.compile(self._model) if recipe.compile else self._model
         decay = recipe.average_decay
         self._average = None if decay is None else WeightAverage(learner.online.encoder, decay)
 
@@ -137,7 +138,7 @@ class Trainer:
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
         views = [self._colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2)]
         with self.accelerator.autocast():
-            embeddings: list[Tensor] = self._forward(*views)
+            embeddings: list[Tensor] = self._model(*views)
         return embeddings
 
     def _compare(self, embeddings: list[Tensor], *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:

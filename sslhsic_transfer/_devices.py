@@ -1,5 +1,8 @@
 """Devices and dtypes, from what a user calls them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from sslhsic_transfer.errors import ConfigError
@@ -21,6 +24,8 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
         raise ConfigError(f"Got the device {device!r}; expected cpu, cuda, cuda:0 or mps.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"Got the device {device}, but torch finds no CUDA here; expected cpu, or no device at all.")
+    if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
+        raise ConfigError(f"Got the device {device}; this machine has {count}: expected cuda:0 to cuda:{count - 1}.")
     return place
 
 
@@ -42,3 +47,17 @@ def default_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
+
+
+@contextmanager
+def tuned_convolutions() -> Iterator[None]:
+    """Let cuDNN measure which of its kernels is fastest for each shape, unless deterministic algorithms are asked for.
+
+    It pays where shapes recur, as in pretraining and embedding.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or not torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -69,6 +69,10 @@ class CheckpointError(SSLHSICError, RuntimeError):
     """A training checkpoint is missing, damaged, or belongs to another recipe."""
 
 
+class DeviceMemoryError(SSLHSICError, MemoryError):
+    """A device has no more memory; the message names the setting to lower."""
+
+
 class TrainingError(SSLHSICError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 

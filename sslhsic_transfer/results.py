@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import json_text, write_text
+from sslhsic_transfer._processes import process_count
 from sslhsic_transfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -153,10 +154,11 @@ def hardware(device: "torch.device | str | None" = None) -> str:
     import torch
 
     from sslhsic_transfer._devices import default_device
+    from sslhsic_transfer._precision import tensor_float_32
 
     place = torch.device(device) if device is not None else default_device()
     if place.type == "cuda":
-        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+        return f"{process_count()} × {torch.cuda.get_device_name(place)}, {tensor_float_32()}"
     if place.type != "cpu":
         return f"{platform.machine()}, {place.type}"
     threads = torch.get_num_threads()

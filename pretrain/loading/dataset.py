@@ -19,6 +19,7 @@ from sslhsic_transfer.pretrain.views import View, two_views
 
 # What a worker is told of one example: which picture, and the seed of its views.
 Example = tuple[int, int]
+_ATTEMPTS = 10
 
 
 class Sample(NamedTuple):
@@ -51,8 +52,6 @@ class TwoViewDataset(Dataset[Sample]):
         settings: the augmentations.
     """
 
-    _ATTEMPTS = 10
-
     def __init__(self, pictures: Pictures, settings: AugmentationSettings) -> None:
         self.pictures = pictures
         self.settings = settings
@@ -65,14 +64,23 @@ class TwoViewDataset(Dataset[Sample]):
         """
         index, seed = example
         damage: list[tuple[str, str]] = []
-        for attempt in range(self._ATTEMPTS):
+        for candidate in candidates(index, seed, len(self.pictures)):
             try:
-                with self.pictures.open(index) as image:
-                    return Sample(*two_views(image, seed, self.settings), json.dumps(damage))
+                return Sample(*self._views(candidate, seed), json.dumps(damage))
             except ImageError as error:
-                damage.append((self.pictures.name(index), str(error)))
-                index = mix_seed(seed, attempt) % len(self.pictures)
-        raise DataError(f"{self._ATTEMPTS} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
+                damage.append((self.pictures.name(candidate), str(error)))
+        raise DataError(f"{len(damage)} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
+
+    def _views(self, index: int, seed: int) -> tuple[View, View]:
+        with self.pictures.open(index) as image:
+            return two_views(image, seed, self.settings)
+
+
+def candidates(index: int, seed: int, pictures: int) -> Iterator[int]:
+    """Number a picture and those that take its place, one after another, where it cannot be read; ten in all."""
+    yield index
+    for attempt in range(_ATTEMPTS - 1):
+        yield mix_seed(seed, attempt) % pictures
 
 
 class StepSampler(Sampler[list[Example]]):

@@ -1,43 +1,51 @@
-"""What hands out the steps of a run: batches of views, read by worker processes."""
+"""The loader for a kind of source and a recipe."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from sslhsic_transfer._workers import reading_ahead
+import torch
+
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.base import Loader
-from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, damage_in
+from sslhsic_transfer.pretrain.loading.cache import build_cache
+from sslhsic_transfer.pretrain.loading.cached_loader import CachedLoader, DeviceLoader
+from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.sources import Stream
-from sslhsic_transfer.pretrain.views import View
 
 
-def build_loader(pictures: Pictures | Stream, recipe: Recipe, **options: Any) -> Loader[Any]:
-    """The loader for a kind of source; arguments as for `Loader`."""
+def build_loader(
+    pictures: Pictures | Stream,
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+    **options: Any,
+) -> Loader[Any]:
+    """Make the loader of a run; where the recipe says so, decode all pictures first.
+
+    Args:
+        pictures: where pictures come from.
+        recipe: views, batch, seed, workers and cache.
+        device: where training runs.
+        progress: whether to show how decoding goes on.
+        options: further arguments of `Loader`.
+
+    Raises:
+        ConfigError: a stream cannot be cached, or there is not enough memory.
+        DataError: too many pictures cannot be read.
+    """
+    device = torch.device(device)
     if isinstance(pictures, Stream):
+        if recipe.data.cache != "none":
+            raise ConfigError(f"Got data.cache={recipe.data.cache} for a stream, which cannot be kept; expected none.")
         return StreamLoader(pictures, recipe, **options)
-    return StepLoader(pictures, recipe, **options)
-
-
-class StepLoader(Loader[Pictures]):
-    """The steps of a run on pictures that can be opened in any order: order and views follow from the step's number."""
-
-    def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
-        recipe = self._recipe
-        sampler = StepSampler(
-            len(self._pictures),
-            recipe.batch_size,
-            start=steps.start,
-            total_steps=steps.stop,
-            seed=recipe.seed,
-            rank=self._rank,
-            processes=self._processes,
-            micro_batch_size=recipe.micro_batch_size,
-        )
-        dataset = TwoViewDataset(self._pictures, views)
-        samples = iter(reading_ahead(dataset, recipe.workers, batch_sampler=sampler))
-        for _ in steps:
-            step = [next(samples) for _ in sampler.chunks]
-            self._damage.note(entry for sample in step for entry in damage_in(sample))
-            yield [(sample.first, sample.second) for sample in step]
+    if recipe.data.cache == "none":
+        return StepLoader(pictures, recipe, **options)
+    cache = build_cache(
+        pictures, recipe.data, recipe.augmentation, device=device, workers=recipe.workers, progress=progress
+    )
+    if device.type == "cpu":
+        return CachedLoader(pictures, recipe, cache, **options)
+    return DeviceLoader(pictures, recipe, cache, device=device, **options)

@@ -5,8 +5,19 @@ the processes that read); colours, blur and normalisation follow as tensors for 
 the device that trains).
 """
 
+from sslhsic_transfer.pretrain.views.batched_crops import Crops, collate_crops, cut_batch
 from sslhsic_transfer.pretrain.views.colours import ColourOperations
-from sslhsic_transfer.pretrain.views.crops import View, two_views
-from sslhsic_transfer.pretrain.views.draws import Colours
+from sslhsic_transfer.pretrain.views.crops import View, cut_views, two_views
+from sslhsic_transfer.pretrain.views.draws import Colours, draw_views
 
-__all__ = ["ColourOperations", "Colours", "View", "two_views"]
+__all__ = [
+    "ColourOperations",
+    "Colours",
+    "Crops",
+    "View",
+    "collate_crops",
+    "cut_batch",
+    "cut_views",
+    "draw_views",
+    "two_views",
+]

@@ -29,50 +29,81 @@ class ColourOperations:
 
     Args:
         settings: the augmentations.
+        compiled: whether, on an accelerator, torch.compile makes one program of all operations. It applies each to
+            every picture and keeps what was asked for; else each is applied only to the pictures that ask for it.
     """
 
-    def __init__(self, settings: AugmentationSettings) -> None:
+    def __init__(self, settings: AugmentationSettings, *, compiled: bool = False) -> None:
         self.settings = settings
         self._jitter = _BYOL_JITTER if settings.style == "byol-jax" else _TORCHVISION_JITTER
+        self._program = torch.compile(self.apply_to_all, dynamic=False) if compiled else None
 
     @torch.no_grad()
     def __call__(self, view: View, device: torch.device | str = "cpu") -> Tensor:
         """Apply the colours of a batch.
 
         Args:
-            view: pixels (B, 3, size, size) uint8 and colours (B,), as collated from `two_views`, on the CPU.
-            device: where to work.
+            view: pixels (B, 3, size, size) uint8 on any device, and colours (B,) on the CPU, as collated from
+                `two_views`.
+            device: where to work; it is not waited for.
 
         Returns:
             (B, 3, size, size) float32 on ``device``, normalised.
         """
         device = torch.device(device)
         pictures = len(view.pixels)
-        count = max(1, _VALUES_AT_A_TIME // view.pixels[0].numel()) if device.type == "cpu" else pictures
-        parts = [slice(start, start + count) for start in range(0, pictures, count)]
-        return torch.cat([self._apply(view.pixels[part].to(device), _take(view.colours, part)) for part in parts])
+        if device.type == "cpu":
+            count = max(1, _VALUES_AT_A_TIME // view.pixels[0].numel())
+            parts = [slice(start, start + count) for start in range(0, pictures, count)]
+            return torch.cat([self._apply_to_chosen(view.pixels[part], _take(view.colours, part)) for part in parts])
+        pixels = view.pixels.to(device, non_blocking=True)
+        if self._program is None:
+            return self._apply_to_chosen(pixels, view.colours)
+        program: Tensor = self._program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colours)))
+        return program
 
-    def _apply(self, pixels: Tensor, colours: Colours) -> Tensor:
-        settings, x = self.settings, pixels.float().div_(255)
-        order = torch.as_tensor(colours.order)
-        jittered, turns = order >= 0, torch.tensor(ORDERS)[order]
-        for turn in range(len(self._jitter)):
+    def apply_to_all(self, pixels: Tensor, turns: Tensor, numbers: Tensor) -> Tensor:
+        """Apply every operation to every picture, and keep it where it was asked for; nothing depends on a value.
+
+        Args:
+            pixels: (B, 3, size, size) uint8.
+            turns: (B, 4) which operation of the jitter comes at each turn; −1: none.
+            numbers: (B, 7) what `Colours` holds, but for the order.
+        """
+        x, columns = pixels.float() / 255, numbers[:, :, None, None, None].unbind(1)
+        for turn in turns[:, :, None, None, None].unbind(1):
             for number, operation in enumerate(self._jitter):
-                _change(x, jittered & (turns[:, turn] == number), operation, colours[1 + number])
+                x = torch.where(turn == number, operation(x, columns[number]), x)
+        gray, sigma, solarize = columns[4:]
+        x = torch.where(gray > 0, _luma(x), x)
+        x = torch.where(sigma > 0, self._blur(x, sigma.clamp_min(1e-3)), x)
+        x = torch.where((solarize > 0) & (x >= 0.5), 1 - x, x)
+        return self._normalised(x)
+
+    def _apply_to_chosen(self, pixels: Tensor, colours: Colours) -> Tensor:
+        x = pixels.float().div_(255)
+        turns = _turns(colours)
+        for turn in turns.unbind(1):
+            for number, operation in enumerate(self._jitter):
+                _change(x, turn == number, operation, colours[1 + number])
         _change(x, colours.gray, lambda part, _: _luma(part).expand_as(part), colours.gray)
         sigma = torch.as_tensor(colours.sigma)
         _change(x, sigma > 0, self._blur, sigma)
         _change(x, colours.solarize, lambda part, _: torch.where(part >= 0.5, 1 - part, part), colours.solarize)
-        mean, std = (x.new_tensor(values)[:, None, None] for values in (settings.mean, settings.std))
-        if settings.style == "byol-jax":
-            x.clamp_(0, 1)
-        return x.sub_(mean).div_(std)
+        return self._normalised(x)
 
     def _blur(self, x: Tensor, sigmas: Tensor) -> Tensor:
         reflect = self.settings.style == "torchvision"
         matrices = blur_matrices(sigmas.flatten(), x.shape[-1], self.settings.blur_taps, reflect=reflect)
         across = torch.bmm(x.flatten(1, 2), matrices.mT).view_as(x)
         return torch.matmul(matrices[:, None], across)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        if self.settings.style == "byol-jax":
+            x = x.clamp(0, 1)
+        for channel, mean, std in zip(x.unbind(1), self.settings.mean, self.settings.std, strict=True):
+            channel.sub_(mean).div_(std)  # plain numbers: a tensor of them would have to be copied to the device
+        return x
 
 
 def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Tensor | float) -> None:
@@ -84,6 +115,17 @@ def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Ten
     elif len(index):
         here = index.to(x.device, non_blocking=True)
         x[here] = operation(x[here], own)
+
+
+def _turns(colours: Colours) -> Tensor:
+    """(B, 4): which operation of the jitter comes at each turn; −1: none."""
+    order = torch.as_tensor(colours.order)
+    return torch.where((order >= 0)[:, None], torch.tensor(ORDERS)[order], -1)
+
+
+def packed(colours: Colours) -> tuple[Tensor, Tensor]:
+    """Put random numbers into the tensors that `ColourOperations.apply_to_all` takes."""
+    return _turns(colours), torch.stack([cast(Tensor, values).float() for values in colours[1:]], dim=1)
 
 
 def _take(colours: Colours, part: slice) -> Colours:

@@ -1,7 +1,6 @@
 """From a picture file's content to two cropped, resized and flipped views: the part that is done picture by picture."""
 
 import math
-from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from sslhsic_transfer.images import to_rgb, upright_size
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
-from sslhsic_transfer.pretrain.views.draws import Box, Colours, draw_colours, draw_crop
+from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
 from sslhsic_transfer.pretrain.views.resampling import bicubic_matrix
 
 
@@ -42,18 +41,29 @@ def two_views(image: Image.Image, seed: int, settings: AugmentationSettings) -> 
     Raises:
         ImageError: the picture is damaged.
     """
-    random = Random(seed)
-    width, height = upright_size(image)
-    crops = [draw_crop(random, settings, width, height) for _ in range(2)]
-    colours = [draw_colours(random, settings, view) for view in (settings.view1, settings.view2)]
-    excess = min(min(right - left, lower - upper) for (left, upper, right, lower), _ in crops) / settings.size
+    size = upright_size(image)
+    draws = draw_views(seed, settings, *size)
+    sides = [min(right - left, lower - upper) for (left, upper, right, lower), _, _ in draws]
+    excess = min(sides) / settings.size
     if excess >= 2 and settings.style == "torchvision":
         image.draft("RGB", (math.ceil(image.width / excess), math.ceil(image.height / excess)))
-    picture = to_rgb(image)
-    shrunk = picture.width / width, picture.height / height
+    return cut_views(to_rgb(image), size, draws, settings)
+
+
+def cut_views(
+    picture: Image.Image, size: tuple[int, int], draws: tuple[ViewDraw, ViewDraw], settings: AugmentationSettings
+) -> tuple[View, View]:
+    """Crop, resize and flip both views of a decoded picture.
+
+    Args:
+        picture: upright, RGB; perhaps shrunk.
+        size: width and height of the picture that the boxes were drawn for.
+        draws: the random numbers of each view.
+        settings: the augmentations.
+    """
+    across, down = picture.width / size[0], picture.height / size[1]
     first, second = (
-        View(_cut(picture, _scaled(box, *shrunk), flip, settings), colour)
-        for (box, flip), colour in zip(crops, colours, strict=True)
+        View(_cut(picture, scaled_box(draw.box, across, down), draw.flip, settings), draw.colours) for draw in draws
     )
     return first, second
 
@@ -77,6 +87,7 @@ def _without_antialiasing(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     return resized.round().clip(0, 255).astype(np.uint8)
 
 
-def _scaled(box: Box, across: float, down: float) -> Box:
+def scaled_box(box: Box, across: float, down: float) -> Box:
+    """Give a box in the pixels of a copy that is so many times as wide and as high."""
     left, upper, right, lower = box
     return left * across, upper * down, right * across, lower * down

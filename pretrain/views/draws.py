@@ -7,8 +7,9 @@ coloured as a batch where the network is.
 import math
 from itertools import permutations
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
@@ -16,12 +17,13 @@ from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 # Every order of brightness, contrast, saturation and hue, as indices 0 to 3.
 ORDERS = tuple(permutations(range(4)))
 
+Batch = Tensor | NDArray[Any]
 Box = tuple[float, float, float, float]  # left, upper, right, lower, as in Pillow
 _ATTEMPTS = 10
 
 
 class Colours(NamedTuple):
-    """What is done to a view's colours; of one view numbers, of a batch tensors (B,).
+    """What is done to a view's colours; of one view numbers, of a batch tensors or arrays (B,).
 
     Attributes:
         order: index into `ORDERS`; −1: no jitter.
@@ -34,14 +36,37 @@ class Colours(NamedTuple):
         solarize: whether values of a half and more are inverted.
     """
 
-    order: int | Tensor
-    brightness: float | Tensor
-    contrast: float | Tensor
-    saturation: float | Tensor
-    hue: float | Tensor
-    gray: bool | Tensor
-    sigma: float | Tensor
-    solarize: bool | Tensor
+    order: int | Batch
+    brightness: float | Batch
+    contrast: float | Batch
+    saturation: float | Batch
+    hue: float | Batch
+    gray: bool | Batch
+    sigma: float | Batch
+    solarize: bool | Batch
+
+
+class ViewDraw(NamedTuple):
+    """All that is random about a view of one picture.
+
+    Attributes:
+        box: the crop, in pixels of the upright picture.
+        flip: whether it is mirrored.
+        colours: what is done to its colours.
+    """
+
+    box: Box
+    flip: bool
+    colours: Colours
+
+
+def draw_views(seed: int, settings: AugmentationSettings, width: int, height: int) -> tuple[ViewDraw, ViewDraw]:
+    """Draw both views of an upright picture of a size; a function of the arguments alone."""
+    random = Random(seed)
+    crops = [draw_crop(random, settings, width, height) for _ in range(2)]
+    colours = [draw_colours(random, settings, view) for view in (settings.view1, settings.view2)]
+    first, second = (ViewDraw(*crop, colour) for crop, colour in zip(crops, colours, strict=True))
+    return first, second
 
 
 def draw_crop(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[Box, bool]:

@@ -1,9 +1,11 @@
 """Bicubic resizing and Gaussian blur as matrices over one axis: exact at the borders, and one product for a batch."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def bicubic_matrix(inputs: int, outputs: int) -> NDArray[np.float32]:
@@ -39,14 +41,55 @@ def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Ten
     offsets = torch.arange(-radius, radius + 1, device=sigmas.device)
     kernels = torch.exp(-0.5 * (offsets / sigmas[:, None]).square())
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
-    places = torch.arange(size, device=sigmas.device)[:, None] + offsets  # (size, taps), which pixel each tap meets
-    inside = (places >= 0) & (places < size)
-    if reflect:
-        period = max(1, 2 * (size - 1))
-        places = places.remainder(period)
-        places = torch.where(places >= size, period - places, places)
-    else:
-        places = places.clamp(0, size - 1)
-    weights = kernels[:, None, :] * (torch.ones_like(inside) if reflect else inside)
-    index = places.expand(len(sigmas), -1, -1)
-    return torch.zeros(len(sigmas), size, size, device=sigmas.device).scatter_add_(2, index, weights.expand_as(index))
+    kernels = nn.functional.pad(kernels, (0, 1))  # one more tap, of weight 0, for pixels that are out of reach
+    weights = torch.zeros(len(sigmas), size, size, device=sigmas.device)
+    for places in _appearances(size, radius, sigmas.device) if reflect else [torch.arange(size, device=sigmas.device)]:
+        tap = places - torch.arange(size, device=sigmas.device)[:, None] + radius
+        weights = weights + kernels[:, torch.where((tap >= 0) & (tap < taps), tap, taps)]
+    return weights
+
+
+def _appearances(size: int, radius: int, device: torch.device) -> Iterator[Tensor]:
+    """Where each pixel of an axis appears on a line that mirrors the axis at both ends, within ``radius`` of the axis.
+
+    Each is (size,); a pixel that does not appear once more gets a place far away.
+    """
+    period = max(1, 2 * (size - 1))
+    pixels = torch.arange(size, device=device)
+    inner = (pixels > 0) & (pixels < size - 1)  # the end pixels are their own mirror images
+    for turn in range(-(radius // period) - 1, radius // period + 2):
+        yield pixels + turn * period
+        yield torch.where(inner, turn * period - pixels, 2 * (size + radius))
+
+
+def crop_matrices(
+    starts: Tensor, lengths: Tensor, sizes: Tensor, *, inputs: int, outputs: int, flips: Tensor, antialias: bool
+) -> Tensor:
+    """Bicubic resizing (Keys' kernel, a = −½) of a part of an axis, a matrix for each picture, as Pillow computes it.
+
+    Taps beyond the axis are left out and the others' weights divided by their sum.
+
+    Args:
+        starts: (B,) where the part begins, in pixels from the axis's begin; fractions are allowed.
+        lengths: (B,) how long it is.
+        sizes: (B,) pixels of the axis.
+        inputs: columns of the matrices; those beyond an axis's size are zero.
+        outputs: pixels to make.
+        flips: (B,) bool, whether the output runs backwards.
+        antialias: whether the kernel widens with the shrinkage.
+
+    Returns:
+        (B, outputs, inputs) float32; each row sums to 1.
+    """
+    places = torch.arange(outputs, device=starts.device).expand(len(starts), -1)
+    places = torch.where(flips[:, None], outputs - 1 - places, places)
+    scale = lengths / outputs
+    width = scale.clamp_min(1.0) if antialias else torch.ones_like(scale)
+    centres = starts[:, None] + (places + 0.5) * scale[:, None] - 0.5
+    columns = torch.arange(inputs, device=starts.device)
+    distances = ((columns - centres[:, :, None]) / width[:, None, None]).abs()
+    near = (1.5 * distances - 2.5) * distances.square() + 1
+    far = ((-0.5 * distances + 2.5) * distances - 4) * distances + 2
+    weights = torch.where(distances < 1, near, torch.where(distances < 2, far, 0.0))
+    weights = torch.where(columns < sizes[:, None, None], weights, 0.0)
+    return weights / weights.sum(dim=2, keepdim=True)

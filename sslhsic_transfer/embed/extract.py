@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from sslhsic_transfer._devices import tuned_convolutions
+from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer._workers import reading_ahead
@@ -70,22 +72,35 @@ def extract_batches(
     """
     dataset = _PictureDataset(pictures, encoder.preprocessing.transform())
     order = range(start, len(pictures))
-    loader = reading_ahead(dataset, min(workers, usable_cpus()), sampler=order, batch_size=batch_size, collate_fn=list)
+    readers = min(workers, usable_cpus())
+    loader = reading_ahead(dataset, readers, sampler=order, batch_size=batch_size, collate_fn=_collate)
     weight = encoder.conv1.weight
     with (
         evaluating(encoder),
+        tuned_convolutions(),
+        advising_on_memory(f"Set batch_size={max(1, batch_size // 2)}."),
         tqdm(initial=start, total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
     ):
-        for batch in loader:
-            readable = [picture for _, picture in batch if isinstance(picture, Tensor)]
-            errors = {index: picture for index, picture in batch if isinstance(picture, str)}
+        for images, errors in loader:
             embeddings = torch.empty(0, encoder.feature_dim)
-            if readable:
-                images = torch.stack(readable).to(weight.device, weight.dtype)
+            if len(images):
                 with torch.inference_mode(), _computing(precision, weight.device):
-                    embeddings = encoder(images).float().cpu()
+                    embeddings = encoder(_moved(images, weight)).float().cpu()
             yield embeddings, errors
-            bar.update(len(batch))
+            bar.update(len(images) + len(errors))
+
+
+def _moved(images: Tensor, weight: Tensor) -> Tensor:
+    """Move a batch to where a weight lies; on CUDA with channels last, which its convolutions are fastest with."""
+    moved = images.to(weight.device, weight.dtype, non_blocking=True)
+    return moved.contiguous(memory_format=torch.channels_last) if weight.is_cuda else moved
+
+
+def _collate(batch: list[tuple[int, Tensor | str]]) -> tuple[Tensor, dict[int, str]]:
+    """Stack the pictures that can be read, where they are read; the others by their index and the reason."""
+    readable = [picture for _, picture in batch if isinstance(picture, Tensor)]
+    errors = {index: picture for index, picture in batch if isinstance(picture, str)}
+    return torch.stack(readable) if readable else torch.empty(0), errors
 
 
 def _computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:

@@ -22,6 +22,7 @@ from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler
+from sslhsic_transfer.pretrain.monitors.health import memory_gib
 from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.optimizer import parameter_groups, restore, set_learning_rate
 from sslhsic_transfer.pretrain.run_folder import RunFolder
@@ -104,10 +105,11 @@ class _Fit:
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         groups = parameter_groups(trained, self.settings.weight_decay)
         rate, momentum = self.settings.learning_rate, self.settings.momentum
+        fused = self.accelerator.device.type == "cuda"
         self.optimizer = (
-            torch.optim.AdamW(groups, lr=rate)
+            torch.optim.AdamW(groups, lr=rate, fused=fused)
             if self.settings.optimizer == "adamw"
-            else torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=self.settings.nesterov)
+            else torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=self.settings.nesterov, fused=fused)
         )
         self.step = self._take_up()
         self.network, self.prepared = self.accelerator.prepare(network, self.optimizer)
@@ -179,7 +181,13 @@ class _Fit:
         self._require_finite(value)
         if self.accelerator.is_main_process:
             rate = self.optimizer.param_groups[0]["lr"]
-            record = {"step": self.step, "loss": value, "learning_rate": rate, "images_per_second": speed}
+            record = {
+                "step": self.step,
+                "loss": value,
+                "learning_rate": rate,
+                "images_per_second": speed,
+                "memory_gib": memory_gib(self.accelerator.device),
+            }
             self.folder.log(record)
             self.progress.show(record)
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer._config import overridden, validated
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, write_json
+from sslhsic_transfer._memory import advising_on_memory
+from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.classification import ClassificationData
@@ -64,6 +67,7 @@ def transfer(
         ConfigError: a task, settings or a framework that cannot be used.
         DataError: the data are not there, or not as expected.
         MissingDependencyError: the framework is not installed; the message is the command that installs it.
+        DeviceMemoryError: the device has no more memory.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
     """
     if task not in FRAMEWORKS:
@@ -88,6 +92,8 @@ def transfer(
             f"{settings.train} has {len(classes)} classes, {settings.test} {len(tested)}, {odd[0].strip()}; expected "
             "the same in both."
         )
+    precision = resolve_precision(settings.precision, default_device())
+    settings = settings.model_copy(update={"precision": precision})
     encoder, initial, size = _encoder(model, init, settings.seed)
     if isinstance(settings, ClassificationSettings) and settings.size is None:
         settings = settings.model_copy(update={"size": size})
@@ -105,7 +111,8 @@ def transfer(
     folder = RunFolder(output)
     if is_main_process():
         folder.begin(config, resume=resume)
-    runner.train(config, encoder, training, folder, progress=progress)
+    with advising_on_memory(f"Set batch_size={max(1, settings.batch_size // 2)}, or smaller pictures, and begin anew."):
+        runner.train(config, encoder, training, folder, progress=progress)
     if not is_main_process():
         return []
     config.save(folder.model)

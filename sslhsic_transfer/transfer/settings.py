@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._precision import PrecisionChoice
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
 
 Task = Literal["classification", "segmentation", "detection", "depth"]
@@ -35,7 +35,9 @@ class TransferSettings(BaseModel):
         default=0, ge=0, le=5, description="Parts that do not train: 1: the stem, 2: stem and c2, … 5: all."
     )
     norm_eval: bool = Field(default=False, description="Whether the encoder's batch statistics stay fixed.")
-    precision: Precision = Field(default="fp32", description="Of the forward passes.")
+    precision: PrecisionChoice = Field(
+        default="fp32", description="Of the forward passes; auto: bf16 where the device computes in it, else fp32."
+    )
     seed: int = Field(default=0, ge=0, description="Of the head's weights, the order and the augmentation.")
     workers: int = Field(default=2, ge=0, description="Processes that read pictures.")
     log_every: int = Field(default=20, ge=1, description="Steps between lines of metrics.jsonl.")

@@ -17,7 +17,7 @@ from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.loader import StepLoader
+from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import find_data
 from sslhsic_transfer.pretrain.trainer import Trainer

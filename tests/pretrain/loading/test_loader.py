@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,20 +7,9 @@ import torch
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.loader import StepLoader, build_loader
-
-
-@pytest.fixture
-def loader(tmp_path):
-    def make(pictures, recipe, **settings):
-        damage = DamageRecord(tmp_path / "damaged.jsonl", len(pictures), recipe.max_damaged)
-        return StepLoader(pictures, recipe, damage=damage, **settings)
-
-    return make
-
-
-def same(one, other) -> bool:
-    return torch.equal(one.pixels, other.pixels) and all(map(torch.equal, one.colours, other.colours))
+from sslhsic_transfer.pretrain.loading.loader import build_loader
+from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
+from tests.pretrain.loading.conftest import same
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -64,19 +52,6 @@ def test_micro_batches_cut_the_same_step(digits, tiny, loader):
         assert [len(first.pixels) for first, _ in parts] == [3, 3, 2]
         for view in (0, 1):
             assert torch.equal(whole[0][view].pixels, torch.cat([views[view].pixels for views in parts]))
-
-
-@pytest.fixture
-def broken(digits, tmp_path):
-    """Sixteen pictures, two of which cannot be read."""
-    folder = tmp_path / "broken"
-    shutil.copytree(digits / "train", folder)
-    for path in sorted(folder.rglob("*.jpg"))[14:]:
-        path.unlink()
-    (folder / "x.jpg").write_bytes(b"no picture")
-    whole = next(folder.rglob("*/*.jpg")).read_bytes()
-    (folder / "y.jpg").write_bytes(whole[: len(whole) // 2])
-    return ImageFolder.scan(folder)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -126,3 +126,12 @@ def test_runs_on_another_device_without_waiting_for_it():
     view = View(pictures(6), Colours(*default_collate([tuple(colour) for colour in random_colours(6)])))
     made = ColourOperations(TORCHVISION)(view, "meta")
     assert (made.shape, made.device.type) == ((6, 3, 32, 32), "meta")
+
+
+@pytest.mark.parametrize("settings", [TORCHVISION, BYOL])
+def test_one_program_for_all_pictures_makes_what_each_operation_makes_of_its_own(settings):
+    view = View(pictures(64), Colours(*default_collate([tuple(colour) for colour in random_colours(64)])))
+    operations = ColourOperations(settings)
+    torch.testing.assert_close(
+        operations.apply_to_all(view.pixels, *module.packed(view.colours)), operations(view), atol=1e-6, rtol=0
+    )

@@ -1,0 +1,55 @@
+"""Memory: how much is free, and what to change where it is not enough."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.errors import DeviceMemoryError
+
+
+def free_memory(device: torch.device) -> int:
+    """Count the bytes that can still be taken: of a CUDA device, else of this machine and of this container."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
+    return min(int(psutil.virtual_memory().available), _free_in_group(Path("/sys/fs/cgroup")))
+
+
+def _free_in_group(groups: Path) -> int:
+    """Bytes below the limit of the control group (version 2 or 1) that hold no cached file; 2⁶³ without a limit."""
+    for limit, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most = (groups / limit).read_text(encoding="ascii").strip()
+            taken = int((groups / used).read_text(encoding="ascii"))
+            statistics = (groups / limit).with_name("memory.stat").read_text(encoding="ascii")
+        except (OSError, ValueError):
+            continue
+        if most.isdigit():
+            reclaimable = dict(line.split() for line in statistics.splitlines()).get(cached, "0")
+            return max(0, int(most) - taken + int(reclaimable))
+    return 2**63
+
+
+@contextmanager
+def advising_on_memory(advice: str) -> Iterator[None]:
+    """Turn a device's want of memory into an error that names the setting to change.
+
+    Args:
+        advice: which setting to change, and to what.
+
+    Raises:
+        DeviceMemoryError: the device has no more memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        asked = re.search(r"Tried to allocate [\d.]+ \w+", str(error))
+        told = f" ({asked[0]})" if asked else ""
+        raise DeviceMemoryError(f"The device has no more memory{told}. {advice}") from error
