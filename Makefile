@@ -2,16 +2,18 @@
 # make lint   ruff and mypy                               make test-all  slow real-data tests, too
 # make docs   the site, in build/site                     make build     wheel and sdist in dist/
 # make clean  remove what these made                      make release-check   what would be released, installed and run offline
+# make gpu-check   every part on a GPU, in minutes (DEVICE=cpu: the same at smaller sizes)
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO ?= runs/demo
 WORKERS ?= 2
+DEVICE ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test test-all lint docs build release-check clean
+.PHONY: demo test test-all lint docs build release-check gpu-bundle gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-demo
@@ -46,6 +48,14 @@ build: $(VENV)/installed-test
 release-check: build
 	@echo "==> What would be released, in an environment of its own (torch is installed again: minutes)"
 	$(BIN)/python tools/release_check.py
+
+# For a GPU machine without a network: GPU_BUNDLE="--data DIR --tar FILE", for example; tools/gpu_bundle.sh tells all options.
+gpu-bundle: $(VENV)/installed-test
+	PYTHON=$(abspath $(BIN))/python tools/gpu_bundle.sh $(GPU_BUNDLE)
+
+gpu-check: $(VENV)/installed-test
+	@echo "==> Every part on the GPU; figures go to runs/gpu-check"
+	$(BIN)/python tools/gpu_check.py $(if $(DEVICE),--device $(DEVICE))
 
 # The stamps: installed again only when what they depend on has changed.
 $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)

@@ -170,7 +170,11 @@ class _Run:
         return loaders[rank if len(loaders) == self.accelerator.num_processes else 0]
 
     def _log(self, loss: torch.Tensor, scalars: Scalars, speed: float) -> None:
-        values = {"loss": float(loss)} | {name: float(value) for name, value in scalars.items()}
+        on_device = {
+            name: value for name, value in {"loss": loss, **scalars}.items() if isinstance(value, torch.Tensor)
+        }
+        told = torch.stack([value.detach().float() for value in on_device.values()]).tolist()  # one wait for all
+        values: dict[str, float] = {**scalars, **dict(zip(on_device, told, strict=True))}  # type: ignore[dict-item]
         self._require_finite(values["loss"])
         if not math.isfinite(values["gradient_norm"]):  # a step that a gradient scaler has left out
             del values["gradient_norm"]

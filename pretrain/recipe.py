@@ -211,6 +211,12 @@ class Recipe(_Section):
         default=False,
         description="Whether torch.compile makes the networks' kernels, and on a GPU those of the colours.",
     )
+    cuda_graphs: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Whether the kernels of a step are launched at once, as a CUDA graph, which takes one GPU, the "
+        "SSL-HSIC loss and no micro-batches; auto: where that is so, without compile, fp16 and deterministic "
+        "algorithms.",
+    )
     workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
     max_damaged: Probability = Field(
         default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."

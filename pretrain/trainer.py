@@ -1,6 +1,7 @@
 """What a run changes, step by step: networks, optimisers, kernel scale, averages; and the step that changes them."""
 
 import copy
+import importlib.util
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hsic.features import LinearFeatures, RandomFeatures
+from sslhsic_transfer.hsic.loss import SSLHSICLoss
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
+from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep
 from sslhsic_transfer.pretrain.initial import initial_weights
 from sslhsic_transfer.pretrain.monitors.health import embedding_std, gradient_norm
 from sslhsic_transfer.pretrain.networks import Learner
@@ -18,7 +23,7 @@ from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
-from sslhsic_transfer.pretrain.views import ColourOperations, View
+from sslhsic_transfer.pretrain.views import ColourOperations, View, packed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,8 +53,10 @@ class Trainer:
         self.pictures = pictures
         self.step = 0
         self.total_steps = recipe.epochs * pictures // recipe.batch_size
-        self._colour = ColourOperations(recipe.augmentation, compiled=recipe.compile)
         self._build(fresh)
+        self._recorded = self._recorded_step()
+        fused = recipe.compile or (self._recorded is not None and importlib.util.find_spec("triton") is not None)
+        self._colour = ColourOperations(recipe.augmentation, compiled=fused)
 
     @property
     def epoch(self) -> float:
@@ -121,6 +128,8 @@ class Trainer:
 
     def _backward(self, micro_batches: list[tuple[View, View]], watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         accelerator, compare = self.accelerator, partial(self._compare, watched=watched)
+        if self._recorded is not None:
+            return self._replay(*micro_batches[0], watched=watched)
         if len(micro_batches) > 1:
             return two_pass_backward(
                 self._embed,
@@ -135,15 +144,67 @@ class Trainer:
         return loss.detach(), scalars
 
     def _embed(self, view1: View, view2: View) -> list[Tensor]:
+        return self._forward([self._colour(view, self.accelerator.device) for view in (view1, view2)])
+
+    def _forward(self, views: list[Tensor]) -> list[Tensor]:
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        views = [self._colour(view, self.accelerator.device).to(memory_format=layout) for view in (view1, view2)]
         with self.accelerator.autocast():
-            embeddings: list[Tensor] = self._model(*views)
+            embeddings: list[Tensor] = self._model(*(view.to(memory_format=layout) for view in views))
         return embeddings
+
+    def _recorded_step(self) -> RecordedStep | None:
+        """The step as a CUDA graph, where the recipe asks for it and it can be made."""
+        wanted, obstacle = self.recipe.cuda_graphs, self._obstacle_to_graphs()
+        if wanted is True and obstacle is not None:
+            raise ConfigError(f"Got cuda_graphs=true, but {obstacle}; expected auto or false.")
+        # What has not been tried together with graphs on a GPU.
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        untried = self.recipe.compile or self.accelerator.scaler is not None or deterministic
+        if wanted is False or obstacle is not None or (wanted == "auto" and untried):
+            return None
+        return RecordedStep(self._make_gradients, [self.learner, self.criterion], CudaRecorder)
+
+    def _obstacle_to_graphs(self) -> str | None:
+        if self.accelerator.device.type != "cuda":
+            return f"training runs on {self.accelerator.device}"
+        if self.accelerator.num_processes > 1:
+            return f"there are {self.accelerator.num_processes} processes"
+        if (self.recipe.micro_batch_size or self.recipe.batch_size) < self.recipe.batch_size:
+            return "a step has several micro-batches"
+        if not isinstance(self.criterion, SSLHSICLoss):
+            return f"the loss of {self.recipe.objective} is another library's"
+        return None
+
+    def _replay(self, view1: View, view2: View, *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self._recorded is not None
+        assert isinstance(self.criterion, SSLHSICLoss)
+        device = self.accelerator.device
+        pictures = [part for view in (view1, view2) for part in (view.pixels, *packed(view.colours))]
+        draws = self.criterion.draw(self.recipe.head.embedding_dim, device)
+        features = [part for draw in draws if isinstance(draw, RandomFeatures) for part in (draw.weight, draw.phase)]
+        inputs = (part.to(device, non_blocking=True) for part in (*pictures, *features))
+        loss, scalars, embeddings = self._recorded(*inputs)
+        kept = {name: value.clone() for name, value in scalars.items()}
+        return loss.clone(), self._watch(kept, embeddings, watched)
+
+    def _make_gradients(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """A step of the networks from what `_replay` hands over; its embeddings of the first view come along."""
+        views, features = (inputs[:3], inputs[3:6]), inputs[6:]
+        first, second = (
+            (RandomFeatures(*features[:2]), RandomFeatures(*features[2:])) if features else [LinearFeatures()] * 2
+        )
+        embeddings = self._forward([self._colour.program(*view) for view in views])
+        loss, scalars = self.criterion(embeddings, (first, second))
+        self.accelerator.backward(loss)
+        return loss.detach(), scalars, embeddings[0].detach()
 
     def _compare(self, embeddings: list[Tensor], *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         loss, scalars = self.criterion(embeddings)
-        return loss, scalars | ({"embedding_std": embedding_std(embeddings[0])} if watched else {})
+        return loss, self._watch(scalars, embeddings[0], watched)
+
+    @staticmethod
+    def _watch(scalars: dict[str, Tensor], embeddings: Tensor, watched: bool) -> dict[str, Tensor]:
+        return scalars | ({"embedding_std": embedding_std(embeddings)} if watched else {})
 
     def _step_optimizers(self) -> None:
         """One step of each. What Accelerate wraps would let the first change float16's scale before the second."""
@@ -153,7 +214,8 @@ class Trainer:
                 optimizer.step()
             else:
                 scaler.step(optimizer.optimizer)
-            optimizer.zero_grad()
+            if self._recorded is None:  # a graph's gradients stay in its memory
+                optimizer.zero_grad()
         if scaler is not None:
             scaler.update()
 

@@ -9,12 +9,21 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 
-def reading_ahead(dataset: Dataset[Any], workers: int, **batching: Any) -> DataLoader[Any]:
-    """A loader whose workers know their place; ``batching`` tells `DataLoader` how examples become batches."""
+def reading_ahead(
+    dataset: Dataset[Any], workers: int, *, pinned: bool | None = None, **batching: Any
+) -> DataLoader[Any]:
+    """Make a loader whose workers know their place.
+
+    Args:
+        dataset: what is read.
+        workers: processes that read; 0 reads in this one.
+        pinned: whether batches come in memory from which a GPU copies while the host goes on; None: where there is one.
+        batching: how `DataLoader` makes batches of examples.
+    """
     return DataLoader(
         dataset,
         num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() if pinned is None else pinned,
         worker_init_fn=partial(begin_worker, yielding=not torch.accelerator.is_available()),
         **batching,
     )

@@ -9,13 +9,19 @@ A table stands between ``<!-- table NAME -->`` and ``<!-- end of table -->`` in 
 import argparse
 import itertools
 import re
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from sslhsic_transfer.hub.zoo import ZOO
 from sslhsic_transfer.results import LOWER_IS_BETTER, RESULTS_NAME, Result, load_results
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # this is run as a file
+
+from tools.gpu_tables import benchmark_table, check_table  # noqa: E402
+
 _TASKS = {"knn": "20-NN", "linear": "linear probe"}
 _BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
@@ -46,7 +52,14 @@ def _rivals() -> str:
     return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), lines[first:])) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"global": _global, "dense": _dense, "labels": _labels, "rivals": _rivals}
+TABLES: dict[str, Callable[[], str]] = {
+    "global": _global,
+    "dense": _dense,
+    "labels": _labels,
+    "rivals": _rivals,
+    "gpu-check": check_table,
+    **{f"gpu-{part}": partial(benchmark_table, part) for part in ("pretrain", "embed", "loss", "probes")},
+}
 
 
 def _shipped() -> list[Result]:

@@ -20,7 +20,7 @@ from sslhsic_transfer.images import Pictures, to_rgb, upright_size
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings
 
 # A reader hands over so many pictures at a time.
-_PART = 256
+_PART = 64
 # The cache may take this share of the memory that is free.
 _LARGEST_SHARE = 0.8
 
@@ -115,7 +115,8 @@ def build_cache(
     sizes: list[tuple[int, int, int, int]] = []
     damage: dict[int, str] = {}
     with tqdm(total=len(pictures), desc="decode", unit="img", disable=not progress) as bar:
-        for numbers, found in zip(order, reading_ahead(readers, workers, sampler=order, batch_size=None), strict=True):
+        decoded = reading_ahead(readers, workers, pinned=False, sampler=order, batch_size=None)
+        for numbers, found in zip(order, decoded, strict=True):
             parts.append(found.pixels.clone())  # the readers' shared memory is small
             sizes += found.sizes
             damage |= {numbers[place]: reason for place, reason in found.damage.items()}

@@ -6,7 +6,7 @@ the device that trains).
 """
 
 from sslhsic_transfer.pretrain.views.batched_crops import Crops, collate_crops, cut_batch
-from sslhsic_transfer.pretrain.views.colours import ColourOperations
+from sslhsic_transfer.pretrain.views.colours import ColourOperations, packed
 from sslhsic_transfer.pretrain.views.crops import View, cut_views, two_views
 from sslhsic_transfer.pretrain.views.draws import Colours, draw_views
 
@@ -19,5 +19,6 @@ __all__ = [
     "cut_batch",
     "cut_views",
     "draw_views",
+    "packed",
     "two_views",
 ]

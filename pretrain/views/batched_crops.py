@@ -19,7 +19,7 @@ from sslhsic_transfer.pretrain.views.crops import View, scaled_box
 from sslhsic_transfer.pretrain.views.draws import Colours, ViewDraw
 from sslhsic_transfer.pretrain.views.resampling import crop_matrices
 
-# So many values of gathered pixels at a time: 256 MiB in float32.
+# So many values of gathered pixels at a time: 128 MiB in float16.
 _VALUES_AT_A_TIME = 2**26
 # Windows are rounded up to multiples of this, so that few sizes of memory blocks occur.
 _WINDOW_STEP = 32
@@ -114,19 +114,26 @@ def _cut(
         )
         for axis in (0, 1)
     )
-    x = _gather(pixels, starts, widths, low.long(), sizes.long(), window)
+    dtype = _arithmetic(pixels.device)
+    across, down = across.to(dtype), down.to(dtype)
+    x = _gather(pixels, starts, widths, low.long(), sizes.long(), window).to(dtype)
     x = torch.bmm(x.flatten(1, 2), across.mT).unflatten(1, (3, window[0]))
     if smooth:
         x = x.round_().clamp_(0, 255)  # Pillow keeps bytes between the two passes
     return torch.matmul(down[:, None], x).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def _arithmetic(device: torch.device) -> torch.dtype:
+    """Choose what to multiply in: float16 holds bytes exactly and weights to 0.05 %, and GPUs are far faster in it."""
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
 def _gather(
     pixels: Tensor, starts: Tensor, widths: Tensor, low: Tensor, sizes: Tensor, window: tuple[int, int]
 ) -> Tensor:
-    """The window of each picture from its corner ``low`` on, (B, 3, H, W) float32; beyond its size, pixels repeat."""
+    """Take the window of each picture from its corner ``low`` on, (B, 3, H, W); beyond its size, pixels repeat."""
     rows = torch.minimum(torch.arange(window[0], device=pixels.device), sizes[:, 1:] - 1) + low[:, 1:]
     columns = torch.minimum(torch.arange(window[1], device=pixels.device), sizes[:, :1] - 1) + low[:, :1]
     places = (starts[:, None] + rows * widths[:, None])[:, :, None] + columns[:, None]
     found = pixels.index_select(0, places.flatten()).view(*places.shape, 3)
-    return found.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return found.permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import View
-from sslhsic_transfer.pretrain.views.draws import ORDERS, Colours
+from sslhsic_transfer.pretrain.views.draws import ORDERS, Batch, Colours
 from sslhsic_transfer.pretrain.views.resampling import blur_matrices
 
 # (n, 3, H, W) pictures on [0, 1] and a number for each, (n, 1, 1, 1), to pictures.
@@ -31,12 +31,16 @@ class ColourOperations:
         settings: the augmentations.
         compiled: whether, on an accelerator, torch.compile makes one program of all operations. It applies each to
             every picture and keeps what was asked for; else each is applied only to the pictures that ask for it.
+
+    Attributes:
+        program: `apply_to_all`, compiled or not.
     """
 
     def __init__(self, settings: AugmentationSettings, *, compiled: bool = False) -> None:
         self.settings = settings
         self._jitter = _BYOL_JITTER if settings.style == "byol-jax" else _TORCHVISION_JITTER
-        self._program = torch.compile(self.apply_to_all, dynamic=False) if compiled else None
+        self.program = torch.compile(self.apply_to_all, dynamic=False) if compiled else self.apply_to_all
+        self._compiled = compiled
 
     @torch.no_grad()
     def __call__(self, view: View, device: torch.device | str = "cpu") -> Tensor:
@@ -57,10 +61,9 @@ class ColourOperations:
             parts = [slice(start, start + count) for start in range(0, pictures, count)]
             return torch.cat([self._apply_to_chosen(view.pixels[part], _take(view.colours, part)) for part in parts])
         pixels = view.pixels.to(device, non_blocking=True)
-        if self._program is None:
+        if not self._compiled:
             return self._apply_to_chosen(pixels, view.colours)
-        program: Tensor = self._program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colours)))
-        return program
+        return self.program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colours)))
 
     def apply_to_all(self, pixels: Tensor, turns: Tensor, numbers: Tensor) -> Tensor:
         """Apply every operation to every picture, and keep it where it was asked for; nothing depends on a value.
@@ -106,7 +109,7 @@ class ColourOperations:
         return x
 
 
-def _change(x: Tensor, chosen: Tensor | bool, operation: _Operation, values: Tensor | float) -> None:
+def _change(x: Tensor, chosen: Batch | bool, operation: _Operation, values: Batch | float) -> None:
     """Overwrite the chosen pictures of a batch by what an operation makes of each and its value."""
     index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are: no device waits
     own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)[:, None, None, None]

@@ -73,8 +73,10 @@ def extract_batches(
     dataset = _PictureDataset(pictures, encoder.preprocessing.transform())
     order = range(start, len(pictures))
     readers = min(workers, usable_cpus())
-    loader = reading_ahead(dataset, readers, sampler=order, batch_size=batch_size, collate_fn=_collate)
     weight = encoder.conv1.weight
+    loader = reading_ahead(
+        dataset, readers, pinned=weight.is_cuda, sampler=order, batch_size=batch_size, collate_fn=_collate
+    )
     with (
         evaluating(encoder),
         tuned_convolutions(),

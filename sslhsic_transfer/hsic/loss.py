@@ -181,13 +181,16 @@ class SSLHSICLoss(nn.Module):
         self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learnable)
 
     @torch.compiler.disable
-    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, views: Sequence[Tensor], draws: tuple[Features, Features] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss.
 
         Args:
             views: M ≥ 2 tensors of shape (B, d); row i of each is a view of image i. Normalisation is done here. Those
                 that need no gradient (a target network's) come detached. Computed in float32 at least, under
                 autocast too.
+            draws: two draws of features at scale 1, as `draw` makes them, for those who draw ahead; None: drawn here.
 
         Returns:
             The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``hsic_zy_noise`` (see `HSICTerms`) and
@@ -203,7 +206,7 @@ class SSLHSICLoss(nn.Module):
             scale = self.kernel_scale.detach()
             loss, terms = ssl_hsic_loss(
                 embeddings,
-                self._draw(embeddings.shape[-1], embeddings.device),
+                draws or self.draw(embeddings.shape[-1], embeddings.device),
                 scale,
                 gamma=self.gamma,
                 regularizer=self.regularizer,
@@ -217,7 +220,13 @@ class SSLHSICLoss(nn.Module):
             "kernel_scale": scale.clone(),
         }
 
-    def _draw(self, dim: int, device: torch.device) -> tuple[Features, Features]:
+    def draw(self, dim: int, device: torch.device) -> tuple[Features, Features]:
+        """Draw the two features of the next call.
+
+        Args:
+            dim: d, width of the embeddings.
+            device: where the features are to be.
+        """
         generator = self.generator
         if generator is None:
             generator = torch.Generator(device).manual_seed(mix_seed(self.seed, self.draws_made))

@@ -49,7 +49,7 @@ def with_scale_gradient(loss: Tensor, embeddings: Tensor, scale: Tensor, kernel:
         probe = scale.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(-scale_objective(embeddings, probe, kernel), probe)
     if is_distributed():
-        weighted = torch.stack([gradient * len(embeddings), gradient.new_tensor(float(len(embeddings)))])
+        weighted = torch.stack([gradient * len(embeddings), gradient.new_full((), float(len(embeddings)))])
         total = sum_over_processes(weighted)
         gradient = total[0] / total[1]
     return loss + (scale - scale.detach()) * gradient

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, copy_file
+from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer.adapters.data.detection import DetectionData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
@@ -52,7 +54,7 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         freeze_at=settings.freeze_at,
         seed=settings.seed,
         workers=settings.workers,
-        precision=settings.precision,
+        precision=resolve_precision(settings.precision, default_device()),
         resume=True,
         settings=_own_settings(settings),
     )

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import copy_file
+from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
@@ -71,7 +73,7 @@ def train(
         norm_eval=settings.norm_eval,
         seed=settings.seed,
         workers=settings.workers,
-        precision=settings.precision,
+        precision=resolve_precision(settings.precision, default_device()),
         every=settings.checkpoint_every,
         log_every=settings.log_every,
         resume=True,

@@ -94,7 +94,7 @@ def test_all_views_share_one_draw():
 
 
 def test_two_draws_are_independent():
-    first, second = SSLHSICLoss(num_features=64)._draw(8, torch.device("cpu"))
+    first, second = SSLHSICLoss(num_features=64).draw(8, torch.device("cpu"))
     assert not torch.equal(first.weight, second.weight)
     assert not torch.equal(first.phase, second.phase)
 

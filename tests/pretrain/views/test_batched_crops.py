@@ -58,6 +58,15 @@ def test_a_batch_is_cropped_as_its_pictures_are_one_by_one(sizes, size, style, s
     assert found.max() <= 16
 
 
+def test_a_gpus_arithmetic_stays_within_a_step_of_255(monkeypatch):
+    from sslhsic_transfer.pretrain.views import batched_crops
+
+    monkeypatch.setattr(batched_crops, "_arithmetic", lambda device: torch.float16)
+    sizes = [(120, 90), (64, 200), (77, 77), (500, 375)]
+    found = differences(list(photographs(sizes)), sizes, AugmentationSettings(size=64, crop_area=(0.2, 1.0)))
+    assert found.mean() <= 0.5
+
+
 @pytest.mark.parametrize("share", [0.37, 0.8])
 def test_shrunken_copies_are_cropped_at_the_same_place(share):
     sizes = [(120, 90), (64, 200), (77, 77)]

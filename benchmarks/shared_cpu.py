@@ -1,0 +1,167 @@
+"""Seconds a step of the demo takes beside busy programs, by how its threads wait and how many they are.
+
+python benchmarks/shared_cpu.py [--busy 0 2 4] [--seconds S] [--limit S] [--rounds N] [--output DIR]
+
+Each cell is a fresh process, since OpenMP reads its settings when torch is loaded, with as many programs beside it as
+the column says, each in an endless loop at normal priority. It trains by the demo's recipe on the bundled pictures,
+readers included. The first step is not counted; a cell that is slower than the limit gives what it has. Needs a machine
+that is otherwise idle: what was idle at the start is printed first. Writes shared_cpu.json.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sslhsic_transfer._processors import usable_cpus
+from sslhsic_transfer._threads import idle_processors, share_processors
+
+_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_OURS = "as runs start now"
+CONTENDERS: dict[str, dict[str, str]] = {
+    "as torch starts": {},
+    "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
+    "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
+    "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
+    _OURS: {},
+}
+_WARM_UP = 1
+
+
+def train(steps: int, *, share: bool) -> None:
+    """Print the seconds of each step; run in a process of its own."""
+    if share:
+        share_processors()
+    print("set", flush=True)
+    import torch
+
+    from sslhsic_transfer.pretrain import load_recipe
+    from sslhsic_transfer.pretrain.accelerator import build_accelerator
+    from sslhsic_transfer.pretrain.loading.damage import DamageRecord
+    from sslhsic_transfer.pretrain.loading.loader import StepLoader
+    from sslhsic_transfer.pretrain.sources import find_data
+    from sslhsic_transfer.pretrain.trainer import Trainer
+    from sslhsic_transfer.sample import sign_digits
+
+    recipe = load_recipe("demo", ["trackers=[]"])
+    pictures = find_data(sign_digits().root).train
+    with tempfile.TemporaryDirectory() as folder:
+        damage = DamageRecord(Path(folder) / "damaged.jsonl", len(pictures), 1.0)
+        trainer = Trainer(recipe, build_accelerator(recipe.precision, [], Path(folder)), pictures=len(pictures))
+        print(torch.get_num_threads(), flush=True)
+        start = time.perf_counter()
+        for micro_batches in StepLoader(pictures, recipe, start=0, total_steps=steps, damage=damage):
+            trainer.train_step(micro_batches)
+            print(time.perf_counter() - start, flush=True)
+            start = time.perf_counter()
+
+
+@contextlib.contextmanager
+def busy_programs(count: int) -> Iterator[Callable[[signal.Signals], None]]:
+    """Programs in an endless loop; gives what sends a signal to all."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+
+    def send(number: signal.Signals) -> None:
+        for program in programs:
+            program.send_signal(number)
+
+    try:
+        yield send
+    finally:
+        send(signal.SIGKILL)
+        for program in programs:
+            program.wait()
+
+
+def measure(name: str, busy: int, seconds: float, limit: float) -> tuple[int, list[float]]:
+    """Threads, and seconds of each step after the first; infinite where no step came within the limit.
+
+    The busy programs pause while torch is loaded, which is not what is measured.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in _SETTINGS} | CONTENDERS[name]
+    command = [sys.executable, __file__, "--child", *(["--share"] if name == _OURS else [])]
+    times: list[float] = []
+    with (
+        busy_programs(busy) as send,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        send(signal.SIGSTOP)
+        threads = int(child.stdout.readline())
+        send(signal.SIGCONT)
+        clock = threading.Timer(limit, os.killpg, (child.pid, signal.SIGKILL))
+        clock.start()
+        start = time.perf_counter()
+        for line in child.stdout:
+            times.append(float(line))
+            if len(times) > _WARM_UP + 1 and time.perf_counter() - start > seconds:
+                break
+        clock.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # its readers, too
+    return threads, times[_WARM_UP:] or times or [math.inf]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--busy", nargs="*", type=int, default=[0, 2, 4], help="busy programs; the first is the quiet")
+    parser.add_argument("--seconds", type=float, default=8, help="of each cell, at least two counted steps")
+    parser.add_argument("--limit", type=float, default=30, help="seconds after which a cell is given up")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--share", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        train(100, share=options.share)
+        return
+    idle = idle_processors(Path("/proc/stat"), 2)
+    print(f"{idle:.1f} of {usable_cpus()} processors idle at the start", file=sys.stderr)
+    cells: dict[tuple[str, int], list[float]] = {}
+    threads: dict[tuple[str, int], int] = {}
+    for _ in range(options.rounds):
+        for busy in options.busy:
+            for name in CONTENDERS:
+                threads[name, busy], times = measure(name, busy, options.seconds, options.limit)
+                cells.setdefault((name, busy), []).extend(times)
+                print(f"{name}, {busy} busy: {', '.join(f'{value:.2f}' for value in times)}", file=sys.stderr)
+    report(options.busy, cells, threads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    records = [
+        {"contender": name, "busy": busy, "threads": threads[name, busy], "seconds": times}
+        for (name, busy), times in cells.items()
+    ]
+    (options.output / "shared_cpu.json").write_text(json.dumps({"idle": idle, "cells": records}, indent=1))
+
+
+def report(loads: list[int], cells: dict[tuple[str, int], list[float]], threads: dict[tuple[str, int], int]) -> None:
+    """Print median, maximum, threads, and the median's ratio to today's quiet one, torch's own."""
+    quiet = statistics.median(cells["as torch starts", loads[0]])
+    print(
+        "| seconds a step: median (slowest), × quiet, threads | " + " | ".join(f"{busy} busy" for busy in loads) + " |"
+    )
+    print("|---" * (1 + len(loads)) + "|")
+    for name in CONTENDERS:
+        row = []
+        for busy in loads:
+            median, slowest = statistics.median(cells[name, busy]), max(cells[name, busy])
+            figures = f"{median:.2f} ({slowest:.2f}), {median / quiet:.1f} ×"
+            row.append(f"{figures if math.isfinite(median) else 'beyond the limit'}, {threads[name, busy]}")
+        print(f"| {name} | " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
