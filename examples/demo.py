@@ -7,18 +7,23 @@ import sys
 import time
 from pathlib import Path
 
-from demo_figure import draw_figure
-
-from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.embed import embed_folder
-from sslhsic_transfer.evaluate.probe import evaluate
-from sslhsic_transfer.evaluate.table import print_results
-from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.results import save_results
-from sslhsic_transfer.sample import sign_digits
+from sslhsic_transfer._threads import share_processors
 
 
 def main(output: Path) -> int:
+    if (notice := share_processors()) is not None:  # before torch is loaded, hence the imports below it
+        print(notice, file=sys.stderr)
+
+    from demo_figure import draw_figure
+
+    from sslhsic_transfer import from_pretrained
+    from sslhsic_transfer.embed import embed_folder
+    from sslhsic_transfer.evaluate.probe import evaluate
+    from sslhsic_transfer.evaluate.table import print_results
+    from sslhsic_transfer.pretrain import load_recipe, pretrain
+    from sslhsic_transfer.results import save_results
+    from sslhsic_transfer.sample import sign_digits
+
     start = time.perf_counter()
     sample = sign_digits()
 

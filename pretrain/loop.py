@@ -13,6 +13,7 @@ import torch
 from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._memory import advising_on_memory
+from sslhsic_transfer._threads import resume_threads
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -163,6 +164,7 @@ class _Run:
                 f"{self.folder.root} was begun on {state['pictures']} pictures; {self.data.name} now holds "
                 f"{len(self.data.train)}. Resume with the same data, or choose another --output."
             )
+        resume_threads(state.get("threads"))
         self.trainer.load_state_dict(step, state["trainer"])
         loaders: list[dict[str, Any]] = state["loaders"]
         # A number of processes that differs is for the loader to judge, by any of the places.
@@ -253,7 +255,12 @@ class _Run:
         loaders = gather_object([self.loader.state_dict()])
         if self.accelerator.is_main_process:
             keep = self.recipe.checkpoints_kept
-            state = {"pictures": len(self.data.train), "loaders": loaders, "trainer": self.trainer.state_dict()}
+            state = {
+                "pictures": len(self.data.train),
+                "loaders": loaders,
+                "threads": torch.get_num_threads(),
+                "trainer": self.trainer.state_dict(),
+            }
             save_checkpoint(self.folder.checkpoints, self.trainer.step, state, keep=keep, score=score)
         self.saved_step = self.trainer.step
 

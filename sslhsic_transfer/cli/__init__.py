@@ -11,6 +11,7 @@ import typer
 
 from sslhsic_transfer import __version__
 from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer._threads import share_processors
 from sslhsic_transfer.cli import exporting, measuring, sharing, training
 from sslhsic_transfer.cli.converting import convert_app
 from sslhsic_transfer.cli.transferring import transfer_app
@@ -61,6 +62,9 @@ def main() -> NoReturn:
 
     A run that a signal stopped ends with the status that shells give to it, 128 + its number.
     """
+    trains = sys.argv[1:2] in (["pretrain"], ["transfer"]) and "--help" not in sys.argv
+    if (notice := share_processors(computes=trains)) is not None and is_main_process():
+        print(notice, file=sys.stderr)
     try:
         app()
     except TrainingInterruptedError as stop:

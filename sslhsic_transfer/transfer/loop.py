@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer._threads import resume_threads
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
@@ -219,7 +220,8 @@ class _Fit:
     def _save(self) -> None:
         self._require_finite()
         if self.accelerator.is_main_process:
-            state = {"network": self.plain.state_dict(), "optimizer": self.optimizer.state_dict()}
+            state: dict[str, Any] = {"network": self.plain.state_dict(), "optimizer": self.optimizer.state_dict()}
+            state["threads"] = torch.get_num_threads()
             if self.accelerator.scaler is not None:  # fp16
                 state["scaler"] = self.accelerator.scaler.state_dict()
             save_checkpoint(self.folder.checkpoints, self.step, state, keep=1)
@@ -231,6 +233,7 @@ class _Fit:
         if checkpoint is None:
             return 0
         step, state = load_checkpoint(checkpoint)
+        resume_threads(state.get("threads"))
         self.plain.load_state_dict(state["network"])
         restore(self.optimizer, state["optimizer"])
         if self.accelerator.scaler is not None and "scaler" in state:

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from sslhsic_transfer.errors import (
     CheckpointError,
@@ -156,3 +157,16 @@ def test_a_signal_while_an_epoch_ends_costs_the_best_checkpoint_nothing(tiny_ove
         pretrain(load_recipe("demo", tiny_overrides), digits, tmp_path / "run", progress=False)
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
     assert json.loads((checkpoint / "state.json").read_text())["score"] is not None
+
+
+def test_a_resumed_run_computes_on_as_many_threads_as_before(run, tiny, digits, tmp_path, monkeypatch):
+    """Threads are chosen by the load of the moment, and the last bits depend on their number."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    copy, before = tmp_path / "run", torch.get_num_threads()
+    shutil.copytree(run, copy)
+    torch.set_num_threads(before + 1)
+    try:
+        pretrain(tiny, digits, copy, resume=True, progress=False)
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)
