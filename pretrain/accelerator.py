@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._precision import PrecisionChoice, resolve_precision
 from sslhsic_transfer.errors import ConfigError, MissingDependencyError
@@ -40,7 +43,8 @@ def build_accelerator(precision: PrecisionChoice, trackers: list[str], folder: P
             raise MissingDependencyError(
                 f"The tracker {tracker!r} is not installed: pip install {tracker}, or set trackers=[]."
             )
-    precision = resolve_precision(precision, accelerate.PartialState().device)
+    on_cpu = accelerate.utils.parse_flag_from_env("ACCELERATE_USE_CPU")
+    precision = resolve_precision(precision, torch.device("cpu") if on_cpu else default_device())
     try:
         accelerator: Accelerator = accelerate.Accelerator(
             mixed_precision="no" if precision == "fp32" else precision, log_with=trackers or None, project_dir=folder

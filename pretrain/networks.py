@@ -79,13 +79,14 @@ class Learner(nn.Module):
         return [*(self.predictor(embedding) for embedding in embeddings), *targets]
 
     def compile_parts(self) -> None:
-        """Have torch.compile make the kernels of each part, once for both views; no parameter changes its name.
+        """Have torch.compile make the kernels of the branches, once for both views; no parameter changes its name.
 
-        Each size of view has kernels of its own, which are faster than kernels for any size.
+        Each size of view has kernels of its own, which are faster than kernels for any size. The predictor, two small
+        products, stays as it is.
         """
-        for part in (self.online, self.predictor, self.target):
-            if part is not None:
-                part.compile(dynamic=False)
+        for branch in (self.online, self.target):
+            if branch is not None:
+                branch.compile(dynamic=False)
 
     @torch.no_grad()
     def update_target(self, decay: float) -> None:

@@ -39,7 +39,7 @@ def test_steps_are_made_of_the_recipes_numbers(tiny_overrides, digits, tmp_path)
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_several_processes_on_gpus_share_their_statistics(processes, tiny):
-    accelerator = SimpleNamespace(num_processes=processes, device=CUDA, prepare=lambda *parts: parts)
+    accelerator = SimpleNamespace(num_processes=processes, device=CUDA, scaler=None, prepare=lambda *parts: parts)
     with fake_cuda():
         network = Trainer(tiny, accelerator, pictures=72).learner
     norms = {type(layer) for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
