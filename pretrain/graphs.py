@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Recorder(Protocol):
-    """What keeps a function's kernels: `CudaRecorder`, or in tests one that calls the function again."""
+    """Keeper of a function's kernels: `CudaRecorder`, or in tests one that calls the function again."""
 
     def record(self, function: Callable[[], None]) -> None:
         """Keep the kernels that a function launches."""
@@ -48,8 +48,9 @@ class RecordedStep:
     Args:
         step: makes gradients from its inputs, and returns tensors in any container; it must neither wait for the device
             nor look at the host's memory.
-        modules: what it changes: buffers come back as they were after the warm-up, gradients are the graph's.
-        recorder: makes what keeps the kernels.
+        modules: the networks that it changes: buffers come back as they were after the warm-up, gradients are the
+            graph's.
+        recorder: makes a keeper of the kernels.
     """
 
     # cuDNN and cuBLAS choose kernels and set memory aside at the first calls.

@@ -23,7 +23,7 @@ class _Section(BaseModel):
 
 
 class DataSettings(_Section):
-    """Whether decoded pictures stay in memory."""
+    """The memory of decoded pictures."""
 
     cache: Literal["none", "ram", "device"] = Field(
         default="none",

@@ -104,7 +104,7 @@ def _as_it_is(batch: "CropBatch") -> "CropBatch":
 
 
 class CropBatch(NamedTuple):
-    """What is known of a micro-batch before its crops are made.
+    """A micro-batch before its crops are made.
 
     Attributes:
         pixels: (P, 3) uint8 of its pictures, one after another; empty where all pictures lie on the device.

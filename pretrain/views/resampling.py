@@ -50,7 +50,7 @@ def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Ten
 
 
 def _appearances(size: int, radius: int, device: torch.device) -> Iterator[Tensor]:
-    """Where each pixel of an axis appears on a line that mirrors the axis at both ends, within ``radius`` of the axis.
+    """Give the places of each pixel of an axis on a line that mirrors it at both ends, within ``radius`` of the axis.
 
     Each is (size,); a pixel that does not appear once more gets a place far away.
     """
