@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_parts.report import short, table
+from tools.gpu_checks.check import Figure
 
 MEASURED = Path(__file__).parents[1] / "docs/measured"
 _PLACES = 3  # digits of a figure
@@ -29,18 +30,10 @@ def benchmark_table(part: str) -> str:
 
 
 def _nearest(figures: list[dict[str, Any]]) -> str:
-    bounded = [figure for figure in figures if figure["bound"] is not None]
+    bounded = [figure for values in figures if (figure := Figure(**values)).bound is not None]
     if not bounded:
         return ""
-    figure = max(bounded, key=_strain)
-    sign = "≤" if figure["at_most"] else "≥"
-    near_one = 0.99 < figure["value"] < 1  # a cosine
-    rounded = f"{figure['value']:.6f}" if near_one else short(float(f"{figure['value']:.{_PLACES}g}"))
-    return f"{figure['name']} {rounded} ({sign} {figure['bound']:g})"
-
-
-def _strain(figure: dict[str, Any]) -> float:
-    """How much of a bound a figure takes; above 1 it is beyond."""
-    value, bound = figure["value"], figure["bound"]
-    above, below = (value, bound) if figure["at_most"] else (bound, value)
-    return float(above / below) if below > 0 else float(above > below)
+    figure = max(bounded, key=lambda figure: figure.strain)
+    sign, near_one = "≤" if figure.at_most else "≥", 0.99 < figure.value < 1  # a cosine
+    rounded = f"{figure.value:.6f}" if near_one else short(float(f"{figure.value:.{_PLACES}g}"))
+    return f"{figure.name} {rounded} ({sign} {figure.bound:g})"

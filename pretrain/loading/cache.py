@@ -46,11 +46,6 @@ class PictureCache:
     def __len__(self) -> int:
         return len(self.stored)
 
-    @property
-    def gib(self) -> float:
-        """GiB of pixels."""
-        return float(self.starts[-1]) * 3 / 2**30
-
     def original_size(self, index: int) -> tuple[int, int]:
         """Width and height of a picture as it came."""
         width, height = self.originals[index].tolist()
@@ -114,6 +109,7 @@ def build_cache(
     parts: list[Tensor] = []
     sizes: list[tuple[int, int, int, int]] = []
     damage: dict[int, str] = {}
+    taken = 0  # bytes
     with tqdm(total=len(pictures), desc="decode", unit="img", disable=not progress) as bar:
         decoded = reading_ahead(readers, workers, pinned=False, sampler=order, batch_size=None)
         for numbers, found in zip(order, decoded, strict=True):
@@ -121,8 +117,8 @@ def build_cache(
             sizes += found.sizes
             damage |= {numbers[place]: reason for place, reason in found.damage.items()}
             bar.update(len(numbers))
-            expected = sum(map(len, parts)) * 3 * len(pictures) / len(sizes)
-            _require_memory(expected, settings, device, already=sum(map(len, parts)) * 3)
+            taken += found.pixels.numel()
+            _require_memory(taken * len(pictures) / len(sizes), settings, device, already=taken)
     table = np.array(sizes, dtype=np.int32).reshape(-1, 4)
     starts = np.concatenate([[0], np.cumsum(table[:, :2].astype(np.int64).prod(axis=1))])
     return PictureCache(parts, starts, table[:, :2], table[:, 2:], damage)
@@ -172,9 +168,8 @@ class _Decoding(Dataset[_Decoded]):
 
     def _decode(self, image: Image.Image, original: tuple[int, int], stored: tuple[int, int]) -> NDArray[np.uint8]:
         if stored != original:
-            image.draft(
-                "RGB", stored if image.size == original else stored[::-1]
-            )  # a turned picture is not yet upright
+            turned = image.size != original  # not yet upright
+            image.draft("RGB", stored[::-1] if turned else stored)
         picture = to_rgb(image)
         return np.asarray(picture if picture.size == stored else picture.resize(stored, Image.Resampling.BICUBIC))
 

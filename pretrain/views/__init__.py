@@ -2,7 +2,7 @@
 
 Random numbers are drawn and the picture is decoded, cropped, resized and flipped one picture at a time (`two_views`, in
 the processes that read); colours, blur and normalisation follow as tensors for a whole batch (`ColourOperations`, on
-the device that trains).
+the device that trains). Where decoded pictures are kept, a GPU crops a whole batch as well (`cut_batch`).
 """
 
 from sslhsic_transfer.pretrain.views.batched_crops import Crops, collate_crops, cut_batch
