@@ -1,188 +1,206 @@
 """SSL-HSIC and its rivals on equal terms: the same pictures, network, views, batch, epochs and optimiser.
 
-python benchmarks/objectives.py DATA [--objectives NAME …] [--seeds N …] [--epochs N] [--output DIR]
-python benchmarks/objectives.py DATA --tune NAME … [--epochs N] [--output DIR]
+python benchmarks/objectives.py DATA --tune [NAME …] [--batch-sizes N …] [--epochs N] [--output DIR]
+python benchmarks/objectives.py DATA [--contenders NAME …] [--batch-sizes N …] [--seeds N …] [--epochs N] [--output DIR]
 
-The first form pretrains each objective by each seed with the settings of `TUNED`, then measures k-NN and linear probe
-of the last epoch's weights on DATA/val, beside raw pixels and the untrained network. The second runs every trial of
-`TRIALS` and measures the online k-NN among DATA/train, so that what is chosen has never seen DATA/val. A run that is
-there already is taken up where it stopped. Writes comparison.json or trials.json and prints a table.
+benchmarks/comparison.yaml holds the contenders and the trials. The first form runs the trials and measures the online
+probes among DATA/train, so that what is chosen has never seen DATA/val. The second pretrains each contender by each
+seed with what the trials chose, then measures k-NN and linear probe of the last epoch's weights on DATA/val. A run that
+is there already is taken up where it stopped, and several of these programs can share the names, sizes or seeds. What
+the output folder holds goes to comparison.json.
 """
 
 import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.objectives import OBJECTIVES, ObjectiveName
 from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.results import Result, load_results, save_results
+from sslhsic_transfer.results import load_results, save_results
 
-# The recipe with one epoch of warm-up, for short runs, and with what it had before these trials changed it.
-RECIPE = "imagenette-r18"
-BASE = ("optimizer.warmup_epochs=1", "target_decay=0.95", "loss.num_features=512")
-
-# What the trials have shown to serve each objective, beyond the recipe.
-TUNED: dict[ObjectiveName, tuple[str, ...]] = {
-    **dict.fromkeys(OBJECTIVES, ()),
-    "ssl-hsic": ("target_decay=0.9", "loss.num_features=2048"),
-    "ssl-hsic-no-target": ("loss.num_features=2048",),
-    "simclr": ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=4e-3"),
-}
-
-# One change of the recipe each, then a second round around what helped; as many for the best rival as for SSL-HSIC.
-_COMMON = (
-    (),
-    ("optimizer.learning_rate=1e-3",),
-    ("optimizer.learning_rate=4e-3",),
-    ("optimizer.warmup_epochs=2",),
-    ("optimizer.weight_decay=0.1",),
-    ("augmentation.crop_area=[0.08,1]",),
-)
-TRIALS: dict[ObjectiveName, tuple[tuple[str, ...], ...]] = {
-    **dict.fromkeys(OBJECTIVES, ((),)),
-    "ssl-hsic": (
-        *_COMMON,
-        ("loss.gamma=1.5",),
-        ("loss.gamma=0.75", "loss.regularizer=biased"),  # the paper's estimate, gamma scaled by sqrt(256 / 4096)
-        ("target_decay=0.9",),
-        ("target_decay=0.9", "loss.initial_scale=0.5"),
-        ("target_decay=0.9", "loss.num_features=2048"),
-        ("target_decay=0.9", "optimizer.warmup_epochs=2"),
-        ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=5"),
-        ("target_decay=0.9", "loss.num_features=4096"),
-        ("target_decay=0.9", "loss.num_features=2048", "optimizer.learning_rate=3e-3"),
-        ("target_decay=0.8", "loss.num_features=2048"),
-        ("objective=ssl-hsic-no-target", "loss.num_features=2048"),
-        ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=gaussian"),
-        ("target_decay=0.9", "loss.num_features=2048", "loss.kernel=gaussian", "loss.initial_scale=0.5"),
-        ("target_decay=0.9", "loss.num_features=2048", "loss.initial_scale=2"),
-        ("target_decay=0.9", "loss.num_features=2048", "loss.gamma=2"),
-        ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=128"),
-        ("target_decay=0.9", "loss.num_features=2048", "head.embedding_dim=512"),
-    ),
-    "simclr": (
-        *_COMMON,
-        ("rivals.temperature=0.2",),
-        ("rivals.temperature=0.1",),
-        ("head.embedding_dim=128",),
-        ("rivals.temperature=0.07",),
-        ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2"),
-        ("rivals.temperature=0.1", "head.embedding_dim=128"),
-        ("rivals.temperature=0.1", "optimizer.learning_rate=3e-3"),
-        ("rivals.temperature=0.1", "optimizer.learning_rate=6e-3"),
-        ("rivals.temperature=0.15", "optimizer.learning_rate=4e-3"),
-        ("rivals.temperature=0.1", "optimizer.learning_rate=4e-3", "head.embedding_dim=512"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=4e-3"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.learning_rate=3e-3"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "optimizer.weight_decay=0.1"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "augmentation.crop_area=[0.08,1]"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.hidden_dim=4096"),
-        ("rivals.temperature=0.1", "optimizer.warmup_epochs=2", "head.embedding_dim=512"),
-    ),
-}
+PLAN = Path(__file__).with_name("comparison.yaml")
+RESULT = "comparison.json"
 
 
-def run(
-    data: Path, output: Path, objective: ObjectiveName, epochs: int, seed: int, settings: Sequence[str]
-) -> RunFolder:
-    """Pretrain, or take up or reuse what is in ``output``."""
-    base = (f"objective={objective}", f"epochs={epochs}", f"seed={seed}", *BASE)
-    folder = RunFolder(output)
-    if not folder.model.exists():
-        pretrain(load_recipe(RECIPE, [*base, *settings]), data, output, resume=True)
-    return folder
+@dataclass(frozen=True)
+class Contender:
+    """A row of the comparison.
+
+    Attributes:
+        objective: the recipe's.
+        settings: what makes it this row.
+        tuned: batch size -> what its trials chose.
+    """
+
+    objective: str
+    settings: list[str] = field(default_factory=list)
+    tuned: dict[int, list[str]] = field(default_factory=dict)
 
 
-def tune(data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: int) -> list[dict[str, Any]]:
-    """Online figures among the training pictures after each trial."""
-    trials = []
-    for objective in objectives:
-        for settings in TRIALS[objective]:
-            name = "-".join([objective, *(setting.replace("=", "-") for setting in settings)])
-            folder = run(data / "train", output / "trials" / name, objective, epochs, 0, settings)
-            last = [record for record in folder.read_metrics() if "knn" in record][-1]
-            figures = {name: last[name] for name in ("knn", "linear", "rankme")}
-            trials.append({"objective": objective, "settings": settings, "epochs": epochs} | figures)
-    return trials
+@dataclass(frozen=True)
+class Plan:
+    """comparison.yaml."""
+
+    recipe: str
+    base: list[str]
+    contenders: dict[str, Contender]
+    trials: dict[str, dict[int, list[list[str]]]]
+
+    @classmethod
+    def read(cls, path: Path = PLAN) -> "Plan":
+        """Read the file."""
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        contenders = {name: Contender(**settings) for name, settings in content.pop("contenders").items()}
+        return cls(contenders=contenders, **content)
 
 
-def measure(
-    data: Path, output: Path, objectives: Sequence[ObjectiveName], epochs: int, seeds: Sequence[int]
-) -> list[Result]:
-    """k-NN and linear probe on DATA/val of each objective and seed, floors first."""
-    everything: list[Result] = []
-    for seed in seeds:
-        for objective in objectives:
-            folder = run(data, output / f"{objective}-{seed}", objective, epochs, seed, TUNED[objective])
-            path = folder.root / "results.json"
-            if not path.exists():
-                floors = objective == objectives[0]
-                options = {
-                    "train": data / "train",
-                    "test": data / "val",
-                    "floors": floors,
-                    "seeds": [seed],
-                    "workers": 2,
-                }
-                save_results(path, evaluate(folder.model, ["knn", "linear"], **options))
-            everything += load_results(path)
-    return everything
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one plan on one data set, in one folder."""
+
+    plan: Plan
+    data: Path
+    output: Path
+    epochs: int
+
+    def tune(self, names: Sequence[str], sizes: Sequence[int]) -> None:
+        """Run the trials of these contenders."""
+        for size in sizes:
+            for name in names:
+                for changed in self.plan.trials.get(name, {}).get(size, []):
+                    contender = self.plan.contenders[name]
+                    folder = self._train(
+                        contender, size, 0, changed, self._trial(name, size, changed), self.data / "train"
+                    )
+                    last = _last_evaluation(folder)
+                    figures = {figure: last[figure] for figure in ("knn", "linear", "rankme")}
+                    facts = {"trial": name, "batch_size": size, "changed": changed, "epochs": self.epochs}
+                    _write(folder.root / "row.json", facts | figures | _speed(folder))
+
+    def measure(self, names: Sequence[str], sizes: Sequence[int], seeds: Sequence[int]) -> None:
+        """Pretrain contenders and measure them on DATA/val."""
+        for seed in seeds:
+            for size in sizes:
+                for name in names:
+                    contender = self.plan.contenders[name]
+                    root = self.output / f"batch-{size}" / f"{_slug(name)}-{seed}"
+                    tuned = contender.tuned.get(size, [])
+                    folder = self._train(contender, size, seed, tuned, root, self.data)
+                    figures = self._probes(folder, seed)
+                    facts = {
+                        "contender": name,
+                        "batch_size": size,
+                        "seed": seed,
+                        "changed": tuned,
+                        "epochs": self.epochs,
+                    }
+                    figures["rankme"] = _last_evaluation(folder)["rankme"]
+                    _write(folder.root / "row.json", facts | figures | _speed(folder))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the output folder holds, trials and measured runs, by name."""
+        return [json.loads(path.read_text()) for path in sorted(self.output.glob("batch-*/**/row.json"))]
+
+    def _trial(self, name: str, size: int, changed: Sequence[str]) -> Path:
+        return self.output / f"batch-{size}" / "trials" / "-".join([_slug(name), *(_slug(each) for each in changed)])
+
+    def _train(
+        self, contender: Contender, size: int, seed: int, changed: Sequence[str], root: Path, data: Path
+    ) -> RunFolder:
+        folder = RunFolder(root)
+        if not folder.model.exists():
+            run = [f"objective={contender.objective}", f"epochs={self.epochs}", f"batch_size={size}", f"seed={seed}"]
+            recipe = load_recipe(self.plan.recipe, [*run, *self.plan.base, *contender.settings, *changed])
+            pretrain(recipe, data, root, resume=True, progress=False)
+        return folder
+
+    def _probes(self, folder: RunFolder, seed: int) -> dict[str, Any]:
+        path = folder.root / "results.json"
+        if not path.exists():
+            train, test = self.data / "train", self.data / "val"
+            save_results(path, evaluate(folder.model, ["knn", "linear"], train=train, test=test, seeds=[seed]))
+        return {result.task: result.value for result in load_results(path)}
 
 
-def table(results: Sequence[Result], names: dict[str, str]) -> str:
-    """Markdown: a row a subject, mean ± standard deviation over seeds."""
-    rows = ["| | 20-NN | linear probe |", "|---|---|---|"]
-    values: dict[str, dict[str, list[float]]] = {}
-    for result in results:
-        values.setdefault(names.get(result.model, result.model), {}).setdefault(result.task, []).append(result.value)
-    for name, tasks in values.items():
-        rows.append(f"| {name} | " + " | ".join(_spread(tasks[task]) for task in ("knn", "linear")) + " |")
-    return "\n".join(rows)
+def _last_evaluation(folder: RunFolder) -> dict[str, Any]:
+    return [record for record in folder.read_metrics() if "knn" in record][-1]
 
 
-def trial_table(trials: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a row a trial, in the order in which they are listed above."""
-    rows = ["| objective | changed from the recipe | 20-NN | linear probe | RankMe |", "|---|---|---|---|---|"]
-    for trial in trials:
-        changed = ", ".join(f"`{setting}`" for setting in trial["settings"]) or "–"
-        figures = f"{100 * trial['knn']:.1f} | {100 * trial['linear']:.1f} | {trial['rankme']:.0f}"
-        rows.append(f"| {trial['objective']} | {changed} | {figures} |")
-    return "\n".join(rows)
+def _speed(folder: RunFolder) -> dict[str, float]:
+    speeds = [record["images_per_second"] for record in folder.read_metrics() if "images_per_second" in record]
+    return {"images_per_second": statistics.median(speeds)}
+
+
+def _slug(text: str) -> str:
+    return text.replace(", ", "-").replace(" ", "-").replace("=", "-").replace("/", "-")
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def comparison_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
+    """Markdown: a row a contender, mean ± standard deviation over seeds."""
+    lines = ["| | seeds | weighted 20-NN | linear probe | RankMe | images/s |", "|---|---|---|---|---|---|"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row.get("contender") and row["batch_size"] == batch_size:
+            groups.setdefault(row["contender"], []).append(row)
+    for name in [name for name in Plan.read().contenders if name in groups]:
+        runs = groups[name]
+        figures = [_spread([100 * run[task] for run in runs]) for task in ("knn", "linear")]
+        rank, speed = (statistics.mean(run[key] for run in runs) for key in ("rankme", "images_per_second"))
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(figures)} | {rank:.0f} | {speed:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def trial_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
+    """Markdown: a row a trial, in the order of comparison.yaml."""
+    lines = ["| contender | changed | 20-NN | linear probe | RankMe |", "|---|---|---|---|---|"]
+    found = {(row["trial"], tuple(row["changed"])): row for row in rows if "trial" in row}
+    for name, sizes in Plan.read().trials.items():
+        for changed in sizes.get(batch_size, []):
+            if row := found.get((name, tuple(changed))):
+                told = ", ".join(f"`{setting}`" for setting in changed) or "–"
+                figures = f"{100 * row['knn']:.1f} | {100 * row['linear']:.1f} | {row['rankme']:.0f}"
+                lines.append(f"| {name} | {told} | {figures} |")
+    return "\n".join(lines) + "\n"
 
 
 def _spread(values: Sequence[float]) -> str:
-    text = f"{100 * statistics.mean(values):.1f}"
-    return text if len(values) == 1 else f"{text} ± {100 * statistics.stdev(values):.1f}"
+    text = f"{statistics.mean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ± {statistics.stdev(values):.1f}"
 
 
 def main() -> None:
+    plan = Plan.read()
+    names = list(plan.contenders)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES))
-    parser.add_argument("--tune", nargs="+", default=[], choices=list(OBJECTIVES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--contenders", nargs="+", default=names, choices=names)
+    parser.add_argument("--tune", nargs="*", default=None, choices=names, help="run trials; of all, if none is named")
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 256])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--output", type=Path, default=Path("runs/objectives"))
     options = parser.parse_args()
-    if options.tune:
-        trials = tune(options.data, options.output, options.tune, options.epochs)
-        (options.output / "trials.json").write_text(json.dumps(trials, indent=1))
-        print(trial_table(trials))
-        return
-    results = measure(options.data, options.output, options.objectives, options.epochs, options.seeds)
-    names = {
-        str(options.output / f"{objective}-{seed}" / "model"): objective
-        for objective in options.objectives
-        for seed in options.seeds
-    }
-    save_results(options.output / "comparison.json", results)
-    print(table(results, names))
+    comparison = Comparison(plan, options.data, options.output, options.epochs)
+    if options.tune is not None:
+        comparison.tune(options.tune or list(plan.trials), options.batch_sizes)
+    else:
+        comparison.measure(options.contenders, options.batch_sizes, options.seeds)
+    rows = comparison.rows()
+    _write(options.output / RESULT, rows)
+    table = comparison_table if options.tune is None else trial_table
+    for size in options.batch_sizes:
+        print(f"\nBatches of {size}\n\n{table(rows, size)}")
 
 
 if __name__ == "__main__":

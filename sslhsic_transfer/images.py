@@ -162,7 +162,7 @@ def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:
 
 
 def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
-    """Turn any form of picture into a (3, H, W) uint8 tensor.
+    """Turn any form of picture into a (3, H, W) uint8 tensor, in memory as it came: of a file, channels last.
 
     Args:
         picture: a path; a PIL image; a uint8 array (H, W), (H, W, 1) or (H, W, 3), RGB; a tensor (1 or 3, H, W), uint8
@@ -175,7 +175,7 @@ def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
 
     if not isinstance(picture, torch.Tensor):
         array = to_uint8_array(picture)
-        return torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))
+        return torch.from_numpy(np.array(array, order="C")).permute(2, 0, 1)
     tensor = picture.detach()
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3) or 0 in tensor.shape:
         raise ImageError(f"Got a picture tensor of shape {tuple(tensor.shape)}; expected (3, H, W) or (1, H, W).")

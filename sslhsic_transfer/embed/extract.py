@@ -19,6 +19,7 @@ from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
+from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
 def extract(
@@ -70,7 +71,7 @@ def extract_batches(
         For each batch of pictures, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for
         each unreadable one its index in ``pictures`` and the reason.
     """
-    dataset = _PictureDataset(pictures, encoder.preprocessing.transform())
+    dataset = _PictureDataset(pictures, encoder.preprocessing.crop_transform())
     order = range(start, len(pictures))
     readers = min(workers, usable_cpus())
     weight = encoder.conv1.weight
@@ -83,24 +84,25 @@ def extract_batches(
         advising_on_memory(f"Set batch_size={max(1, batch_size // 2)}."),
         tqdm(initial=start, total=len(pictures), desc=progress, unit="img", disable=progress is None) as bar,
     ):
-        for images, errors in loader:
+        for pixels, errors in loader:
             embeddings = torch.empty(0, encoder.feature_dim)
-            if len(images):
+            if len(pixels):
                 with torch.inference_mode(), _computing(precision, weight.device):
-                    embeddings = encoder(_moved(images, weight)).float().cpu()
+                    embeddings = encoder(_as_input(pixels, encoder.preprocessing, weight)).float().cpu()
             yield embeddings, errors
-            bar.update(len(images) + len(errors))
+            bar.update(len(pixels) + len(errors))
 
 
-def _moved(images: Tensor, weight: Tensor) -> Tensor:
-    """Move a batch to where a weight lies; on CUDA with channels last, which its convolutions are fastest with."""
-    moved = images.to(weight.device, weight.dtype, non_blocking=True)
-    return moved.contiguous(memory_format=torch.channels_last) if weight.is_cuda else moved
+def _as_input(pixels: Tensor, preprocessing: Preprocessing, weight: Tensor) -> Tensor:
+    """Normalise (B, H, W, 3) uint8 pixels where a weight lies; channels stay last on CUDA, the faster layout there."""
+    images = pixels.to(weight.device, non_blocking=True).permute(0, 3, 1, 2)
+    layout = torch.channels_last if weight.is_cuda else torch.contiguous_format
+    return preprocessing.normalize(images.contiguous(memory_format=layout)).to(weight.dtype)
 
 
 def _collate(batch: list[tuple[int, Tensor | str]]) -> tuple[Tensor, dict[int, str]]:
-    """Stack the pictures that can be read, where they are read; the others by their index and the reason."""
-    readable = [picture for _, picture in batch if isinstance(picture, Tensor)]
+    """Stack the pictures that can be read, where they are read, channels last; the others by their index and reason."""
+    readable = [picture.permute(1, 2, 0) for _, picture in batch if isinstance(picture, Tensor)]
     errors = {index: picture for index, picture in batch if isinstance(picture, str)}
     return torch.stack(readable) if readable else torch.empty(0), errors
 
@@ -112,7 +114,7 @@ def _computing(precision: Precision, device: torch.device) -> AbstractContextMan
 
 
 class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
-    """Index and preprocessed picture, or the reason why it cannot be read."""
+    """Index and pixels of a picture, or the reason why it cannot be read."""
 
     def __init__(self, pictures: Sequence[Picture], transform: Callable[[Picture], Tensor]) -> None:
         self.pictures = pictures

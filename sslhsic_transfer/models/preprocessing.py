@@ -68,7 +68,7 @@ class Preprocessing(BaseModel):
         return mean, std
 
     def transform(self) -> Callable[[Picture], "Tensor"]:
-        """A transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
+        """Make a transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
 
         Whatever comes in is resized as a uint8 tensor, so that the same picture gives the same numbers as a path, a PIL
         image, an array or a tensor.
@@ -76,7 +76,16 @@ class Preprocessing(BaseModel):
         Returns:
             A function from a picture to a (3, crop, crop) float32 tensor; it raises ImageError for what is no picture.
         """
-        import torch
+        crop = self.crop_transform()
+        return lambda picture: self.normalize(crop(picture)).contiguous()
+
+    def crop_transform(self) -> Callable[[Picture], "Tensor"]:
+        """Make the part of `transform` that ends with pixels, a quarter of the bytes; `normalize` is the rest.
+
+        Returns:
+            A function from a picture to a (3, crop, crop) uint8 tensor, in whatever memory layout came fastest; it can
+            be pickled where processes are spawned, and raises ImageError for what is no picture.
+        """
         from torchvision.transforms import InterpolationMode, v2
 
         interpolation = InterpolationMode(self.interpolation)
@@ -86,11 +95,18 @@ class Preprocessing(BaseModel):
                 self._refuse_slivers,
                 v2.Resize(self.resize, interpolation=interpolation, antialias=self.antialias),
                 v2.CenterCrop(self.crop),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(self.mean, self.std),
             ]
         )
         return transform
+
+    def normalize(self, pixels: "Tensor") -> "Tensor":
+        """Scale (…, 3, H, W) uint8 pixels to [0, 1], subtract the mean, divide by the deviation; on their device."""
+        import torch
+        from torchvision.transforms.v2 import functional
+
+        values = functional.to_dtype(pixels, torch.float32, scale=True)
+        normalized: Tensor = functional.normalize(values, list(self.mean), list(self.std), inplace=True)
+        return normalized
 
     def _refuse_slivers(self, picture: "Tensor") -> "Tensor":
         """A file of a hundred bytes may be a line of pixels that resizing makes gigabytes of."""

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,15 @@ def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (settings.mean, settings.std))
     unnormalised = (found * std + mean).permute(1, 2, 0).numpy()
     assert np.abs(unnormalised - expected).max() <= 1.01 / 255
+
+
+def test_pixels_cropped_by_a_reader_and_normalised_as_a_batch_are_the_same_numbers(picture):
+    settings = Preprocessing.for_size(48)
+    crop = pickle.loads(pickle.dumps(settings.crop_transform()))
+    pictures = [picture, picture.rotate(90, expand=True)]
+    pixels = torch.stack([crop(each) for each in pictures])
+    assert pixels.dtype == torch.uint8
+    assert torch.equal(settings.normalize(pixels), torch.stack([settings.transform()(each) for each in pictures]))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
