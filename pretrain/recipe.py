@@ -109,7 +109,22 @@ class LossSettings(_Section):
 
     gamma: float = Field(default=3.0, ge=0, description="Weight of √HSIC(Z, Z).")
     kernel: str = Field(default="imq", description="Kernel of the embeddings.")
+    estimator: Literal["auto", "exact", "features"] = Field(
+        default="auto",
+        description="Whether the kernel values of all pairs are computed, which has no noise, or random features stand "
+        "for them, which is linear in the batch; auto: whichever costs less.",
+    )
     num_features: int = Field(default=512, ge=1, description="Random features of a draw.")
+    draws: int = Field(default=1, ge=1, description="Pairs of draws whose estimates are averaged.")
+    low_noise: bool = Field(
+        default=True,
+        description="Whether random features are drawn and used with less noise than the paper's, for the same cost.",
+    )
+    shared_draw: bool = Field(
+        default=True,
+        description="Whether all processes use the same draw; false: each computes the whole batch by its own, and the "
+        "mean over them counts, as in the released code.",
+    )
     regularizer: Literal["biased", "debiased"] = Field(
         default="biased", description="'biased' is the paper's; 'debiased' suits batches below about 1,000."
     )

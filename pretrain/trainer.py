@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hsic.features import LinearFeatures, RandomFeatures
+from sslhsic_transfer.hsic.features import Features, rebuilt, tensors_of
 from sslhsic_transfer.hsic.loss import SSLHSICLoss
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
@@ -55,6 +55,7 @@ class Trainer:
         self.total_steps = recipe.epochs * pictures // recipe.batch_size
         self._build(fresh)
         self._recorded = self._recorded_step()
+        self._draws: tuple[Features, ...] = ()  # of the recorded step
         fused = recipe.compile or (self._recorded is not None and importlib.util.find_spec("triton") is not None)
         self._colour = ColourOperations(recipe.augmentation, compiled=fused)
 
@@ -180,31 +181,40 @@ class Trainer:
         assert isinstance(self.criterion, SSLHSICLoss)
         device = self.accelerator.device
         pictures = [part for view in (view1, view2) for part in (view.pixels, *packed(view.colours))]
-        draws = self.criterion.draw(self.recipe.head.embedding_dim, device)
-        features = [part for draw in draws if isinstance(draw, RandomFeatures) for part in (draw.weight, draw.phase)]
-        inputs = (part.to(device, non_blocking=True) for part in (*pictures, *features))
+        self._draws = self.criterion.draw(self._like_embeddings())
+        inputs = (part.to(device, non_blocking=True) for part in (*pictures, *tensors_of(self._draws)))
         loss, scalars, embeddings = self._recorded(*inputs)
         kept = {name: value.clone() for name, value in scalars.items()}
+        like = self._like_embeddings()
+        embeddings = [each.requires_grad_(one.requires_grad) for each, one in zip(embeddings, like, strict=True)]
         return loss.clone(), self._watch(kept, embeddings, watched)
 
-    def _make_gradients(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """A step of the networks from what `_replay` hands over; its embeddings of the first view come along."""
+    def _make_gradients(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
+        """A step of the networks from what `_replay` hands over; its embeddings come along."""
         views, features = (inputs[:3], inputs[3:6]), inputs[6:]
-        first, second = (
-            (RandomFeatures(*features[:2]), RandomFeatures(*features[2:])) if features else [LinearFeatures()] * 2
-        )
         embeddings = self._forward([self._colour.program(*view) for view in views])
-        loss, scalars = self.criterion(embeddings, (first, second))
+        loss, scalars = self.criterion(embeddings, rebuilt(self._draws, features))
         self.accelerator.backward(loss)
-        return loss.detach(), scalars, embeddings[0].detach()
+        return loss.detach(), scalars, [each.detach() for each in embeddings]
+
+    def _like_embeddings(self) -> list[Tensor]:
+        """What the loss will be given, but for the values."""
+        nothing = torch.zeros((), device=self.accelerator.device)
+        shape = (self.recipe.batch_size, self.recipe.head.embedding_dim)
+        trained = (True, True, False, False) if OBJECTIVES[self.recipe.objective].uses_target else (True, True)
+        return [nothing.expand(shape).detach().requires_grad_(wanted) for wanted in trained]
 
     def _compare(self, embeddings: list[Tensor], *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         loss, scalars = self.criterion(embeddings)
-        return loss, self._watch(scalars, embeddings[0], watched)
+        return loss, self._watch(scalars, embeddings, watched)
 
-    @staticmethod
-    def _watch(scalars: dict[str, Tensor], embeddings: Tensor, watched: bool) -> dict[str, Tensor]:
-        return scalars | ({"embedding_std": embedding_std(embeddings)} if watched else {})
+    def _watch(self, scalars: dict[str, Tensor], embeddings: list[Tensor], watched: bool) -> dict[str, Tensor]:
+        if not watched:
+            return scalars
+        figures = {"embedding_std": embedding_std(embeddings[0])}
+        if isinstance(self.criterion, SSLHSICLoss):
+            figures["gradient_noise"] = self.criterion.gradient_noise(embeddings)
+        return scalars | figures
 
     def _step_optimizers(self) -> None:
         """One step of each. What Accelerate wraps would let the first change float16's scale before the second."""

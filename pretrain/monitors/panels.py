@@ -40,6 +40,8 @@ PANELS: dict[str, Panel] = {
     "hsic_zy": Panel("HSIC(Z, Y)"),
     "hsic_zz": Panel("HSIC(Z, Z)"),
     "hsic_zy_noise": Panel("noise of HSIC(Z, Y)", "standard deviation"),
+    "gradient_noise": Panel("noise of the gradient", "relative to its norm"),
+    "exact": Panel("exact loss", "1: all pairs, 0: random features", noisy=False),
     "kernel_scale": Panel("kernel scale", noisy=False),
     "embedding_std": Panel("spread of the embeddings", "1: even, 0: collapsed"),
     "rankme": Panel("RankMe", "effective rank", noisy=False),

@@ -4,7 +4,8 @@ from sslhsic_transfer.hsic.estimators import MinibatchCKA, cka, cka_from_feature
 from sslhsic_transfer.hsic.features import LinearFeatures, RandomFeatures, draw_features
 from sslhsic_transfer.hsic.independence import IndependenceTest, independence_test
 from sslhsic_transfer.hsic.kernels import KERNELS, Kernel
-from sslhsic_transfer.hsic.loss import HSICTerms, SSLHSICLoss, ssl_hsic_loss
+from sslhsic_transfer.hsic.loss import SSLHSICLoss
+from sslhsic_transfer.hsic.terms import HSICTerms, ssl_hsic_loss
 
 __all__ = [
     "KERNELS",

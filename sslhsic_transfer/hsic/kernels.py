@@ -27,6 +27,7 @@ class Kernel:
         name: the name used in recipes.
         profile: (squared distances, scale) -> kernel values of the same shape; None for the linear kernel x·y.
         slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances; None where there is no scale to learn.
+        log_slope_gradient: (squared distances, scale) -> ∂ log |∂κ/∂s| / ∂c there; None with it.
         mixture: standard normal numbers (count,) -> the scalars r (count,) of the spectral density; None for the linear
             kernel, whose features are the points themselves.
     """
@@ -34,6 +35,7 @@ class Kernel:
     name: str
     profile: Profile | None
     slope: Profile | None
+    log_slope_gradient: Profile | None
     mixture: Mixture | None
 
     def __reduce__(self) -> Any:  # pickled by its name, as its functions cannot be
@@ -48,9 +50,20 @@ class Kernel:
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """‖x_i − y_j‖² for all pairs: (N, d), (M, d) -> (N, M), never below zero."""
-    squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)[None]
-    return torch.addmm(squares, x, y.T, alpha=-2).clamp_min(0)
+    """‖x_i − y_j‖² for all pairs: (…, N, d), (…, M, d) -> (…, N, M), never below zero."""
+    squares = x.square().sum(dim=-1)[..., :, None] + y.square().sum(dim=-1)[..., None, :]
+    return torch.add(squares, x @ y.mT, alpha=-2).clamp_min(0)
+
+
+def _root(s: Tensor) -> Tensor:
+    """√s with a derivative of 0 at 0, where it has none."""
+    positive = s > 0
+    return torch.where(positive, torch.where(positive, s, 1).sqrt(), 0)
+
+
+def _apart(s: Tensor) -> Tensor:
+    """Squared distances, those below what rounding leaves of a zero raised to that."""
+    return s.clamp_min(8 * torch.finfo(s.dtype).eps)
 
 
 KERNELS: dict[str, Kernel] = {
@@ -59,22 +72,26 @@ KERNELS: dict[str, Kernel] = {
         Kernel(
             "imq",  # inverse multiquadric c/√(c² + s); the paper's
             profile=lambda s, c: c * torch.rsqrt(s + c**2),
-            slope=lambda s, c: 0.5 * c * (s + c**2) ** -1.5,
+            slope=lambda s, c: 0.5 * c * torch.rsqrt(s + c**2).pow(3),
+            log_slope_gradient=lambda s, c: 1 / c - 3 * c / (s + c**2),
             mixture=torch.abs,
         ),
         Kernel(
             "gaussian",  # exp(−s / 2c²)
             profile=lambda s, c: torch.exp(-s / (2 * c**2)),
             slope=lambda s, c: torch.exp(-s / (2 * c**2)) / (2 * c**2),
+            log_slope_gradient=lambda s, c: s / c**3 - 2 / c,
             mixture=torch.ones_like,
         ),
         Kernel(
             "laplace",  # exp(−√s / c); its spectral density is the multivariate Cauchy distribution
-            profile=lambda s, c: torch.exp(-(s.clamp_min(1e-12)).sqrt() / c),
-            slope=lambda s, c: torch.exp(-(s.clamp_min(1e-12)).sqrt() / c) / (2 * c * s.clamp_min(1e-12).sqrt()),
+            profile=lambda s, c: torch.exp(-_root(s) / c),
+            slope=lambda s, c: torch.exp(-_apart(s).sqrt() / c) / (2 * c * _apart(s).sqrt()),
+            log_slope_gradient=lambda s, c: _apart(s).sqrt() / c**2 - 1 / c,
             mixture=lambda normal: normal.abs().clamp_min(1e-6).reciprocal(),
         ),
-        Kernel("linear", profile=None, slope=None, mixture=None),  # x·y: the cosine of unit vectors
+        # x·y: the cosine of unit vectors
+        Kernel("linear", profile=None, slope=None, log_slope_gradient=None, mixture=None),
     )
 }
 

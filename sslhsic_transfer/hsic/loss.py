@@ -1,120 +1,30 @@
-"""The SSL-HSIC loss, −HSIC(Z, Y) + γ·√HSIC(Z, Z), linear in the batch and exact across processes.
+"""The SSL-HSIC loss, −HSIC(Z, Y) + γ·√HSIC(Z, Z), as a module: it draws features and learns the kernel's scale.
 
 Li, Pogodin, Sutherland and Gretton, "Self-Supervised Learning with Kernel Dependence Maximization", NeurIPS 2021
 (arXiv 2106.08320), section 3. Z are ℓ2-normalised embeddings, Y is the identity of the image that a view comes from.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError, InputError
-from sslhsic_transfer.hsic.distributed import sum_over_processes
-from sslhsic_transfer.hsic.features import Features, LinearFeatures, RandomFeatures, draw_features
-from sslhsic_transfer.hsic.groups import BiasedHSIC, UnbiasedHSIC
+from sslhsic_transfer.hsic.cost import Workload, exact_operations, feature_operations
+from sslhsic_transfer.hsic.distributed import count_over_processes, process_count, process_rank, sum_over_processes
+from sslhsic_transfer.hsic.features import Features, draw_features, moved
 from sslhsic_transfer.hsic.kernels import get_kernel
 from sslhsic_transfer.hsic.scale import with_scale_gradient
-from sslhsic_transfer.hsic.sums import Summand, batch_sums, blocks
+from sslhsic_transfer.hsic.terms import Regularizer, check_regularizer, ssl_hsic_loss
 
-Regularizer = Literal["biased", "debiased"]
+Estimator = Literal["auto", "exact", "features"]
+_ESTIMATORS = ("auto", "exact", "features")
 
-# Below this, √HSIC(Z,Z) is held constant: its true gradient there is unbounded and carries no information.
-_SMALLEST_HSIC_ZZ = 1e-12
-
-
-class HSICTerms(NamedTuple):
-    """The terms of the loss and how far to trust the first, each a scalar tensor.
-
-    Attributes:
-        zy: HSIC(Z, Y).
-        zz: HSIC(Z, Z).
-        zy_noise: standard deviation of ``zy`` over draws of features, estimated from the two draws at hand.
-    """
-
-    zy: Tensor
-    zz: Tensor
-    zy_noise: Tensor
-
-
-def ssl_hsic_loss(
-    embeddings: Tensor,
-    draws: tuple[Features, Features],
-    scale: Tensor,
-    *,
-    gamma: float = 3.0,
-    regularizer: Regularizer = "biased",
-) -> tuple[Tensor, HSICTerms]:
-    """Evaluate the loss for given random features.
-
-    Args:
-        embeddings: (B, M, d), unit vectors: M views of each of B images. In a process group, this rank's images.
-        draws: two independent draws of features; the first serves HSIC(Z, Y) and, with the second, HSIC(Z, Z).
-            Every rank must hold the same two.
-        scale: the kernel scale c; neither term has a gradient for it.
-        gamma: weight of √HSIC(Z, Z).
-        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` is its unbiased estimate, without products
-            of an image with itself, which no encoder can decorrelate and which dominate in small batches.
-
-    Returns:
-        The loss and its terms; of the global batch, the same on every rank.
-
-    Raises:
-        InputError: embeddings of another shape, or of fewer than two views.
-        ConfigError: an unknown regulariser.
-    """
-    _check_regularizer(regularizer)
-    if embeddings.ndim != 3 or embeddings.shape[1] < 2 or 0 in embeddings.shape:
-        raise InputError(f"Got embeddings of shape {tuple(embeddings.shape)}; expected (B, M, d) with M ≥ 2 views.")
-    first, second = (draw.at(scale.detach()) for draw in draws)
-    draws = first, second
-    summand = _LossSums(BiasedHSIC() if regularizer == "biased" else UnbiasedHSIC(*_centres(embeddings, draws)))
-    images, *sums = batch_sums(embeddings, draws, summand)
-    zy, zy_again = (
-        _hsic_zy(total, positives, images, views=embeddings.shape[1]) for total, positives in (sums[:2], sums[2:4])
-    )
-    zz = summand.regularizer.estimate(tuple(sums[4:]), images)
-
-    loss = -zy + gamma * zz.clamp_min(_SMALLEST_HSIC_ZZ).sqrt()
-    return loss, HSICTerms(zy, zz, (zy - zy_again).abs().detach() / math.sqrt(2))
-
-
-class _LossSums(Summand):
-    """The number of images, what HSIC(Z, Y) takes for each draw, and what HSIC(Z, Z) takes for both."""
-
-    def __init__(self, regularizer: BiasedHSIC | UnbiasedHSIC) -> None:
-        self.regularizer = regularizer
-
-    def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        images = first.new_full((), float(len(first)))
-        zy = [part for features in (first, second) for part in (features.sum(dim=(0, 1)), _positives(features))]
-        return images, *zy, *self.regularizer.sums(first, second)
-
-    def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
-        _, total, positives, _, _, *others = weights  # the second draw's HSIC(Z, Y) is for its noise alone
-        zy = (first @ total).sum() + positives * _positives(first)
-        return zy + self.regularizer.inner(first, second, tuple(others))
-
-
-def _positives(features: Tensor) -> Tensor:
-    return features.sum(dim=1).square().sum()
-
-
-def _hsic_zy(total: Tensor, positives: Tensor, images: Tensor, views: int) -> Tensor:
-    """Mean kernel value of an image's pairs of views less that of all pairs."""
-    rows = images * views
-    return positives / (rows * (views - 1)) - (total / rows).square().sum() - 1.0 / (views - 1)
-
-
-@torch.no_grad()
-def _centres(embeddings: Tensor, draws: tuple[Features, Features]) -> Iterable[Tensor]:
-    """Each draw's mean feature, near enough to the global batch's: that of every process's first block."""
-    means = [draw(blocks(embeddings)[0]).mean(dim=(0, 1)) for draw in draws]
-    total = sum_over_processes(torch.cat([*means, embeddings.new_ones(1)]))
-    return (total[:-1] / total[-1]).split([len(mean) for mean in means])
+# The largest gradient noise that is reported: beyond, the gradient cannot be told from its noise.
+_MOST_NOISE = 100.0
 
 
 class SSLHSICLoss(nn.Module):
@@ -123,9 +33,11 @@ class SSLHSICLoss(nn.Module):
     >>> criterion = SSLHSICLoss()
     >>> loss, scalars = criterion([q1, q2, t2.detach(), t1.detach()])  # each (B, d)
 
-    Features are drawn anew at every call, once for all views. The kernel scale is the module's only parameter; the
-    loss hands it the gradient of its own objective (see `sslhsic_transfer.hsic.scale`), so give
-    ``criterion.parameters()`` to an optimiser (the paper: Adam, 3e-4) to learn it, or do not, to keep it.
+    Both terms are means over pairs of rows. The exact form computes all pairs; its work grows with the square of the
+    batch. Random features make it linear in the batch, at the price of noise in the gradient, and are drawn anew at
+    every call, once for all views. The kernel scale is the module's only parameter; the loss hands it the gradient of
+    its own objective (see `sslhsic_transfer.hsic.scale`), so give ``criterion.parameters()`` to an optimiser (the
+    paper: Adam, 3e-4) to learn it, or do not, to keep it.
 
     In an initialised process group each rank passes its own rows and gets the global batch's loss and, averaged over
     ranks as DistributedDataParallel does, the global batch's gradient. `torch.compile` leaves the loss as it is: matrix
@@ -134,15 +46,22 @@ class SSLHSICLoss(nn.Module):
     Args:
         gamma: weight of the regulariser; 3 in the paper.
         kernel: ``"imq"`` (inverse multiquadric, the paper's), ``"gaussian"``, ``"laplace"`` or ``"linear"`` (the
-            cosine; exact, without random features or scale).
+            cosine; always exact and linear in the batch, without random features or scale).
         num_features: D, random features of a draw; 512 in the paper.
         generator: where random features come from. By default each call's draw is a function of ``seed`` and of the
-            number of calls so far, which is part of the state dict. With a generator of your own, seed it alike on
+            number of draws so far, which is part of the state dict. With a generator of your own, seed it alike on
             every rank and save its state yourself.
+        estimator: ``"exact"``, ``"features"`` or ``"auto"``: whichever takes fewer operations, as
+            `sslhsic_transfer.hsic.cost` counts them; for n = B·M rows about 4·n²·d against 12·n·D·d + 6·n·D². With
+            d = 256 features are chosen above about 2,500 rows for D = 512 and 20,000 for D = 2,048.
+        draws: k, pairs of draws whose estimates are averaged; one in the paper.
+        low_noise: whether features are drawn, and used, with less noise than the paper's for the same D: orthogonal
+            directions of evenly spread lengths, a cosine and a sine for each, and HSIC(Z, Y) as in `ssl_hsic_loss`.
+        shared_draw: whether all ranks use the same draw. The released code draws one on each, averages, and has each
+            compute the whole batch: less noise by the root of the ranks, for as many times the work.
         regularizer: ``"biased"`` (the paper's) or ``"debiased"``, see `ssl_hsic_loss`.
         initial_scale: kernel scale at the start.
         learn_scale: whether the scale gets a gradient.
-        orthogonal: whether the directions of random features are orthogonal.
         seed: seed of the built-in draws; must agree between ranks.
 
     Raises:
@@ -156,93 +75,166 @@ class SSLHSICLoss(nn.Module):
         num_features: int = 512,
         generator: torch.Generator | None = None,
         *,
+        estimator: Estimator = "auto",
+        draws: int = 1,
+        low_noise: bool = True,
+        shared_draw: bool = True,
         regularizer: Regularizer = "biased",
         initial_scale: float = 1.0,
         learn_scale: bool = True,
-        orthogonal: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not (0 <= gamma < math.inf and num_features >= 1 and 0 < initial_scale < math.inf):
+        if not (0 <= gamma < math.inf and num_features >= 1 and draws >= 1 and 0 < initial_scale < math.inf):
             raise ConfigError(
-                f"Got gamma={gamma}, num_features={num_features}, initial_scale={initial_scale}; "
-                "expected finite gamma ≥ 0, num_features ≥ 1 and finite initial_scale > 0."
+                f"Got gamma={gamma}, num_features={num_features}, draws={draws}, initial_scale={initial_scale}; "
+                "expected finite gamma ≥ 0, num_features ≥ 1, draws ≥ 1 and finite initial_scale > 0."
             )
-        _check_regularizer(regularizer)
+        if estimator not in _ESTIMATORS:
+            raise ConfigError(f"Unknown estimator {estimator!r}; expected one of: {', '.join(_ESTIMATORS)}.")
+        check_regularizer(regularizer)
         self.gamma = gamma
         self.kernel = get_kernel(kernel)
         self.num_features = num_features
+        self.estimator: Estimator = estimator
+        self.draws = draws
+        self.low_noise = low_noise
+        self.shared_draw = shared_draw
         self.regularizer: Regularizer = regularizer
         self.generator = generator
         self.seed = seed
-        self.orthogonal = orthogonal
         self.draws_made = 0
         learnable = learn_scale and self.kernel.slope is not None
         self.kernel_scale = nn.Parameter(torch.tensor(float(initial_scale)), requires_grad=learnable)
 
     @torch.compiler.disable
     def forward(
-        self, views: Sequence[Tensor], draws: tuple[Features, Features] | None = None
+        self, views: Sequence[Tensor], draws: Sequence[Features] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss.
 
         Args:
             views: M ≥ 2 tensors of shape (B, d); row i of each is a view of image i. Normalisation is done here. Those
-                that need no gradient (a target network's) come detached. Computed in float32 at least, under
-                autocast too.
-            draws: two draws of features at scale 1, as `draw` makes them, for those who draw ahead; None: drawn here.
+                that need no gradient (a target network's) come detached: the exact form does not compute theirs.
+                Computed in float32 at least, under autocast too.
+            draws: what `draw` made for these views, for those who draw ahead; None: drawn here.
 
         Returns:
-            The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``hsic_zy_noise`` (see `HSICTerms`) and
-            ``kernel_scale``.
+            The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``hsic_zy_noise`` (see `HSICTerms`),
+            ``kernel_scale``, and ``exact``: 1 if the loss has no noise of random features, else 0.
 
         Raises:
             InputError: fewer than two views, views that differ in shape or are not floating, or a batch without rows.
         """
-        _check_views(views)
+        draws = self.draw(views) if draws is None else draws
         with torch.autocast(views[0].device.type, enabled=False):
-            stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
-            embeddings = unit_vectors(stacked)
-            scale = self.kernel_scale.detach()
+            embeddings, trained = _stacked(views)
+            learn_scale = self.kernel_scale.requires_grad and torch.is_grad_enabled()
             loss, terms = ssl_hsic_loss(
                 embeddings,
-                draws or self.draw(embeddings.shape[-1], embeddings.device),
-                scale,
+                draws,
+                self.kernel_scale,
+                kernel=self.kernel,
                 gamma=self.gamma,
                 regularizer=self.regularizer,
+                low_noise=self.low_noise,
+                shared_draw=self.shared_draw,
+                trained=trained,
+                learn_scale=learn_scale,
             )
-            if self.kernel_scale.requires_grad and torch.is_grad_enabled():
-                loss = with_scale_gradient(loss, embeddings.detach(), self.kernel_scale, self.kernel)
+            if learn_scale:
+                loss = with_scale_gradient(loss, self.kernel_scale, terms.scale_gradient)
         return loss, {
             "hsic_zy": terms.zy.detach(),
             "hsic_zz": terms.zz.detach(),
             "hsic_zy_noise": terms.zy_noise,
-            "kernel_scale": scale.clone(),
+            "kernel_scale": self.kernel_scale.detach().clone(),
+            "exact": torch.full_like(terms.zy, float(not draws or self.kernel.profile is None), requires_grad=False),
         }
 
-    def draw(self, dim: int, device: torch.device) -> tuple[Features, Features]:
-        """Draw the two features of the next call.
+    def draw(self, views: Sequence[Tensor]) -> tuple[Features, ...]:
+        """Draw what the next call takes: 2·k features at scale 1, or none if it is to be exact.
 
         Args:
-            dim: d, width of the embeddings.
-            device: where the features are to be.
+            views: as for `forward`; of their values nothing is used.
+
+        Raises:
+            InputError: as `forward`.
         """
+        _check_views(views)
+        if self.is_exact(views):
+            return ()
         generator = self.generator
         if generator is None:
-            generator = torch.Generator(device).manual_seed(mix_seed(self.seed, self.draws_made))
+            generator = self._generator(views[0].device, self.draws_made)
             self.draws_made += 1
-        first, second = (
-            draw_features(
-                self.kernel,
-                dim,
-                self.num_features,
-                orthogonal=self.orthogonal,
-                generator=generator,
-                device=generator.device,
-            )
-            for _ in range(2)
+        return self._draw(generator, views[0])
+
+    def is_exact(self, views: Sequence[Tensor]) -> bool:
+        """Whether the kernel values of all pairs are computed for these views; a process group decides together."""
+        if self.kernel.profile is None or self.estimator != "auto":
+            return self.kernel.profile is not None and self.estimator == "exact"
+        load = Workload(
+            images=count_over_processes(len(views[0])),
+            views=len(views),
+            dim=views[0].shape[1],
+            trained=sum(view.requires_grad for view in views) or len(views),
+            processes=process_count(),
         )
-        return _to(first, device), _to(second, device)
+        features = feature_operations(
+            load,
+            self.num_features,
+            frequencies=-(-self.num_features // 2) if self.low_noise else self.num_features,
+            draws=self.draws * (1 if self.shared_draw else load.processes),
+            debiased=self.regularizer == "debiased",
+        )
+        return exact_operations(load) <= features
+
+    def gradient_noise(self, views: Sequence[Tensor]) -> Tensor:
+        """Estimate the deviation of the gradient over draws, over the norm of its mean; 0 if the loss is exact.
+
+        At 1 the gradient of a step is as much noise as signal. Two further draws are made for it, which the following
+        steps do not notice. In a process group every rank takes part.
+
+        Args:
+            views: as for `forward`; those that require a gradient count, or all if none does.
+
+        Returns:
+            A scalar tensor, at most 100.
+        """
+        if self.kernel.profile is None or self.is_exact(views):
+            return views[0].new_zeros((), dtype=torch.float32)
+        trained = [view.requires_grad for view in views]
+        leaves = [
+            view.detach().requires_grad_(wanted or not any(trained))
+            for view, wanted in zip(views, trained, strict=True)
+        ]
+        first, second = (self._gradient(leaves, which) for which in (1, 2))
+        difference, product = first - second, (first * second).sum()
+        noise, signal = sum_over_processes(torch.stack([difference.square().sum() / 2, product]))
+        return (noise / signal.clamp_min(noise / _MOST_NOISE**2)).nan_to_num().sqrt()
+
+    def _gradient(self, leaves: Sequence[Tensor], which: int) -> Tensor:
+        draws = self._draw(self._generator(leaves[0].device, self.draws_made, which), leaves[0])
+        with torch.enable_grad():
+            loss, _ = self(leaves, draws)
+            gradients = torch.autograd.grad(loss, [leaf for leaf in leaves if leaf.requires_grad])
+        return torch.stack(gradients).float()
+
+    def _generator(self, device: torch.device, *which: int) -> torch.Generator:
+        own = () if self.shared_draw else (process_rank(),)
+        return torch.Generator(device).manual_seed(mix_seed(self.seed, *which, *own))
+
+    def _draw(self, generator: torch.Generator, view: Tensor) -> tuple[Features, ...]:
+        options = dict.fromkeys(("orthogonal", "paired", "stratified"), self.low_noise)
+        dim, device = view.shape[1], generator.device
+        return tuple(
+            moved(
+                draw_features(self.kernel, dim, self.num_features, generator=generator, device=device, **options),
+                view.device,
+            )
+            for _ in range(2 * self.draws)
+        )
 
     def get_extra_state(self) -> Tensor:
         """The number of draws made, which with the seed fixes all further ones."""
@@ -255,9 +247,17 @@ class SSLHSICLoss(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print(criterion)``."""
         return (
-            f"gamma={self.gamma}, kernel={self.kernel.name!r}, num_features={self.num_features}, "
+            f"gamma={self.gamma}, kernel={self.kernel.name!r}, estimator={self.estimator!r}, "
+            f"num_features={self.num_features}, draws={self.draws}, low_noise={self.low_noise}, "
             f"regularizer={self.regularizer!r}"
         )
+
+
+def _stacked(views: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    """The views as (B, M, d) unit vectors in float32 at least, and which of them want a gradient."""
+    _check_views(views)
+    stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
+    return unit_vectors(stacked), [number for number, view in enumerate(views) if view.requires_grad]
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:
@@ -270,17 +270,6 @@ def unit_vectors(vectors: Tensor) -> Tensor:
     tiny = torch.finfo(vectors.dtype).tiny
     shrunk = vectors / torch.where(largest > tiny, largest, 1.0)
     return shrunk / torch.linalg.vector_norm(shrunk, dim=-1, keepdim=True).clamp_min(1e-6)
-
-
-def _to(features: Features, device: torch.device) -> Features:
-    if isinstance(features, LinearFeatures):
-        return features
-    return RandomFeatures(features.weight.to(device), features.phase.to(device))
-
-
-def _check_regularizer(name: str) -> None:
-    if name not in ("biased", "debiased"):
-        raise ConfigError(f"Unknown regularizer {name!r}; expected 'biased' or 'debiased'.")
 
 
 def _check_views(views: Sequence[Tensor]) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.hsic.distributed import sum_over_processes
+from sslhsic_transfer.hsic.distributed import Reduce, sum_over_processes
 from sslhsic_transfer.hsic.features import Features
+from sslhsic_transfer.hsic.first_derivative import FirstDerivative
 
 # A block's features should fit the cache of a CPU, and keep all of a GPU busy.
 _ROWS_ON_CPU, _ROWS_ELSEWHERE = 1024, 16384
@@ -44,16 +45,19 @@ def inner_product(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor
     return torch.stack([(weight * value).sum() for weight, value in zip(weights, values, strict=True)]).sum()
 
 
-def batch_sums(points: Tensor, draws: tuple[Features, Features], summand: Summand) -> tuple[Tensor, ...]:
-    """The summand's sums over the images of all processes; gradients go to ``points`` alone.
+def batch_sums(
+    points: Tensor, draws: tuple[Features, Features], summand: Summand, reduce: Reduce = sum_over_processes
+) -> tuple[Tensor, ...]:
+    """Compute the summand's sums over the images of all processes; gradients go to ``points`` alone.
 
     Args:
         points: (B, M, d); in a process group, this rank's images.
         draws: two draws of features.
         summand: what to sum.
+        reduce: over whom.
     """
     parts = _BlockSums.apply(points, draws, summand)
-    total = sum_over_processes(torch.cat([part.flatten() for part in parts]))
+    total = reduce(torch.cat([part.flatten() for part in parts]))
     pieces = total.split([part.numel() for part in parts])
     return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
 
@@ -86,16 +90,4 @@ class _BlockSums(torch.autograd.Function):
                 with torch.enable_grad():
                     product = ctx.summand.inner(*(draw(leaf) for draw in ctx.draws), weights)
                 gradients += torch.autograd.grad(product, leaf)
-        return _FirstDerivative.apply(torch.cat(gradients), points, *weights), None, None
-
-
-class _FirstDerivative(torch.autograd.Function):
-    """A gradient that depends on points and weights in a way that nobody has worked out."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, *origins: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        raise RuntimeError("The SSL-HSIC loss has first derivatives only: its gradient cannot be differentiated.")
+        return FirstDerivative.apply(torch.cat(gradients), points, *weights), None, None

@@ -1,5 +1,6 @@
 import math
 import pickle
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,6 +11,12 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, draw_features, ssl_hsic_loss
 from tests.references import ssl_hsic as reference
+
+FORMS = {
+    "exact": {"estimator": "exact"},
+    "features": {"estimator": "features"},
+    "the paper's features": {"estimator": "features", "low_noise": False},
+}
 
 
 def unit_views(images: int, views: int, dim: int, seed: int = 0) -> torch.Tensor:
@@ -88,23 +95,27 @@ def test_gradient_is_that_of_finite_differences():
 def test_all_views_share_one_draw():
     """Views that are equal have k = 1, so HSIC(Z,Y) = 1 − mean k; a draw for each view would break that."""
     z = F.normalize(torch.randn(64, 16), dim=-1)
-    _, scalars = SSLHSICLoss(num_features=4096)([z, z])
+    _, scalars = SSLHSICLoss(num_features=4096, estimator="features", low_noise=False)([z, z])
     kernel = reference.imq(z.double().numpy(), 1.0)
     assert scalars["hsic_zy"].item() == pytest.approx(1 - kernel.mean(), abs=0.06)
 
 
-def test_two_draws_are_independent():
-    first, second = SSLHSICLoss(num_features=64).draw(8, torch.device("cpu"))
-    assert not torch.equal(first.weight, second.weight)
-    assert not torch.equal(first.phase, second.phase)
+@pytest.mark.parametrize("low_noise", [False, True])
+def test_draws_are_independent(low_noise):
+    criterion = SSLHSICLoss(num_features=64, estimator="features", draws=2, low_noise=low_noise)
+    draws = criterion.draw([torch.randn(4, 8)] * 2)
+    assert len(draws) == 4
+    for first, second in combinations(draws, 2):
+        assert not torch.equal(first.weight, second.weight)
+        assert low_noise or not torch.equal(first.phase, second.phase)
 
 
 def test_redraws_at_every_call_and_continues_from_its_state():
     views = [torch.randn(16, 8), torch.randn(16, 8)]
-    criterion = SSLHSICLoss(num_features=32)
+    criterion = SSLHSICLoss(num_features=32, estimator="features")
     values = [criterion(views)[0].item() for _ in range(4)]
     assert len(set(values)) == 4
-    fresh, resumed = SSLHSICLoss(num_features=32), SSLHSICLoss(num_features=32)
+    fresh, resumed = (SSLHSICLoss(num_features=32, estimator="features") for _ in range(2))
     fresh(views)
     fresh(views)
     resumed.load_state_dict(fresh.state_dict())
@@ -113,9 +124,11 @@ def test_redraws_at_every_call_and_continues_from_its_state():
 
 def test_own_generator_decides_the_draws():
     views = [torch.randn(16, 8), torch.randn(16, 8)]
-    values = [SSLHSICLoss(generator=torch.Generator().manual_seed(3))(views)[0].item() for _ in range(2)]
-    assert values[0] == values[1]
-    assert SSLHSICLoss(generator=torch.Generator().manual_seed(4))(views)[0].item() != values[0]
+    values = [
+        SSLHSICLoss(generator=torch.Generator().manual_seed(seed), estimator="features")(views)[0].item()
+        for seed in (3, 3, 4)
+    ]
+    assert values[0] == values[1] != values[2]
 
 
 CASES = {
@@ -134,9 +147,10 @@ CASES = {
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
 @pytest.mark.parametrize("regularizer", ["biased", "debiased"])
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_degenerate_batches_have_finite_loss_and_gradient(case, regularizer, kernel):
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_degenerate_batches_have_finite_loss_and_gradient(form, case, regularizer, kernel):
     view = CASES[case].clone().requires_grad_()
-    criterion = SSLHSICLoss(num_features=64, regularizer=regularizer, kernel=kernel)
+    criterion = SSLHSICLoss(num_features=64, regularizer=regularizer, kernel=kernel, **FORMS[form])
     loss, scalars = criterion([view, view * 1.0])
     loss.backward()
     assert loss.isfinite()
@@ -147,9 +161,10 @@ def test_degenerate_batches_have_finite_loss_and_gradient(case, regularizer, ker
         assert criterion.kernel_scale.grad.isfinite()
 
 
-def test_norms_of_the_embeddings_do_not_matter():
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_norms_of_the_embeddings_do_not_matter(form):
     views = [torch.randn(16, 8) for _ in range(2)]
-    plain, scaled = SSLHSICLoss()(views)[0], SSLHSICLoss()([view * 1e25 for view in views])[0]
+    plain, scaled = (SSLHSICLoss(**FORMS[form])([view * norm for view in views])[0] for norm in (1, 1e25))
     assert plain.item() == pytest.approx(scaled.item(), rel=1e-4)
 
 
@@ -170,35 +185,39 @@ def test_debiased_regulariser_has_the_mean_of_large_batches():
     assert biased.mean() - large.mean() > 20 * error
 
 
-def test_noise_is_the_deviation_over_draws():
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("low_noise", [False, True])
+def test_noise_is_the_deviation_over_draws(low_noise, draws):
     views = list(unit_views(32, 2, 8).float().unbind(1))
-    criterion = SSLHSICLoss(num_features=64)
+    criterion = SSLHSICLoss(num_features=64, estimator="features", low_noise=low_noise, draws=draws)
     scalars = [criterion(views)[1] for _ in range(600)]
     values, noise = (torch.stack([scalar[name] for scalar in scalars]) for name in ("hsic_zy", "hsic_zy_noise"))
     assert noise.square().mean().sqrt().item() == pytest.approx(values.std().item(), rel=0.15)
 
 
-def test_detached_views_get_no_gradient_and_the_others_do():
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_detached_views_get_no_gradient_and_the_others_do(form):
     online, target = torch.randn(8, 4, requires_grad=True), torch.randn(8, 4, requires_grad=True)
-    SSLHSICLoss()([online, target.detach()])[0].backward()
+    SSLHSICLoss(**FORMS[form])([online, target.detach()])[0].backward()
     assert online.grad is not None
     assert online.grad.abs().sum() > 0
     assert target.grad is None
 
 
+@pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_computes_in_float32_under_autocast(dtype):
+def test_computes_in_float32_under_autocast(dtype, form):
     views = [torch.randn(32, 16), torch.randn(32, 16)]
-    plain, _ = SSLHSICLoss()(views)
+    plain, _ = SSLHSICLoss(**FORMS[form])(views)
     with torch.autocast("cpu", dtype):
-        cast, _ = SSLHSICLoss()(views)
+        cast, _ = SSLHSICLoss(**FORMS[form])(views)
     assert cast.dtype == torch.float32
     assert cast.item() == plain.item()
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler's own look
 def test_a_compiled_training_step_draws_anew_and_has_the_same_loss():
-    network, plain, compiled = torch.nn.Linear(6, 4), SSLHSICLoss(), SSLHSICLoss()
+    network, plain, compiled = torch.nn.Linear(6, 4), *(SSLHSICLoss(estimator="features") for _ in range(2))
     views = [torch.randn(8, 6) for _ in range(2)]
 
     def step(criterion):
@@ -210,17 +229,19 @@ def test_a_compiled_training_step_draws_anew_and_has_the_same_loss():
     assert values == pytest.approx([step(plain).item() for _ in range(2)], abs=1e-6)
 
 
-def test_order_of_views_does_not_matter():
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_order_of_views_does_not_matter(form):
     views = [torch.randn(16, 8) for _ in range(3)]
-    forward, backward = SSLHSICLoss()(views)[0], SSLHSICLoss()(views[::-1])[0]
+    forward, backward = (SSLHSICLoss(**FORMS[form])(order)[0] for order in (views, views[::-1]))
     assert forward.item() == pytest.approx(backward.item(), abs=1e-6)
 
 
-def test_learns_to_tell_images_apart():
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_learns_to_tell_images_apart(form):
     """Free embeddings that start at random end with their views together and the images apart."""
     torch.manual_seed(0)
     views = torch.nn.Parameter(torch.randn(2, 12, 6))
-    criterion, optimizer = SSLHSICLoss(), torch.optim.Adam([views], lr=0.05)
+    criterion, optimizer = SSLHSICLoss(**FORMS[form]), torch.optim.Adam([views], lr=0.05)
     for _ in range(200):
         optimizer.zero_grad()
         criterion(list(views))[0].backward()
@@ -241,7 +262,7 @@ def test_time_and_memory_grow_with_rows_not_pairs():
         return tensor
 
     views = [torch.randn(4096, 8, requires_grad=True) for _ in range(2)]
-    criterion = SSLHSICLoss(num_features=16, learn_scale=False)
+    criterion = SSLHSICLoss(num_features=16, learn_scale=False, estimator="features")
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         criterion(views)
     assert largest <= 2 * 4096 * 16

@@ -4,13 +4,15 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss
-from sslhsic_transfer.hsic.scale import scale_objective
+from sslhsic_transfer.hsic.scale import scale_gradient
+from tests.references.ssl_hsic import scale_objective
 
 
 def test_orthogonal_embeddings_have_their_optimum_at_one():
     z = torch.eye(16, dtype=torch.float64)[:, None]
-    at = {c: scale_objective(z, torch.tensor(c).double(), KERNELS["imq"]).item() for c in (0.9, 1.0, 1.1)}
-    assert at[1.0] > max(at[0.9], at[1.1])
+    below, optimum, above = (scale_gradient(z, torch.tensor(c), KERNELS["imq"]).item() for c in (0.9, 1.0, 1.1))
+    assert below > 0 > above
+    assert optimum == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("start", [0.4, 2.5])
@@ -26,23 +28,26 @@ def test_scale_is_learned_to_the_fixed_point(start):
     assert criterion.kernel_scale.item() == pytest.approx(1.0, abs=0.02)
 
 
-def test_gradient_is_taken_of_the_entropy_objective_alone():
+@pytest.mark.parametrize("estimator", ["exact", "features"])
+@pytest.mark.parametrize("kernel", ["imq", "gaussian", "laplace"])
+def test_gradient_is_taken_of_the_entropy_objective_alone(kernel, estimator):
     views = [torch.randn(16, 8, dtype=torch.float64) for _ in range(2)]
-    criterion = SSLHSICLoss()
+    criterion = SSLHSICLoss(kernel=kernel, estimator=estimator)
     criterion(views)[0].backward()
-    z = F.normalize(torch.stack(views, 1), dim=-1)
+    z = F.normalize(torch.stack(views, 1), dim=-1).flatten(0, 1).numpy()
     step = 1e-4
-    up, down = (scale_objective(z, torch.tensor(1 + d).double(), KERNELS["imq"]) for d in (step, -step))
+    up, down = (scale_objective(z, 1 + d, kernel) for d in (step, -step))
     assert criterion.kernel_scale.grad is not None
-    assert criterion.kernel_scale.grad.item() == pytest.approx(-(up - down).item() / (2 * step), rel=1e-3)
+    assert criterion.kernel_scale.grad.item() == pytest.approx(-(up - down) / (2 * step), rel=1e-5)
 
 
-def test_learning_the_scale_changes_neither_loss_nor_other_gradients():
+@pytest.mark.parametrize("estimator", ["exact", "features"])
+def test_learning_the_scale_changes_neither_loss_nor_other_gradients(estimator):
     gradients, losses = [], []
     for learn in (True, False):
         torch.manual_seed(0)
         views = [torch.randn(16, 8, requires_grad=True) for _ in range(2)]
-        loss, _ = SSLHSICLoss(learn_scale=learn)(views)
+        loss, _ = SSLHSICLoss(learn_scale=learn, estimator=estimator)(views)
         loss.backward()
         losses.append(loss.item())
         gradients.append(views[0].grad)
@@ -59,15 +64,34 @@ def test_slope_is_the_derivative_of_the_kernel(name):
     torch.testing.assert_close(kernel.slope(s, c), derivative.abs())
 
 
+@pytest.mark.parametrize("name", ["imq", "gaussian", "laplace"])
+def test_log_slope_gradient_is_its_derivative_in_the_scale(name):
+    kernel = KERNELS[name]
+    s = torch.linspace(0.1, 4, 9, dtype=torch.float64)
+    c = torch.full_like(s, 0.7).requires_grad_()
+    (derivative,) = torch.autograd.grad(kernel.slope(s, c).log().sum(), c)
+    torch.testing.assert_close(kernel.log_slope_gradient(s, c.detach()), derivative)
+
+
+@pytest.mark.parametrize("name", ["imq", "gaussian", "laplace"])
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_a_scale_far_off_has_a_gradient_that_leads_back(name, scale):
+    """Where the slope itself underflows, too."""
+    z = torch.eye(8)[:, None]
+    gradient = scale_gradient(z, torch.tensor(scale), KERNELS[name])
+    assert gradient.isfinite()
+    assert (gradient > 0) == (scale < 1)
+
+
 def test_the_linear_kernel_has_no_scale():
     criterion = SSLHSICLoss(kernel="linear")
     assert not criterion.kernel_scale.requires_grad
     with pytest.raises(ConfigError, match="no scale"):
-        scale_objective(torch.randn(4, 2, 3), torch.tensor(1.0), KERNELS["linear"])
+        scale_gradient(torch.randn(4, 2, 3), torch.tensor(1.0), KERNELS["linear"])
 
 
-def test_all_views_of_the_first_images_serve_where_there_are_many(monkeypatch):
+def test_beside_random_features_the_first_images_serve_where_there_are_many(monkeypatch):
     z = F.normalize(torch.randn(16, 2, 5, dtype=torch.float64), dim=-1)
-    first = scale_objective(z[:4], torch.tensor(1.0).double(), KERNELS["imq"])
+    first = scale_gradient(z[:4], torch.tensor(1.0), KERNELS["imq"])
     monkeypatch.setattr("sslhsic_transfer.hsic.scale.MAX_ROWS", 8)  # two views of four images
-    torch.testing.assert_close(scale_objective(z, torch.tensor(1.0).double(), KERNELS["imq"]), first)
+    torch.testing.assert_close(scale_gradient(z, torch.tensor(1.0), KERNELS["imq"]), first)
