@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.hsic import SSLHSICLoss
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "global_loss.py"
@@ -95,7 +96,7 @@ def test_a_draw_a_rank_gives_the_mean_over_their_losses(case, ranks):
     network, criterion, views = alone(sum(rows), case)
     total = torch.zeros((), dtype=torch.float64)
     for rank in range(len(rows)):
-        generator = criterion._generator(torch.device("cpu"), 0, rank)
+        generator = torch.Generator().manual_seed(mix_seed(0, 0, rank))
         total = total + criterion(views, criterion._draw(generator, views[0]))[0] / len(rows)
     total.backward()
     for result in (each[case] for each in results):
