@@ -3,11 +3,12 @@
 A loss that compares all rows does not split into micro-batches, but its gradient does, by the chain rule through the
 embeddings (Gao et al. 2021, "GradCache"): a first pass embeds every micro-batch without a graph; the loss of all of
 them gives the gradient of each; a second pass embeds each micro-batch again, with a graph, and sends its rows' gradient
-back.
+back. The first micro-batch is embedded once: its graph stays from the first pass to the second, and tells which views
+are trained, so that the loss computes no gradient for those of a target network.
 
 Activations are those of one micro-batch. What stays for the whole batch is its cropped pictures, bytes in host memory,
-and its embeddings. A step costs one more forward pass. BatchNorm normalises by the micro-batch; its running statistics
-see each one once.
+and its embeddings. A step costs one more forward pass of all micro-batches but the first. BatchNorm normalises by the
+micro-batch; its running statistics see each one once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ def two_pass_backward(
 
     Args:
         embed: from what a micro-batch holds to the embeddings [(b, d)] · M; the same at both calls, but for dropout and
-            its like. Those detached stay so.
+            its like. Those that come detached from the first micro-batch, as a target network's do, stay so.
         criterion: from the whole batch's embeddings to the loss and scalars.
         micro_batches: the arguments of ``embed`` for each.
         backward: how the loss starts its backward pass (a gradient scaler's, for example).
@@ -44,24 +45,34 @@ def two_pass_backward(
     Returns:
         The loss and scalars of the whole batch.
     """
-    with torch.no_grad(), _statistics_at_rest(networks):
-        parts = [embed(*part) for part in micro_batches]
-    sizes = [len(part[0]) for part in parts]
-    whole = [torch.cat(views).requires_grad_() for views in zip(*parts, strict=True)]
-    loss, scalars = criterion(whole)
-    backward(loss)
-    gradients = [view.grad.split(sizes) if view.grad is not None else None for view in whole]
-    for number, part in enumerate(micro_batches):
-        last = number == len(micro_batches) - 1
-        with nullcontext() if last else unsynchronised():
-            embeddings = embed(*part)
-            pairs = [
-                (embedding, gradient[number])
-                for embedding, gradient in zip(embeddings, gradients, strict=True)
-                if gradient is not None and embedding.requires_grad
-            ]
-            torch.autograd.backward([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    others = micro_batches[1:]
+    with unsynchronised() if others else nullcontext():
+        kept = embed(*micro_batches[0])
+        with torch.no_grad(), _statistics_at_rest(networks):
+            parts = [[view.detach() for view in kept], *(embed(*part) for part in others)]
+        whole = [
+            torch.cat(views).requires_grad_(trained.requires_grad) for trained, *views in zip(kept, *parts, strict=True)
+        ]
+        loss, scalars = criterion(whole)
+        backward(loss)
+        sizes = [len(views[0]) for views in parts]
+        first, *gradients = zip(*(_split_gradient(view, sizes) for view in whole), strict=True)
+        _backward_from(kept, first)
+        del kept
+    for number, (part, gradient) in enumerate(zip(others, gradients, strict=True), start=1):
+        with unsynchronised() if number < len(others) else nullcontext():
+            _backward_from(embed(*part), gradient)
     return loss.detach(), scalars
+
+
+def _split_gradient(view: Tensor, sizes: list[int]) -> Sequence[Tensor | None]:
+    return view.grad.split(sizes) if view.grad is not None else [None] * len(sizes)
+
+
+def _backward_from(embeddings: list[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Send the gradients of a micro-batch's views, where they have one, back through the networks."""
+    pairs = [pair for pair in zip(embeddings, gradients, strict=True) if pair[1] is not None]
+    torch.autograd.backward([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
 @contextmanager

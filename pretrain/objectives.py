@@ -1,7 +1,10 @@
 """Objectives by name: which networks take part, and the loss over their embeddings.
 
-An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. To add one, add
-a row to `OBJECTIVES`.
+An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. Where several
+processes each pass their own rows, unequal numbers of them, too, loss and scalars are the global batch's, and so is the
+mean over processes of the networks' gradients; a criterion's own parameters get one gradient in all processes. To add
+one, add a row to `OBJECTIVES`: `tests/contracts/test_objectives.py` holds each to that, and to finite figures on
+degenerate embeddings.
 """
 
 from collections.abc import Callable
@@ -27,10 +30,13 @@ class Objective:
         uses_target: with a predictor and a target network the views are q(v1), q(v2), t(v2), t(v1), the last two
             without gradient; otherwise they are the projections of v1 and v2, both with gradient.
         build: makes the criterion, an `nn.Module` from a list of (B, d) to a loss and scalars.
+        bounded: whether loss and gradient are finite on any embeddings, however large. Otherwise the loss grows with
+            them, and overflows float32 where they leave about 1e8; the run then stops.
     """
 
     uses_target: bool
     build: Callable[["Recipe"], nn.Module]
+    bounded: bool = True
 
 
 def _ssl_hsic(recipe: "Recipe") -> nn.Module:
@@ -55,6 +61,6 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
     "ssl-hsic-no-target": Objective(False, _ssl_hsic),
     "byol": Objective(True, lambda recipe: rivals.BYOL()),
     "simclr": Objective(False, lambda recipe: rivals.NTXent(recipe.rivals.temperature)),
-    "vicreg": Objective(False, lambda recipe: rivals.VICReg()),
+    "vicreg": Objective(False, lambda recipe: rivals.VICReg(), bounded=False),
     "barlow-twins": Objective(False, lambda recipe: rivals.BarlowTwins(recipe.rivals.redundancy_weight)),
 }

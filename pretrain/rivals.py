@@ -1,86 +1,211 @@
-"""The losses of other methods, from the lightly package, behind the interface of ours: views in, loss and scalars out.
+"""The losses of other methods behind the interface of ours: views in, loss and scalars out, exact across processes.
 
-Across processes each takes the rows of all of them (lightly gathers), so that DistributedDataParallel's mean gradient
-is that of the global batch. All are functions of the batch's embeddings, so that `micro_batch_size` serves them, too.
+On ordinary embeddings in one process each is the lightly package's loss to the last digits. Beyond that, means,
+variances and correlations are those of the rows of all processes, whatever the share of each, so that every process has
+the global batch's loss and DistributedDataParallel's mean gradient is the global batch's; and cosines and correlations
+do not overflow or vanish with the embeddings' length. All are functions of the batch's embeddings, so that
+`micro_batch_size` serves them, too.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.hsic.distributed import is_distributed
+from sslhsic_transfer.errors import ConfigError, InputError
+from sslhsic_transfer.hsic.distributed import is_distributed, sum_over_processes
+from sslhsic_transfer.hsic.loss import unit_vectors
 
 
 class _Rival(nn.Module):
+    """Base class: checks the views and computes in full precision.
+
+    Attributes:
+        num_views: how many views the loss takes.
+        min_rows: how many rows all processes together need.
+    """
+
+    num_views: ClassVar[int] = 2
+    min_rows: ClassVar[int] = 1
+
     def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of (B, d) views in float32, under autocast too; there are no scalars besides."""
+        """Compute the loss of the global batch.
+
+        Args:
+            views: (B, d) each; in a process group this process's rows, B of its own. Computed in float32 at least,
+                under autocast, too.
+
+        Returns:
+            The loss, the same in every process; there are no scalars besides.
+
+        Raises:
+            InputError: another number of views, views that differ in shape, or too few rows.
+        """
+        self._check(views)
         with torch.autocast(views[0].device.type, enabled=False):
             loss = self.compute(*(view if view.dtype == torch.float64 else view.float() for view in views))
         return loss, {}
 
     def compute(self, *views: Tensor) -> Tensor:
-        """The loss of views in full precision."""
+        """Compute the loss of views in full precision."""
         raise TypeError(f"{type(self).__name__} must say what it computes")
+
+    def _check(self, views: Sequence[Tensor]) -> None:
+        shapes = [tuple(view.shape) for view in views]
+        least = 1 if is_distributed() else self.min_rows
+        if len(shapes) != self.num_views or len(set(shapes)) > 1 or len(shapes[0]) != 2 or shapes[0][0] < least:
+            raise InputError(
+                f"{type(self).__name__} got {len(shapes)} views of shapes {shapes}; expected {self.num_views}, all of "
+                f"one shape (B, d) with B ≥ {least}."
+            )
 
 
 class BYOL(_Rival):
-    """Negative cosine similarity of each prediction with the other view's target (Grill et al. 2020)."""
+    """Negative cosine similarity of each prediction with the other view's target (Grill et al. 2020).
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.distance = _lightly("NegativeCosineSimilarity")()
+    The views are q(v1), q(v2), t(v2), t(v1).
+    """
 
-    def compute(self, *views: Tensor) -> Tensor:
-        """The mean over q(v1), t(v2) and q(v2), t(v1)."""
-        first, second, second_target, first_target = views
-        loss: Tensor = (self.distance(first, second_target) + self.distance(second, first_target)) / 2
-        return loss
-
-
-class _Pair(_Rival):
-    """A loss of lightly's of two views."""
-
-    def __init__(self, name: str, **settings: Any) -> None:
-        super().__init__()
-        self.loss = _lightly(name)(**settings, gather_distributed=is_distributed())
+    num_views = 4
 
     def compute(self, *views: Tensor) -> Tensor:
-        """The loss of the two projections."""
-        loss: Tensor = self.loss(*views)
-        return loss
+        """Compute the mean over q(v1), t(v2) and q(v2), t(v1)."""
+        predictions, targets = (unit_vectors(torch.stack(pair)) for pair in (views[:2], views[2:]))
+        cosines = (predictions * targets).sum(dim=-1)
+        total, count = sum_over_processes(torch.stack([cosines.sum(), cosines.new_tensor(cosines.numel())]))
+        return -total / count
 
 
-class NTXent(_Pair):
-    """SimCLR's contrastive loss (Chen et al. 2020).
+class NTXent(_Rival):
+    """SimCLR's contrastive loss (Chen et al. 2020): each view against those of all rows of all processes.
 
     Args:
         temperature: of the similarities.
+
+    Raises:
+        ConfigError: a temperature that is not positive and finite.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
-        super().__init__("NTXentLoss", temperature=temperature)
+        super().__init__()
+        if not 0 < temperature < math.inf:
+            raise ConfigError(f"Got temperature={temperature}; expected a finite one > 0.")
+        self.temperature = temperature
+
+    def compute(self, *views: Tensor) -> Tensor:
+        """Compute the mean over both views of all rows, of which this process compares its own with all."""
+        own = unit_vectors(torch.stack(views, dim=1))
+        everyone, before = _gather_rows(own)
+        rows, others = own.flatten(0, 1), everyone.flatten(0, 1)  # 2i and 2i + 1 are the views of row i
+        places = torch.arange(len(rows), device=rows.device) + 2 * before
+        logits = (rows @ others.T / self.temperature).scatter(1, places[:, None], -math.inf)
+        return sum_over_processes(F.cross_entropy(logits, places ^ 1, reduction="sum")) / len(others)
 
 
-class VICReg(_Pair):
-    """Variance, invariance and covariance, in the paper's weights 25, 25 and 1 (Bardes et al. 2022)."""
+class VICReg(_Rival):
+    """Variance, invariance and covariance, in the paper's weights 25, 25 and 1 (Bardes et al. 2022).
 
-    def __init__(self) -> None:
-        super().__init__("VICRegLoss")
+    It grows with the fourth power of the embeddings: in float32 it is finite up to values of about 1e8.
+    """
+
+    min_rows = 2
+
+    def compute(self, *views: Tensor) -> Tensor:
+        """Compute the weighted sum of the three."""
+        stacked = torch.stack(views)
+        centred, rows = _centred(stacked)
+        difference, squares, products = _sum_each(
+            (stacked[0] - stacked[1]).square().sum(), centred.square().sum(dim=1), centred.mT @ centred
+        )
+        dim = stacked.shape[-1]
+        variance, covariance = squares / (rows - 1), _off_diagonal(products / (rows - 1))
+        return (
+            25 * difference / (rows * dim)
+            + 25 * F.relu(1 - (variance + 1e-4).sqrt()).mean()
+            + covariance.square().sum() / dim
+        )
 
 
-class BarlowTwins(_Pair):
+class BarlowTwins(_Rival):
     """Cross-correlation towards the identity (Zbontar et al. 2021).
 
     Args:
         redundancy_weight: λ, weight of the off-diagonal terms.
     """
 
+    min_rows = 2
+
     def __init__(self, redundancy_weight: float = 5e-3) -> None:
-        super().__init__("BarlowTwinsLoss", lambda_param=redundancy_weight)
+        super().__init__()
+        self.redundancy_weight = redundancy_weight
+
+    def compute(self, *views: Tensor) -> Tensor:
+        """Compute the squared distance from the identity, off the diagonal times λ."""
+        first, second, rows = _standardised(torch.stack(views))
+        correlation = sum_over_processes(first.T @ second) / rows
+        on_diagonal = (correlation.diagonal() - 1).square().sum()
+        return on_diagonal + self.redundancy_weight * _off_diagonal(correlation).square().sum()
 
 
-def _lightly(name: str) -> Any:
-    return getattr(optional_import("lightly.loss", extra="bench", purpose="A rival's objective"), name)
+def _gather_rows(own: Tensor) -> tuple[Tensor, int]:
+    """Gather the rows of all processes, of uneven shares, too; autograd goes back through it.
+
+    Args:
+        own: (B, …), this process's.
+
+    Returns:
+        The rows of all processes, in the order of their ranks, and how many come before this one's.
+    """
+    if not is_distributed():
+        return own, 0
+    shares = torch.zeros(dist.get_world_size(), dtype=torch.long, device=own.device)
+    shares[dist.get_rank()] = len(own)
+    dist.all_reduce(shares)
+    counts: list[int] = shares.tolist()
+    before = sum(counts[: dist.get_rank()])
+    after = sum(counts) - before - len(own)
+    # Each row is one process's and zero in the others, so that their sum holds every row as it is.
+    padded = F.pad(own, [0, 0] * (own.ndim - 1) + [before, after])
+    return sum_over_processes(padded), before
+
+
+def _sum_each(*parts: Tensor) -> list[Tensor]:
+    """Sum tensors of any shapes over processes, in one exchange."""
+    total = sum_over_processes(torch.cat([part.flatten() for part in parts]))
+    pieces = total.split([part.numel() for part in parts])
+    return [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
+
+
+def _centred(views: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtract each view's mean over the rows of all processes: (M, B, d) -> (M, B, d), and the number of rows."""
+    sums, rows = _sum_each(views.sum(dim=1, keepdim=True), views.new_tensor(float(views.shape[1])))
+    return views - sums / rows, rows
+
+
+def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring two views to mean 0 and variance 1 in each dimension, as BatchNorm does, by the rows of all processes.
+
+    Args:
+        views: (2, B, d).
+
+    Returns:
+        Both views (B, d), and the number of rows of all processes.
+    """
+    processes = dist.get_world_size() if is_distributed() else 1
+    # Dividing by about the largest value changes nothing but that squares of huge ones do not overflow.
+    largest = views.detach().abs().amax(dim=1, keepdim=True)
+    scale = sum_over_processes(largest / processes).clamp_min(1)
+    centred, rows = _centred(views / scale)
+    variance = sum_over_processes(centred.square().sum(dim=1, keepdim=True)) / rows
+    epsilon = (1e-5 / scale.square()).clamp_min(torch.finfo(views.dtype).eps ** 2)
+    first, second = centred * (variance + epsilon).rsqrt()
+    return first, second, rows
+
+
+def _off_diagonal(matrices: Tensor) -> Tensor:
+    """Set the diagonal of (…, d, d) to zero."""
+    return matrices - torch.diag_embed(matrices.diagonal(dim1=-2, dim2=-1))
