@@ -1,49 +1,138 @@
-"""Plain or orthogonal random features? Their variance and cost, side by side, on unit vectors as the loss sees them.
+"""Noise of the SSL-HSIC loss's gradient by random features, and what it costs: how features are drawn and used.
 
-python benchmarks/features.py [--draws N]: for the paper's kernel and the Gaussian one, the standard deviation over
-draws of k̂(x, y), HSIC(Z, Y) and HSIC(Z, Z), orthogonal over plain, and the time of a draw. Below 1 favours orthogonal.
+python benchmarks/features.py [--features D …] [--images B …] [--repeats N] [--output FILE]: for each way, the deviation
+of the gradient over draws relative to the norm of the exact gradient, the time of a forward and backward pass, and the
+variance that a second of work leaves, relative to the paper's way. Embeddings are four views of each image, 256 wide,
+as at the start of training. Prints a Markdown table and writes it as JSON.
 """
 
 import argparse
+import json
+import math
+import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from sslhsic_transfer.hsic import KERNELS, draw_features, ssl_hsic_loss
+from sslhsic_transfer.hsic import KERNELS, RandomFeatures, draw_features, ssl_hsic_loss
+from sslhsic_transfer.hsic.features import Features
+
+VIEWS, DIM = 4, 256
+Draw = Callable[[int, torch.Generator], Features]
 
 
-def unit_views(images: int, views: int, dim: int, noise: float) -> torch.Tensor:
-    centres = F.normalize(torch.randn(images, 1, dim), dim=-1)
-    return F.normalize(centres + noise * F.normalize(torch.randn(images, views, dim), dim=-1), dim=-1)
+def _draw(**options: bool) -> Draw:
+    return lambda count, generator: draw_features(KERNELS["imq"], DIM, count, generator=generator, **options)
 
 
-def deviations(z: torch.Tensor, kernel: str, count: int, orthogonal: bool, draws: int) -> tuple[torch.Tensor, float]:
-    """Standard deviation over draws of (k̂ of a pair of images, HSIC(Z, Y), HSIC(Z, Z)), and the seconds of a draw."""
-    values, seconds, scale = [], 0.0, torch.tensor(1.0)
-    pairs = z[:2, 0], z[2:4, 0]
-    for _ in range(draws):
+def quasi_random(count: int, generator: torch.Generator) -> RandomFeatures:
+    """Paired features at the points of a scrambled Sobol sequence."""
+    seed = int(torch.randint(1 << 30, (), generator=generator))
+    points = torch.quasirandom.SobolEngine(DIM + 1, scramble=True, seed=seed).draw(count // 2)
+    normal = torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
+    return RandomFeatures((normal[:, :DIM] * normal[:, DIM:].abs()).T.contiguous(), None)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How features are drawn, how many pairs of draws there are, and whether positive pairs come from the kernel."""
+
+    draw: Draw
+    pairs: int = 1
+    low_noise: bool = False
+
+
+LOW = _draw(orthogonal=True, paired=True, stratified=True)
+WAYS = {
+    "the paper's": Way(_draw()),
+    "orthogonal directions": Way(_draw(orthogonal=True)),
+    "a cosine and a sine for each": Way(_draw(paired=True)),
+    "both": Way(_draw(orthogonal=True, paired=True)),
+    "quasi-random, a cosine and a sine": Way(quasi_random),
+    "the paper's, positive pairs by the kernel": Way(_draw(), low_noise=True),
+    "quasi-random, positive pairs by the kernel": Way(quasi_random, low_noise=True),
+    "**low noise**: orthogonal, cosine and sine, positive pairs by the kernel": Way(LOW, low_noise=True),
+    "low noise, 2 pairs of draws": Way(LOW, pairs=2, low_noise=True),
+    "low noise, 4 pairs of draws": Way(LOW, pairs=4, low_noise=True),
+}
+
+
+def unit_views(images: int) -> Tensor:
+    """(B, M, d) unit vectors, spread out, an image's views nearer to each other than to others."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(images, 1, DIM, generator=generator)
+    return F.normalize(centres + torch.randn(images, VIEWS, DIM, generator=generator), dim=-1)
+
+
+def gradient(points: Tensor, draws: list[Features], *, low_noise: bool) -> Tensor:
+    """Of the debiased loss, along the sphere: what normalisation leaves of it."""
+    leaf = points.clone().requires_grad_()
+    loss, _ = ssl_hsic_loss(leaf, draws, torch.tensor(1.0), regularizer="debiased", low_noise=low_noise)
+    (found,) = torch.autograd.grad(loss, leaf)
+    return found - (found * points).sum(dim=-1, keepdim=True) * points
+
+
+def measure(points: Tensor, exact: Tensor, way: Way, features: int, repeats: int) -> dict[str, float]:
+    """Relative deviation of the gradient, and median seconds."""
+    squares, seconds = [], []
+    for repeat in range(repeats + 1):  # the first is not timed
+        generator = torch.Generator().manual_seed(repeat)
         start = time.perf_counter()
-        first, second = (draw_features(KERNELS[kernel], z.shape[-1], count, orthogonal=orthogonal) for _ in range(2))
-        seconds += (time.perf_counter() - start) / 2
-        estimate = (first(pairs[0]) * first(pairs[1])).sum(dim=1)[0]
-        _, terms = ssl_hsic_loss(z, (first, second), scale)
-        values.append(torch.stack([estimate, terms.zy, terms.zz]))
-    return torch.stack(values).std(dim=0), seconds / draws
+        draws = [way.draw(features, generator) for _ in range(2 * way.pairs)]
+        found = gradient(points, draws, low_noise=way.low_noise)
+        seconds.append(time.perf_counter() - start)
+        squares.append(((found - exact).square().sum() / exact.square().sum()).item())
+    return {"noise": math.sqrt(statistics.mean(squares)), "seconds": statistics.median(seconds[1:])}
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: a row a way, a column for each number of images and features."""
+    columns = list(dict.fromkeys((row["images"], row["features"]) for row in rows))
+    heads = [f"B = {images}, D = {features}: noise, ms, variance × time" for images, features in columns]
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(columns)]
+    found = {(row["way"], row["images"], row["features"]): row for row in rows}
+    for way in dict.fromkeys(row["way"] for row in rows):
+        cells = []
+        for images, features in columns:
+            row = found[way, images, features]
+            if not row["noise"]:
+                cells.append(f"0, {1e3 * row['seconds']:.0f}, 0")
+                continue
+            paper = found["the paper's", images, features]
+            variance = (row["noise"] / paper["noise"]) ** 2 * row["seconds"] / paper["seconds"]
+            cells.append(f"{row['noise']:.2f}, {1e3 * row['seconds']:.0f}, {variance:.2f}")
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=300)
-    draws = parser.parse_args().draws
-    torch.manual_seed(0)
-    print("kernel    d     D     orthogonal / plain: std of k̂, of HSIC(Z,Y), of HSIC(Z,Z); time of a draw")
-    for kernel in ("imq", "gaussian"):
-        for dim, count in ((256, 512), (256, 2048), (64, 512)):
-            z = unit_views(256, 2, dim, noise=0.7)
-            (plain, plain_time), (ours, time_) = (deviations(z, kernel, count, o, draws) for o in (False, True))
-            ratios = "  ".join(f"{ratio:.2f}" for ratio in (ours / plain).tolist())
-            print(f"{kernel:9s} {dim:<5d} {count:<5d} {ratios}   {time_ / plain_time:.1f}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", nargs="+", type=int, default=[512, 2048])
+    parser.add_argument("--images", nargs="+", type=int, default=[256, 2048])
+    parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--output", type=Path, default=Path("runs/features.json"))
+    options = parser.parse_args()
+    rows = []
+    for images in options.images:
+        points = unit_views(images)
+        gradient(points, [], low_noise=False)
+        start = time.perf_counter()
+        exact = gradient(points, [], low_noise=False)
+        seconds = time.perf_counter() - start
+        for features in options.features:
+            for name, way in WAYS.items():
+                figures = measure(points, exact, way, features, options.repeats)
+                rows.append({"way": name, "images": images, "features": features} | figures)
+                print(rows[-1], flush=True)
+            rows.append({"way": "exact", "images": images, "features": features, "noise": 0.0, "seconds": seconds})
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Time and memory of the SSL-HSIC loss, forward and backward, beside its exact quadratic form and rivals' losses.
+"""Time, memory and noise of the SSL-HSIC loss, forward and backward, exact and by random features, beside rivals'.
 
-python benchmarks/loss.py [--quick] [--output DIR]: for each loss and batch size, seconds and the peak of allocated
-memory, the exponent in B fitted over the largest four sizes, and ratios to ours with two views. Writes loss.json and
-loss.png. Rivals are lightly's.
+python benchmarks/loss.py [--quick] [--longest SECONDS] [--output DIR]: for each loss and batch size, two views, the
+seconds, the peak of allocated memory and the relative noise of the gradient; the exponent in B over the largest four
+sizes; and whether the automatic choice is as fast as it should be. A loss is not tried beyond the size that takes too
+long. Writes loss.json and loss.png. Rivals are lightly's.
 """
 
 import argparse
@@ -16,51 +17,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, hsic
-from sslhsic_transfer.hsic.loss import unit_vectors
+from sslhsic_transfer.hsic import SSLHSICLoss
 
-SIZES = (256, 512, 1024, 2048, 4096, 8192, 16384)
+SIZES = tuple(2**power for power in range(5, 17))
 DIMS = (256, 2048)
-OURS = "ssl-hsic, 2 views"
+OURS = "SSL-HSIC, auto"
+FORMS = (OURS, "SSL-HSIC, exact", "SSL-HSIC, features")
+RIVAL = "NT-Xent"
+# Above this batch and a clear lead of features, the exponent is theirs.
+_CROSSED = 4096
 
 Loss = Callable[[list[torch.Tensor]], torch.Tensor]
 
 
-def exact(views):
-    """The paper's objective from full kernel matrices, Gretton's estimate for HSIC(Z, Z)."""
-    z = unit_vectors(torch.stack(views, dim=1))
-    images, count, _ = z.shape
-    kernel = KERNELS["imq"].matrix(z.flatten(0, 1))
-    rows = len(kernel)
-    blocks = kernel.view(images, count, images, count).diagonal(dim1=0, dim2=2).sum()
-    zy = blocks / (rows * (count - 1)) - kernel.mean() - 1 / (count - 1)
-    return -zy + 3 * hsic(kernel, kernel, "biased").sqrt()
-
-
-def losses():
-    """Name -> (number of views, function of the views, largest batch that is tried)."""
+def losses() -> dict[str, Loss]:
+    """Name -> function of two views, (B, d) each."""
     from lightly.loss import BarlowTwinsLoss, NTXentLoss, VICRegLoss
 
-    ntxent, vicreg, barlow = NTXentLoss(), VICRegLoss(), BarlowTwinsLoss()
     # Each criterion once: building one a call would be timed, too.
-    two, four, debiased = SSLHSICLoss(), SSLHSICLoss(), SSLHSICLoss(regularizer="debiased")
-    return {
-        OURS: (2, lambda views: two(views)[0], SIZES[-1]),
-        "ssl-hsic, 4 views": (4, lambda views: four(views)[0], SIZES[-1]),
-        "ssl-hsic, debiased": (2, lambda views: debiased(views)[0], SIZES[-1]),
-        "ssl-hsic, exact": (2, exact, 4096),
-        "NT-Xent": (2, lambda views: ntxent(*views), 8192),
-        "VICReg": (2, lambda views: vicreg(*views), SIZES[-1]),
-        "Barlow Twins": (2, lambda views: barlow(*views), SIZES[-1]),
+    criteria = [SSLHSICLoss(estimator=estimator) for estimator in ("auto", "exact", "features")]
+    ours = {
+        name: lambda views, criterion=criterion: criterion(views)[0]
+        for name, criterion in zip(FORMS, criteria, strict=True)
     }
+    rivals = {RIVAL: NTXentLoss(), "VICReg": VICRegLoss(), "Barlow Twins": BarlowTwinsLoss()}
+    return ours | {name: lambda views, criterion=criterion: criterion(*views) for name, criterion in rivals.items()}
 
 
-def measure(
-    function: Callable[[list[torch.Tensor]], torch.Tensor], count: int, size: int, dim: int
-) -> dict[str, float]:
+def measure(function: Loss, size: int, dim: int, budget: float = 4.0) -> dict[str, float]:
     """Median seconds of a forward and backward pass, and the peak of allocated memory beyond the views, in MiB."""
-    torch.manual_seed(0)
-    views = [torch.randn(size, dim, requires_grad=True) for _ in range(count)]
+    views = views_of(size, dim)
 
     def once() -> None:
         function(views).backward()
@@ -68,12 +54,28 @@ def measure(
             view.grad = None
 
     once()
-    seconds, budget = [], time.perf_counter() + 4.0
-    while len(seconds) < 3 or (len(seconds) < 25 and time.perf_counter() < budget):
+    seconds, end = [], time.perf_counter() + budget
+    while len(seconds) < 3 or (len(seconds) < 50 and time.perf_counter() < end):
         start = time.perf_counter()
         once()
         seconds.append(time.perf_counter() - start)
     return {"seconds": statistics.median(seconds), "mib": peak_memory(once) / 2**20}
+
+
+def views_of(size: int, dim: int) -> list[torch.Tensor]:
+    """Two views of each image, nearer to each other than to others."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(size, dim, generator=generator)
+    return [(centres + torch.randn(size, dim, generator=generator)).requires_grad_() for _ in range(2)]
+
+
+def noise(name: str, size: int, dim: int) -> float | None:
+    """Deviation of the gradient over draws, relative to its norm; None for a rival's loss, which has none."""
+    estimator = dict(zip(FORMS, ("auto", "exact", "features"), strict=True)).get(name)
+    if estimator is None:
+        return None
+    values = [SSLHSICLoss(estimator=estimator, seed=seed).gradient_noise(views_of(size, dim)) for seed in range(3)]
+    return statistics.median(value.item() for value in values)
 
 
 def peak_memory(function: Callable[[], object]) -> int:
@@ -101,28 +103,55 @@ def report(rows: list[dict], dim: int) -> str:
     """A Markdown table of one embedding width."""
     sizes = sorted({row["size"] for row in rows})
     table = {(row["name"], row["size"]): row for row in rows if row["dim"] == dim}
-    names = list(dict.fromkeys(name for name, _ in table))
-    lines = [f"d = {dim}, ms (MiB)", "| loss | " + " | ".join(f"B = {size}" for size in sizes) + " | exponent |"]
+    lines = [f"| d = {dim} | " + " | ".join(f"B = {size:,}" for size in sizes) + " | exponent |"]
     lines.append("|---|" + "---|" * (len(sizes) + 1))
-    for name in names:
-        cells = []
-        for size in sizes:
-            row = table.get((name, size))
-            cells.append("–" if row is None else f"{1e3 * row['seconds']:.0f} ({row['mib']:.0f})")
+    for name in dict.fromkeys(name for name, _ in table):
+        cells = [_cell(table.get((name, size))) for size in sizes]
         own = [row for row in rows if row["name"] == name and row["dim"] == dim]
         slope = f"{exponent(own):.2f}" if len(own) > 1 else "–"
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {slope} |")
-    common = [size for size in sizes if (OURS, size) in table and ("NT-Xent", size) in table]
-    at = 4096 if 4096 in common else common[-1]
-    ours = table[OURS, at]
-    lines.append(f"\nRelative to ours with two views at B = {at}, time and peak memory:")
-    for name in names:
-        if name != OURS and (name, at) in table:
-            row = table[name, at]
-            lines.append(
-                f"- {name}: {row['seconds'] / ours['seconds']:.1f} × time, {row['mib'] / ours['mib']:.1f} × memory"
-            )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *judgements(rows, dim), ""])
+
+
+def _cell(row: dict | None) -> str:
+    if row is None:
+        return "–"
+    figure = 1e3 * row["seconds"]
+    return f"{figure:.1f}" if figure < 10 else f"{figure:.0f}"
+
+
+def judgements(rows: list[dict], dim: int) -> list[str]:
+    """What the automatic choice should be, as Markdown."""
+    seconds = {(row["name"], row["size"]): row["seconds"] for row in rows if row["dim"] == dim}
+    auto = {size: seconds[name, size] for name, size in seconds if name == OURS}
+    better = {size: min(seconds[name, size] for name in FORMS[1:] if (name, size) in seconds) for size in auto}
+    worst = max(auto, key=lambda size: auto[size] / better[size])
+    lines = [f"- auto / the better of its two: at most {auto[worst] / better[worst]:.2f} (B = {worst:,})"]
+    ratios = {size: auto[size] / seconds[RIVAL, size] for size in auto if (RIVAL, size) in seconds}
+    small = {size: ratio for size, ratio in ratios.items() if size <= 512}
+    if small:
+        most = max(small, key=lambda size: small[size])
+        lines.append(f"- auto / {RIVAL} up to B = 512: at most {small[most]:.2f} (B = {most:,})")
+    if 4096 in ratios:
+        lines.append(f"- {RIVAL} / auto at B = 4,096: {1 / ratios[4096]:.1f}")
+    beyond = [row for row in rows if row["name"] == OURS and row["dim"] == dim and row["size"] >= _CROSSED]
+    if len(beyond) > 1:
+        lines.append(f"- exponent of auto from B = {_CROSSED:,}: {exponent(beyond):.2f}")
+    return lines
+
+
+def noises(rows: list[dict]) -> str:
+    """Markdown: relative noise of the gradient of our features."""
+    own = [row for row in rows if row["name"] == FORMS[2]]
+    sizes = sorted({row["size"] for row in own})
+    lines = ["| noise of the gradient | " + " | ".join(f"B = {size:,}" for size in sizes) + " |"]
+    lines.append("|---|" + "---|" * len(sizes))
+    for dim in sorted({row["dim"] for row in own}):
+        found = {row["size"]: row["noise"] for row in own if row["dim"] == dim}
+        lines.append(
+            f"| features, d = {dim} | " + " | ".join(f"{found[s]:.2f}" if s in found else "–" for s in sizes) + " |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def draw(rows: list[dict], output: Path) -> None:
@@ -145,24 +174,31 @@ def draw(rows: list[dict], output: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three small sizes, d = 256")
+    parser.add_argument("--longest", type=float, default=8.0, help="seconds of a pass, after which no larger is tried")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
     options = parser.parse_args()
     sizes, dims = ((256, 512, 1024), (256,)) if options.quick else (SIZES, DIMS)
-    rows, contenders = [], losses()
+    rows: list[dict] = []
     for dim in dims:
-        for name, (count, function, largest) in contenders.items():
-            for size in (size for size in sizes if size <= largest):
-                measured = measure(function, count, size, dim)
-                rows.append({"name": name, "size": size, "dim": dim} | measured)
-                print(rows[-1], file=sys.stderr, flush=True)
+        contenders = losses()
+        for size in sizes:  # all losses of a size together: a machine's mood passes over them alike
+            for name in list(contenders):
+                row = {"name": name, "size": size, "dim": dim} | measure(contenders[name], size, dim)
+                if row["seconds"] > options.longest:
+                    del contenders[name]
+                elif name == FORMS[2]:
+                    row["noise"] = noise(name, size, dim)
+                rows.append(row)
+                print(row, file=sys.stderr, flush=True)
     options.output.mkdir(parents=True, exist_ok=True)
     facts = {"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows}
     (options.output / "loss.json").write_text(json.dumps(facts, indent=1))
     draw(rows, options.output / "loss.png")
     for dim in dims:
-        print(report(rows, dim), end="\n\n")
+        print(report(rows, dim))
+    print(noises(rows))
 
 
 if __name__ == "__main__":

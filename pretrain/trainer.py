@@ -173,7 +173,7 @@ class Trainer:
         if (self.recipe.micro_batch_size or self.recipe.batch_size) < self.recipe.batch_size:
             return "a step has several micro-batches"
         if not isinstance(self.criterion, SSLHSICLoss):
-            return f"the loss of {self.recipe.objective} is another library's"
+            return f"the loss of {self.recipe.objective} has not been tried as one"
         return None
 
     def _replay(self, view1: View, view2: View, *, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:

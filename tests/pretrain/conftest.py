@@ -9,6 +9,7 @@ TINY = (
     "augmentation.blur_taps=3",
     "head.hidden_dim=32",
     "head.embedding_dim=16",
+    "loss.estimator=features",  # whose draws a run must take up
     "loss.num_features=32",
     "batch_size=16",
     "epochs=2",

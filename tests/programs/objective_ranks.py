@@ -24,6 +24,11 @@ WIDTH, DIM = 12, 6
 # Case -> what its recipe says: each row of the table, and settings of an objective that change what it computes.
 CASES: dict[str, dict] = {name: {"objective": name} for name in OBJECTIVES} | {
     "ssl-hsic, debiased": {"objective": "ssl-hsic", "loss": {"regularizer": "debiased"}},
+    "ssl-hsic, features": {"objective": "ssl-hsic", "loss": {"estimator": "features", "draws": 2}},
+    "ssl-hsic, the paper's features": {
+        "objective": "ssl-hsic",
+        "loss": {"estimator": "features", "low_noise": False, "regularizer": "debiased"},
+    },
 }
 
 
