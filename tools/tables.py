@@ -20,6 +20,7 @@ from sslhsic_transfer.results import LOWER_IS_BETTER, RESULTS_NAME, Result, load
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # this is run as a file
 
+from tools import loss_tables  # noqa: E402
 from tools.gpu_tables import benchmark_table, check_table  # noqa: E402
 
 _TASKS = {"knn": "20-NN", "linear": "linear probe"}
@@ -57,6 +58,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "dense": _dense,
     "labels": _labels,
     "rivals": _rivals,
+    **loss_tables.TABLES,
     "gpu-check": check_table,
     **{f"gpu-{part}": partial(benchmark_table, part) for part in ("pretrain", "embed", "loss", "probes")},
 }

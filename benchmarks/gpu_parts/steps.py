@@ -85,8 +85,9 @@ def bare_step(recipe: Recipe) -> Iterator[None]:
 def recorded_step(recipe: Recipe) -> Iterator[None]:
     """The bare step as one CUDA graph, so that the host is not in its way; random features stay the same."""
     learner, criterion = build(recipe), OBJECTIVES[recipe.objective].build(recipe).to(device())
-    draws = criterion.draw(recipe.head.embedding_dim, device())
     views = _random_views(recipe)
+    with torch.no_grad():
+        draws = criterion.draw(learner(*views))
 
     def step(*views: torch.Tensor) -> torch.Tensor:
         with autocast(recipe):

@@ -2,13 +2,15 @@
 
 import math
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, draw_features
-from sslhsic_transfer.hsic.loss import Regularizer, unit_vectors
+from sslhsic_transfer.hsic.loss import unit_vectors
+from sslhsic_transfer.hsic.terms import Regularizer
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from tests.references import ssl_hsic as twin
 from tools.gpu_checks.check import Bench, Check, CheckFailed
@@ -21,6 +23,13 @@ BOUND = 1e-4
 _ROUNDING = {torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative, of a number
 _SCALE = 2.0**14  # of the loss before its gradient is rounded to float16
 _FEATURES = 512
+# Of the estimator; how many images go through each form where the CPU computes the truth in float64.
+FORMS: dict[str, dict[str, Any]] = {
+    "exact": {"estimator": "exact"},
+    "features": {"estimator": "features"},
+    "paper's features": {"estimator": "features", "low_noise": False},
+}
+_IMAGES = {"exact": 1024, "features": 8192, "paper's features": 8192}
 
 
 def _views(images: int, views: int, dim: int) -> Tensor:
@@ -40,13 +49,16 @@ def _loss_and_gradient(points: Tensor, scale: float = 1.0, **options: Any) -> tu
     return loss.detach(), points.grad.double() / scale
 
 
-def _by_the_twin(points: Tensor, kernel: str, regularizer: str) -> float:
-    """The loss by full kernel matrices in float64, of the same features."""
+def _by_the_twin(points: Tensor, kernel: str, regularizer: str, *, exact: bool) -> float:
+    """The loss by full kernel matrices in float64: the kernel's own, or those of the paper's features of that seed."""
     generator = torch.Generator().manual_seed(0)
     views, images, dim = points.shape
     rows = unit_vectors(points.transpose(0, 1)).flatten(0, 1)
-    draws = [draw_features(KERNELS[kernel], dim, _FEATURES, generator=generator) for _ in range(2)]
-    first, second = (features @ features.T for features in (draw(rows).numpy() for draw in draws))
+    if exact:
+        first = second = KERNELS[kernel].matrix(rows).numpy()
+    else:
+        draws = [draw_features(KERNELS[kernel], dim, _FEATURES, generator=generator) for _ in range(2)]
+        first, second = (features @ features.T for features in (draw(rows).numpy() for draw in draws))
     unbiased = regularizer == "debiased"
     zz = twin.hsic_zz_unbiased(first, second, images, views) if unbiased else twin.hsic_zz(first, second)
     return -twin.hsic_zy(first, images, views) + 3.0 * math.sqrt(max(zz, 1e-12))
@@ -55,29 +67,32 @@ def _by_the_twin(points: Tensor, kernel: str, regularizer: str) -> float:
 def against_float64(bench: Bench, *, kernel: str) -> None:
     """Hold float32 on the device against the twin in value, and against float64 on the CPU in value and gradient."""
     bound = BOUNDS.get(kernel, BOUND)
-    few, many = _views(7, 4, 16), _views(512 if bench.small else 8192, 4, 128)
-    for regularizer in REGULARIZERS:
-        options: dict[str, Any] = {"kernel": kernel, "regularizer": regularizer}
-        expected = _by_the_twin(few, kernel, regularizer)
-        value, _ = _loss_and_gradient(few.to(bench.device, torch.float32), **options)
-        bench.at_most(f"{regularizer}: value, twin", abs(value.item() - expected) / abs(expected), bound)
+    few = _views(7, 4, 16)
+    for form, regularizer in product(FORMS, REGULARIZERS):
+        many = _views(256 if bench.small else _IMAGES[form], 4, 128)
+        options: dict[str, Any] = {"kernel": kernel, "regularizer": regularizer} | FORMS[form]
+        if form != "features":  # which have no matrices
+            expected = _by_the_twin(few, kernel, regularizer, exact=form == "exact")
+            value, _ = _loss_and_gradient(few.to(bench.device, torch.float32), **options)
+            error = abs(value.item() - expected) / abs(expected)
+            bench.at_most(f"{form}, {regularizer}: value, twin", error, bound)
         truth = _loss_and_gradient(many, **options)
         found = _loss_and_gradient(many.to(bench.device, torch.float32), **options)
         for what, one, other in zip(("value", "gradient"), found, truth, strict=True):
-            bench.at_most(f"{regularizer}: {what}", relative(one, other), bound)
+            bench.at_most(f"{form}, {regularizer}: {what}", relative(one, other), bound)
 
 
 def under_autocast(bench: Bench, *, dtype: torch.dtype) -> None:
     """Hold the loss of rounded embeddings under autocast against that of the same numbers in float32."""
     rounded = _views(512, 4, 128).to(bench.device, dtype)
-    for kernel in KERNELS:
-        for regularizer in REGULARIZERS:
-            options: dict[str, Any] = {"kernel": kernel, "regularizer": regularizer, "scale": _SCALE}
-            expected = _loss_and_gradient(rounded.float(), **options)
-            with torch.autocast(bench.device, dtype):
-                found = _loss_and_gradient(rounded, **options)
-            bench.at_most(f"{kernel}, {regularizer}: value", relative(found[0], expected[0]), 1e-6)
-            bench.at_most(f"{kernel}, {regularizer}: gradient", relative(found[1], expected[1]), _ROUNDING[dtype])
+    for kernel, form, regularizer in product(KERNELS, FORMS, REGULARIZERS):
+        options: dict[str, Any] = {"kernel": kernel, "regularizer": regularizer, "scale": _SCALE} | FORMS[form]
+        expected = _loss_and_gradient(rounded.float(), **options)
+        with torch.autocast(bench.device, dtype):
+            found = _loss_and_gradient(rounded, **options)
+        name = f"{kernel}, {form}, {regularizer}"
+        bench.at_most(f"{name}: value", relative(found[0], expected[0]), 1e-6)
+        bench.at_most(f"{name}: gradient", relative(found[1], expected[1]), _ROUNDING[dtype])
 
 
 def accumulated(bench: Bench) -> None:
@@ -90,10 +105,10 @@ def accumulated(bench: Bench) -> None:
     def embed(first: Tensor, second: Tensor) -> list[Tensor]:
         return [network(first), network(second)]
 
-    for regularizer in REGULARIZERS:
+    for form, regularizer in product(FORMS, REGULARIZERS):
         losses, gradients = [], []
         for size in (rows, rows // 16):
-            criterion = SSLHSICLoss(num_features=_FEATURES, regularizer=regularizer).to(bench.device)
+            criterion = SSLHSICLoss(num_features=_FEATURES, regularizer=regularizer, **FORMS[form]).to(bench.device)
             network.zero_grad()
             micro_batches = list(zip(*(view.split(size) for view in views), strict=True))
             if size == rows:
@@ -103,8 +118,8 @@ def accumulated(bench: Bench) -> None:
                 loss, _ = two_pass_backward(embed, criterion, micro_batches, networks=network)
             losses.append(loss)
             gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
-        bench.at_most(f"{regularizer}: value", relative(losses[1], losses[0]), BOUND)
-        bench.at_most(f"{regularizer}: gradient", relative(gradients[1], gradients[0]), BOUND)
+        bench.at_most(f"{form}, {regularizer}: value", relative(losses[1], losses[0]), BOUND)
+        bench.at_most(f"{form}, {regularizer}: gradient", relative(gradients[1], gradients[0]), BOUND)
 
 
 def two_processes(bench: Bench) -> None:
