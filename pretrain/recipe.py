@@ -57,8 +57,8 @@ class AugmentationSettings(_Section):
     style: Literal["torchvision", "byol-jax"] = Field(
         default="torchvision",
         description="Whose operations: torchvision's, or those of BYOL's JAX code, where brightness is added, contrast "
-        "is about each channel's mean, saturation is HSV's, crops are cut off at the border rather than drawn again, resizing "
-        "is not antialiased and blur sees a black border.",
+        "is about each channel's mean, saturation is HSV's, boxes are cut off at the border rather than drawn again, "
+        "resizing is not antialiased and blur sees a black border.",
     )
     size: Side = Field(default=224, description="Side of a view, in pixels.")
     progressive: tuple[tuple[float, Side], ...] = Field(
