@@ -174,7 +174,7 @@ class Recipe(_Section):
         description="Weights to start from: a model folder or name, or torchvision/NAME such as "
         "torchvision/IMAGENET1K_V1; null: random ones.",
     )
-    zero_init_residual: bool = Field(default=False, description="Start each block's last normalisation at zero.")
+    zero_init_residual: bool = Field(default=True, description="Start each block's last normalisation at zero.")
     preprocessing: Preprocessing | None = Field(
         default=None,
         description="Preprocessing stored with the encoder; null: the centre 7/8 at the size of the views.",
