@@ -10,16 +10,18 @@ from sslhsic_transfer.pretrain.schedules import average_weight
 
 
 class WeightAverage:
-    """Σ d^(t−i)·wᵢ / Σ d^(t−i) over the weights wᵢ after each step.
+    """Σ d^(t−i)·wᵢ / Σ d^(t−i) over the initial weights w₀ and the weights wᵢ after each step.
+
+    That w₀ counts is the released code's way; after t steps it weighs d^t·(1 − d) / (1 − d^(t+1)).
 
     Args:
-        module: whose parameters are averaged; its buffers (BatchNorm statistics) are not.
+        module: whose parameters are averaged, from now on; its buffers (BatchNorm statistics) are not.
         decay: d.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.count = 0
+        self.count = 1
         self.values = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 
     @torch.no_grad()

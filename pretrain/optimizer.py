@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.pretrain.lars import LARS
 from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 
 
@@ -18,26 +18,17 @@ def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float
 
 
 def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of the networks, its learning rate to be set before each step.
+    """Make the optimiser of the networks, its learning rate to be set before each step.
 
-    LARS is timm's (You et al. 2017): the gradient g + wd·w is multiplied by η‖w‖ / (‖g‖ + wd‖w‖), then momentum acts;
-    gradients of biases and normalisation stay as they are.
-
-    Raises:
-        MissingDependencyError: LARS without timm.
+    LARS adapts weights even if their decay is set to 0; biases and normalisation it leaves as they are.
     """
     groups = parameter_groups(parameters, settings.weight_decay)
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, fused=True)
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, fused=True)
-    # timm's adapts a group that decays; weights are adapted even if their decay is set to 0.
     groups[0]["always_adapt"] = True
-    timm_optim = optional_import("timm.optim", extra="pretrain", purpose="The LARS optimiser")
-    optimizer: torch.optim.Optimizer = timm_optim.Lars(
-        groups, lr=0.0, momentum=settings.momentum, trust_coeff=settings.trust_coefficient
-    )
-    return optimizer
+    return LARS(groups, momentum=settings.momentum, trust_coefficient=settings.trust_coefficient)
 
 
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

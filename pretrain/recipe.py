@@ -57,7 +57,8 @@ class AugmentationSettings(_Section):
     style: Literal["torchvision", "byol-jax"] = Field(
         default="torchvision",
         description="Whose operations: torchvision's, or those of BYOL's JAX code, where brightness is added, contrast "
-        "is about each channel's mean, saturation is HSV's, resizing is not antialiased and blur sees a black border.",
+        "is about each channel's mean, saturation is HSV's, boxes are cut off at the border rather than drawn again, "
+        "resizing is not antialiased and blur sees a black border.",
     )
     size: Side = Field(default=224, description="Side of a view, in pixels.")
     progressive: tuple[tuple[float, Side], ...] = Field(
@@ -188,7 +189,7 @@ class Recipe(_Section):
         description="Weights to start from: a model folder or name, or torchvision/NAME such as "
         "torchvision/IMAGENET1K_V1; null: random ones.",
     )
-    zero_init_residual: bool = Field(default=False, description="Start each block's last normalisation at zero.")
+    zero_init_residual: bool = Field(default=True, description="Start each block's last normalisation at zero.")
     preprocessing: Preprocessing | None = Field(
         default=None,
         description="Preprocessing stored with the encoder; null: the centre 7/8 at the size of the views.",

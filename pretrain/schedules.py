@@ -18,6 +18,11 @@ def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def warmup_steps(epochs: float, *, pictures: int, batch_size: int) -> int:
+    """Whole steps of a warm-up of so many epochs; what is left of a step falls away, as in the released code."""
+    return math.floor(epochs * pictures / batch_size)
+
+
 def target_decay(step: int, *, start: float, total_steps: int) -> float:
     """Decay τ of the target network, 1 − (1 − τ₀)·(cos(πk/K) + 1)/2: from τ₀ to 1 (BYOL, section 3.3)."""
     return 1 - (1 - start) * (math.cos(math.pi * min(1.0, step / total_steps)) + 1) / 2

@@ -22,7 +22,7 @@ from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay
+from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay, warmup_steps
 from sslhsic_transfer.pretrain.views import ColourOperations, View, packed
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ class Trainer:
         rate = learning_rate(
             self.step,
             peak=self.recipe.peak_learning_rate,
-            warmup_steps=round(settings.warmup_epochs * self.pictures / self.recipe.batch_size),
+            warmup_steps=warmup_steps(
+                settings.warmup_epochs, pictures=self.pictures, batch_size=self.recipe.batch_size
+            ),
             total_steps=self.total_steps,
         )
         set_learning_rate(self._optimizers[0], rate)

@@ -39,7 +39,10 @@ def prepend(model: Any, preprocessing: Preprocessing, form: InputForm) -> None:
                 f"Got a fixed size of {_dim(sides[0])} × {_dim(sides[1])}; the preprocessing in the graph makes "
                 f"{preprocessing.crop} × {preprocessing.crop}."
             )
-        value = _cropped(build, _resized(build, value, preprocessing), preprocessing.crop)
+        if preprocessing.style == "byol-jax":
+            value = _cut_and_resized(build, value, preprocessing)
+        else:
+            value = _cropped(build, _resized(build, value, preprocessing), preprocessing.crop)
         shape = [_dim(batch), "picture_height", "picture_width", 3]
     mean, std = (np.asarray(numbers, np.float64) for numbers in (preprocessing.mean, preprocessing.std))
     value = build.node("Mul", [value, build.constant((1 / (255 * std)).astype(np.float32).reshape(1, 3, 1, 1))])
@@ -75,6 +78,9 @@ class _Builder:
 
     def integer(self, value: int) -> str:
         return self.constant([value], np.int64)
+
+    def scalar(self, value: int) -> str:
+        return self.constant(value, np.int64)
 
 
 def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
@@ -119,6 +125,29 @@ def _cropped(build: _Builder, value: str, crop: int) -> str:
     start = build.node("Cast", [middle], to=TensorProto.INT64)
     end = build.node("Add", [start, build.integer(crop)])
     return build.node("Slice", [value, start, end, build.constant([2, 3], np.int64)])
+
+
+def _cut_and_resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
+    """The centre square of `Preprocessing.centre`, resized as by `resize_bicubic`: rounded once, to whole steps."""
+    sides = build.node("Shape", [value], start=2)
+    short = build.node("Mul", [build.node("ReduceMin", [sides], keepdims=1), build.integer(preprocessing.crop)])
+    side = build.node("Clip", [build.node("Div", [short, build.integer(preprocessing.resize)]), build.scalar(1)])
+    free = build.node("Sub", [sides, side])
+    start = build.node("Div", [build.node("Add", [free, build.integer(1)]), build.integer(2)])
+    end = build.node("Add", [start, side])
+    value = build.node("Slice", [value, start, end, build.constant([2, 3], np.int64)])
+    unchanged = build.node("Shape", [value], end=2)
+    size = build.node("Concat", [unchanged, build.constant([preprocessing.crop] * 2, np.int64)], axis=0)
+    value = build.node(
+        "Resize",
+        [value, "", "", size],
+        mode="cubic",
+        cubic_coeff_a=-0.5,
+        exclude_outside=1,
+        coordinate_transformation_mode="half_pixel",
+    )
+    low, high = (build.constant(number, np.float32) for number in (0, 255))
+    return build.node("Clip", [build.node("Round", [value]), low, high])
 
 
 def _dim(dim: Any) -> Any:

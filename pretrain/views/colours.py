@@ -1,7 +1,8 @@
 """Colour operations, blur and normalisation of a batch, each picture with its own random numbers, on any device.
 
 The operations are those of torchvision's v2 transforms on floating pictures, or with ``style: byol-jax`` those of
-BYOL's JAX code. They are written out here because torchvision takes one random number for a whole batch.
+BYOL's JAX code; both clip to [0, 1] after each. They are written out here because torchvision takes one random number
+for a whole batch.
 """
 
 from collections.abc import Callable
@@ -149,8 +150,12 @@ def _contrast(x: Tensor, factor: Tensor) -> Tensor:
     return torch.lerp(mean, x, factor).clamp_(0, 1)
 
 
+def _added_brightness(x: Tensor, amount: Tensor) -> Tensor:
+    return (x + amount).clamp_(0, 1)
+
+
 def _channel_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(x.flatten(2).mean(dim=2)[:, :, None, None], x, factor)
+    return torch.lerp(x.flatten(2).mean(dim=2)[:, :, None, None], x, factor).clamp_(0, 1)
 
 
 def _saturation(x: Tensor, factor: Tensor) -> Tensor:
@@ -161,24 +166,27 @@ def _hsv_saturation(x: Tensor, factor: Tensor) -> Tensor:
     """Multiply HSV's saturation, at most to 1: distances from the largest channel grow by what it grows."""
     value, chroma = _value_and_chroma(x)
     growth = torch.minimum(factor, value / chroma.clamp_min(1e-12)).clamp_min_(0)
-    return torch.lerp(value, x, growth)
+    return torch.lerp(value, x, growth).clamp_(0, 1)
 
 
 def _hue(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn HSV's hue, keeping value and chroma."""
+    """Turn HSV's hue, keeping value and chroma.
+
+    The hue, in sixths of the circle, is kept near 0, where floating numbers are densest.
+    """
     red, green, blue = x.split(1, dim=1)
     value, chroma = _value_and_chroma(x)
     scale = torch.where(chroma > 0, chroma, 1).reciprocal_()
     sixths = torch.where(
         value == red,
         (green - blue) * scale,
-        torch.where(value == green, (blue - red).mul_(scale).add_(2), (red - green).mul_(scale).add_(4)),
+        torch.where(value == green, (blue - red).mul_(scale).add_(2), (red - green).mul_(scale).sub_(2)),
     ).add_(turns * 6)
     channels = []
-    for offset in (5, 3, 1):
-        place = sixths + offset
-        place = place.sub_((place / 6).floor_().mul_(6))
-        channels.append(value - torch.minimum(place, 4 - place).clamp_(0, 1).mul_(chroma))
+    for opposite in (3, -1, 1):  # the hue that lacks the channel: red's is cyan
+        distance = sixths - opposite
+        distance = distance.sub_((distance / 6).round_().mul_(6)).abs_()
+        channels.append(value - (2 - distance).clamp_(0, 1).mul_(chroma))
     return torch.cat(channels, dim=1)
 
 
@@ -190,4 +198,4 @@ def _value_and_chroma(x: Tensor) -> tuple[Tensor, Tensor]:
 
 # Brightness, contrast, saturation, hue, as `Colours` holds their numbers.
 _TORCHVISION_JITTER: tuple[_Operation, ...] = (_brightness, _contrast, _saturation, _hue)
-_BYOL_JITTER: tuple[_Operation, ...] = (torch.add, _channel_contrast, _hsv_saturation, _hue)
+_BYOL_JITTER: tuple[_Operation, ...] = (_added_brightness, _channel_contrast, _hsv_saturation, _hue)

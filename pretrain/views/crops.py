@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer.images import to_rgb, upright_size
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
-from sslhsic_transfer.pretrain.views.resampling import bicubic_matrix
 
 
 class View(NamedTuple):
@@ -73,18 +72,12 @@ def _cut(picture: Image.Image, box: Box, flip: bool, settings: AugmentationSetti
     whole = math.floor(left), math.floor(upper), math.ceil(right), math.ceil(lower)
     crop = picture.crop(whole)  # resizing must not see beyond the box
     if settings.style == "byol-jax":
-        pixels = _without_antialiasing(crop, settings.size)
+        pixels = resize_bicubic(np.asarray(crop), settings.size, settings.size)
     else:
         inner = left - whole[0], upper - whole[1], right - whole[0], lower - whole[1]
         pixels = np.asarray(crop.resize((settings.size, settings.size), Image.Resampling.BICUBIC, box=inner))
     pixels = pixels.transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(pixels[:, :, ::-1] if flip else pixels))
-
-
-def _without_antialiasing(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    rows, columns = bicubic_matrix(picture.height, size), bicubic_matrix(picture.width, size)
-    resized = np.einsum("yh,hwc,xw->yxc", rows, np.asarray(picture, dtype=np.float32), columns, optimize=True)
-    return resized.round().clip(0, 255).astype(np.uint8)
 
 
 def scaled_box(box: Box, across: float, down: float) -> Box:

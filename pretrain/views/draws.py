@@ -70,24 +70,40 @@ def draw_views(seed: int, settings: AugmentationSettings, width: int, height: in
 
 
 def draw_crop(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[Box, bool]:
-    """A box of random area and aspect ratio within a picture of a size, and whether to flip it.
+    """Draw a box of random area and aspect ratio within a picture of a size, and whether to flip it.
 
     As torchvision's RandomResizedCrop: the aspect ratio is log-uniform; a box that does not fit is drawn again, ten
-    times, after which the largest central box of an allowed ratio serves.
+    times, after which the largest central box of an allowed ratio serves. In BYOL's JAX code (`byol-jax`) a box that
+    does not fit is cut off at the picture's width or height instead, and nothing is drawn again.
     """
-    low, high = (math.log(ratio) for ratio in settings.crop_ratio)
-    for _ in range(_ATTEMPTS):
-        area = width * height * random.uniform(*settings.crop_area)
-        ratio = math.exp(random.uniform(low, high))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, upper = random.randint(0, width - w), random.randint(0, height - h)
-            break
-    else:
-        ratio = min(max(width / height, settings.crop_ratio[0]), settings.crop_ratio[1])
-        w, h = min(width, max(1, round(height * ratio))), min(height, max(1, round(width / ratio)))
-        left, upper = (width - w) // 2, (height - h) // 2
+    draw = _draw_clamped if settings.style == "byol-jax" else _draw_until_it_fits
+    left, upper, w, h = draw(random, settings, width, height)
     return (left, upper, left + w, upper + h), random.random() < settings.flip
+
+
+def _draw_until_it_fits(
+    random: Random, settings: AugmentationSettings, width: int, height: int
+) -> tuple[int, int, int, int]:
+    for _ in range(_ATTEMPTS):
+        w, h = _draw_size(random, settings, width, height)
+        if 0 < w <= width and 0 < h <= height:
+            return random.randint(0, width - w), random.randint(0, height - h), w, h
+    ratio = min(max(width / height, settings.crop_ratio[0]), settings.crop_ratio[1])
+    w, h = min(width, max(1, round(height * ratio))), min(height, max(1, round(width / ratio)))
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _draw_clamped(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[int, int, int, int]:
+    w, h = _draw_size(random, settings, width, height)
+    w, h = min(max(1, w), width), min(max(1, h), height)
+    return random.randint(0, width - w), random.randint(0, height - h), w, h
+
+
+def _draw_size(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[int, int]:
+    low, high = (math.log(ratio) for ratio in settings.crop_ratio)
+    area = width * height * random.uniform(*settings.crop_area)
+    ratio = math.exp(random.uniform(low, high))
+    return round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
 
 
 def draw_colours(random: Random, settings: AugmentationSettings, view: ViewSettings) -> Colours:

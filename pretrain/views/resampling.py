@@ -2,26 +2,8 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-
-def bicubic_matrix(inputs: int, outputs: int) -> NDArray[np.float32]:
-    """Bicubic resizing without antialiasing: four taps of Keys' kernel (a = −½), half-pixel centres.
-
-    Taps beyond the border are left out and the others' weights divided by their sum, as in TensorFlow.
-
-    Returns:
-        (outputs, inputs) float32; each row sums to 1.
-    """
-    centres = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
-    distances = np.abs(centres[:, None] - np.arange(inputs))
-    near = (1.5 * distances - 2.5) * distances**2 + 1
-    far = ((-0.5 * distances + 2.5) * distances - 4) * distances + 2
-    weights = np.where(distances < 1, near, np.where(distances < 2, far, 0.0))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Tensor:

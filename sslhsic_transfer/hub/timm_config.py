@@ -7,8 +7,13 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
 def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[str, Any]:
-    """Timm's part of config.json; empty for a network that timm does not have (small stem, SAME padding, wide)."""
+    """Timm's part of config.json; empty where timm cannot do the same.
+
+    It has no such network (small stem, SAME padding, wide), or cannot crop before it resizes (style byol-jax).
+    """
     if (encoder.stem, encoder.padding, encoder.width) != ("imagenet", "torch", 1):
+        return {}
+    if preprocessing.style != "torchvision":
         return {}
     size = preprocessing.crop
     return {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture, to_uint8_tensor
@@ -21,7 +22,11 @@ Triple = tuple[float, float, float]
 
 
 class Preprocessing(BaseModel):
-    """Resize the short side, crop the centre, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout."""
+    """Resize the short side, crop the centre, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout.
+
+    With ``style="byol-jax"`` the centre is cut out first and then resized, as BYOL's and SSL-HSIC's JAX code evaluates;
+    the share of the picture that is kept, crop / resize, is the same.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,6 +36,11 @@ class Preprocessing(BaseModel):
         default="bicubic", description="How pixels are interpolated when resizing."
     )
     antialias: bool = Field(default=True, description="Whether to filter before shrinking.")
+    style: Literal["torchvision", "byol-jax"] = Field(
+        default="torchvision",
+        description="Whose operations: torchvision's, or those of BYOL's JAX code, where the centre square of crop / "
+        "resize of the short side is cut out first and then resized to `crop`, by TensorFlow's bicubic (a = −½).",
+    )
     mean: Triple = Field(default=IMAGENET_MEAN, description="Mean of each channel on the scale [0, 1].")
     std: Triple = Field(default=IMAGENET_STD, description="Standard deviation of each channel on that scale.")
 
@@ -38,6 +48,11 @@ class Preprocessing(BaseModel):
     def _consistent(self) -> "Preprocessing":
         if self.crop > self.resize:
             raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize})")
+        if self.style == "byol-jax" and (self.interpolation != "bicubic" or self.antialias):
+            raise ValueError(
+                f"style byol-jax is bicubic and not antialiased, got interpolation={self.interpolation} and "
+                f"antialias={str(self.antialias).lower()}: set interpolation=bicubic and antialias=false"
+            )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
         return self
@@ -88,6 +103,9 @@ class Preprocessing(BaseModel):
         """
         from torchvision.transforms import InterpolationMode, v2
 
+        if self.style == "byol-jax":
+            cut_and_resized: Callable[[Picture], Tensor] = v2.Compose([to_uint8_tensor, self._cut_and_resize])
+            return cut_and_resized
         interpolation = InterpolationMode(self.interpolation)
         transform: Callable[[Picture], Tensor] = v2.Compose(
             [
@@ -107,6 +125,23 @@ class Preprocessing(BaseModel):
         values = functional.to_dtype(pixels, torch.float32, scale=True)
         normalized: Tensor = functional.normalize(values, list(self.mean), list(self.std), inplace=True)
         return normalized
+
+    def centre(self, height: int, width: int) -> tuple[slice, slice]:
+        """Give the rows and columns of a picture that style ``byol-jax`` cuts out.
+
+        A side of ⌊short side · crop / resize⌋ pixels, at least one, whose free pixels are fewer below and to the right
+        where they are odd.
+        """
+        side = max(1, min(height, width) * self.crop // self.resize)
+        top, left = ((length - side + 1) // 2 for length in (height, width))
+        return slice(top, top + side), slice(left, left + side)
+
+    def _cut_and_resize(self, picture: "Tensor") -> "Tensor":
+        import torch
+
+        rows, columns = self.centre(*picture.shape[-2:])
+        pixels = resize_bicubic(picture[:, rows, columns].permute(1, 2, 0).cpu().numpy(), self.crop, self.crop)
+        return torch.from_numpy(pixels).permute(2, 0, 1).to(picture.device)
 
     def _refuse_slivers(self, picture: "Tensor") -> "Tensor":
         """A file of a hundred bytes may be a line of pixels that resizing makes gigabytes of."""

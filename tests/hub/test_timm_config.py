@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from sslhsic_transfer import create_encoder, from_pretrained
+from sslhsic_transfer import Preprocessing, create_encoder, from_pretrained
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
@@ -28,6 +28,10 @@ def test_timm_prepares_pictures_alike(model_folder):
     assert int(ours.crop / settings["crop_pct"]) == ours.resize
 
 
-def test_says_nothing_to_timm_of_networks_that_it_does_not_have(tmp_path):
-    create_encoder("resnet18", stem="small").save_pretrained(tmp_path)
+@pytest.mark.parametrize(
+    "options", [{"stem": "small"}, {"preprocessing": Preprocessing(antialias=False, style="byol-jax")}]
+)
+def test_says_nothing_to_timm_of_what_it_cannot_do(options, tmp_path):
+    """It has no small stem, and cannot crop before it resizes."""
+    create_encoder("resnet18", **options).save_pretrained(tmp_path)
     assert '"num_classes"' not in (tmp_path / "config.json").read_text()

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sslhsic_transfer import Preprocessing
 from sslhsic_transfer.errors import ConfigError, ImageError
 from sslhsic_transfer.sample import sign_digits
+from tests.references.tensorflow_resize import evaluated
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,42 @@ def test_refuses_inconsistent_settings(wrong, found):
 def test_sizes_that_no_encoder_takes(make, size):
     with pytest.raises(ConfigError, match=rf"Preprocessing for {size} px cannot be used"):
         make(size)
+
+
+BYOL = Preprocessing(antialias=False, style="byol-jax")
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """A real picture, enlarged, with the fine detail that photographs have."""
+    path = sorted(sign_digits().test.rglob("*.jpg"))[40]
+    pixels = np.asarray(Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BICUBIC), np.float64)
+    noise = np.random.default_rng(0).normal(0, 25, pixels.shape)
+    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(128, 128), (129, 200), (375, 500), (500, 375), (333, 1000)])
+def test_byol_style_is_the_released_evaluation_to_the_rounding_of_a_byte(size):
+    """Half a step of 255 at most; on such pictures, to resize first, by PyTorch's bicubic, is off by 1.7 to 19."""
+    picture = photograph(*size)
+    expected = evaluated(np.asarray(picture))
+    found = BYOL.crop_transform()(picture).permute(1, 2, 0).numpy()
+    assert np.abs(found - expected).max() <= 0.5 + 1e-3
+    resized_first = BYOL.model_copy(update={"style": "torchvision"}).crop_transform()(picture)
+    assert np.abs(resized_first.permute(1, 2, 0).numpy() - expected).mean() > 1.5
+    tabled = evaluated(np.asarray(picture), places=1024)
+    assert np.abs(tabled - expected).max() < 0.1, "what TensorFlow's table of weights adds"
+
+
+def test_byol_style_takes_any_picture_and_travels():
+    crop = pickle.loads(pickle.dumps(BYOL.crop_transform()))
+    for form in (Image.new("RGB", (1, 60000), (9, 8, 7)), Image.new("L", (1, 1)), torch.zeros(3, 40, 50).byte()):
+        assert crop(form).shape == (3, 224, 224)
+    assert crop(Image.new("RGB", (30, 20), (9, 8, 7)))[:, 100, 100].tolist() == [9, 8, 7]
+    assert Preprocessing.model_validate_json(BYOL.model_dump_json()) == BYOL
+    assert BYOL.at_size(112) == Preprocessing(resize=128, crop=112, antialias=False, style="byol-jax")
+
+
+@pytest.mark.parametrize("wrong", [{"antialias": True}, {"antialias": False, "interpolation": "bilinear"}])
+def test_byol_style_is_bicubic_and_not_antialiased(wrong):
+    with pytest.raises(ValidationError, match="set interpolation=bicubic and antialias=false"):
+        Preprocessing(style="byol-jax", **wrong)

@@ -1,6 +1,6 @@
 import pytest
 
-from sslhsic_transfer.pretrain.schedules import average_weight, learning_rate, target_decay
+from sslhsic_transfer.pretrain.schedules import average_weight, learning_rate, target_decay, warmup_steps
 
 
 @pytest.mark.parametrize(
@@ -16,19 +16,27 @@ def test_learning_rate_warms_up_then_falls_on_a_cosine(step, expected):
     ("step", "expected"),
     [
         (0, 0.0),
-        (1, 6.4 / 3128),
-        (1564, 3.2),
-        (3128, 6.4),
-        (80_542, 5.462741700),  # a quarter of the way down: 6.4·(1 + √½)/2
-        (157_956, 3.2),
-        (235_370, 0.937258300),
+        (1, 6.4 / 3127),
+        (3127, 6.4),
+        (80_541.25, 5.462741700),  # a quarter of the way down: 6.4·(1 + √½)/2
+        (157_955.5, 3.2),
+        (235_369.75, 0.937258300),
         (312_784, 0.0),
     ],
 )
 def test_the_papers_learning_rate_at_its_own_steps(step, expected):
-    """Batch 4096: peak 0.4·4096/256 after 10 epochs of 1,281,167 pictures, 3,128 steps; 0 after 312,784."""
-    found = learning_rate(step, peak=6.4, warmup_steps=3128, total_steps=312_784)
+    """Batch 4096: peak 0.4·4096/256 after 10 epochs of 1,281,167 pictures, 3,127 steps; 0 after 312,784."""
+    found = learning_rate(step, peak=6.4, warmup_steps=3127, total_steps=312_784)
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "pictures", "batch_size", "expected"),
+    [(10, 1_281_167, 4096, 3127), (1, 72, 16, 4), (0.5, 1000, 100, 5), (2, 100, 100, 2), (0, 100, 10, 0)],
+)
+def test_a_warmup_is_whole_steps_of_what_its_epochs_hold(epochs, pictures, batch_size, expected):
+    """ImageNet's ten epochs are 3,127.85 steps of 4,096, of which the released code takes 3,127."""
+    assert warmup_steps(epochs, pictures=pictures, batch_size=batch_size) == expected
 
 
 def test_no_warmup_starts_at_the_peak():

@@ -15,12 +15,13 @@ from tests.fake_cuda import CUDA, fake_cuda
 
 
 def test_steps_are_made_of_the_recipes_numbers(tiny_overrides, digits, tmp_path):
-    """72 pictures, batches of 16, two epochs: nine steps, of which the first 72 / 16 ≈ 4 warm up."""
+    """75 pictures, batches of 16, two epochs: nine steps, of which the first ⌊75 / 16⌋ = 4 warm up."""
     settings = ["precision=fp32", "workers=0", "trackers=[]", "seed=3", "average_decay=0.5", "target_decay=0.9"]
     recipe = load_recipe("demo", [*tiny_overrides, *settings, "optimizer.name=sgd", "loss.scale_learning_rate=0.02"])
-    trainer = Trainer(recipe, build_accelerator("fp32", [], tmp_path), pictures=72)
-    damage = DamageRecord(tmp_path / "damaged", 72, 0.0)
-    name, history = "encoder.layer1.0.conv1.weight", []
+    trainer = Trainer(recipe, build_accelerator("fp32", [], tmp_path), pictures=75)
+    damage = DamageRecord(tmp_path / "damaged", 75, 0.0)
+    name = "encoder.layer1.0.conv1.weight"
+    history = [trainer.learner.state_dict()[f"online.{name}"].clone()]
     for step, batch in enumerate(StepLoader(find_data(digits).train, recipe, start=0, total_steps=3, damage=damage)):
         before = trainer.learner.state_dict()[f"target.{name}"].clone()
         _, scalars = trainer.train_step(batch)
@@ -32,7 +33,7 @@ def test_steps_are_made_of_the_recipes_numbers(tiny_overrides, digits, tmp_path)
         if step == 0:
             assert abs(trainer.criterion.kernel_scale.item() - 1) == pytest.approx(0.02, rel=1e-3), "Adam's first step"
         history.append(after[f"online.{name}"].clone())
-    mean = (0.25 * history[0] + 0.5 * history[1] + history[2]) / 1.75
+    mean = (0.125 * history[0] + 0.25 * history[1] + 0.5 * history[2] + history[3]) / 1.875
     torch.testing.assert_close(trainer.evaluated_encoder().layer1[0].conv1.weight, mean)
     assert trainer.criterion.seed == 3
 

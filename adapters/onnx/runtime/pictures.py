@@ -4,13 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer.adapters.onnx.runtime.resampling import resize_bytes
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
 def resized(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Short side resized, centre cropped: (H, W, 3) uint8 -> (crop, crop, 3) uint8."""
+    """Resize the short side and crop the centre, or the other way round: (H, W, 3) uint8 -> (crop, crop, 3) uint8."""
     crop = preprocessing.crop
+    if preprocessing.style == "byol-jax":
+        return resize_bicubic(picture[preprocessing.centre(*picture.shape[:2])], crop, crop)
     height, width = resized_size(picture.shape[0], picture.shape[1], preprocessing.resize)
     top, left = round((height - crop) / 2), round((width - crop) / 2)
     return resize_bytes(

@@ -16,8 +16,8 @@ from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-# The evaluation of both: the centre 224/256 of the short side, bicubic without a filter, ImageNet's mean and deviation.
-PREPROCESSING = Preprocessing(resize=256, crop=224, interpolation="bicubic", antialias=False)
+# The evaluation of both: the centre 224/256 of the short side cut out, then resized without a filter; ImageNet's mean.
+PREPROCESSING = Preprocessing(resize=256, crop=224, interpolation="bicubic", antialias=False, style="byol-jax")
 _LARGEST_KERNEL_PARAMETER = 1024
 
 

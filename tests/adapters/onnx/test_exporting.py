@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 
-from sslhsic_transfer import Encoder
+from sslhsic_transfer import Encoder, Preprocessing
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, export, exporting, saving
 from sslhsic_transfer.adapters.onnx.info import OnnxInfo
 from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError, VerificationError
@@ -106,6 +106,19 @@ def test_a_fixed_square_is_what_pictures_become(form, encoder, tmp_path, picture
     larger = Encoder(encoder.config, encoder.preprocessing.at_size(96))
     larger.load_state_dict(encoder.state_dict())
     np.testing.assert_allclose(file.embed(paths), larger.embed(paths), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("form", ["normalized", "pictures"])
+def test_pictures_that_are_cut_out_before_they_are_resized(form, encoder, tmp_path, pictures, digits):
+    """The preprocessing of converted JAX checkpoints, beside the network and in the graph."""
+    preprocessing = Preprocessing(resize=73, crop=64, antialias=False, style="byol-jax")
+    jax = Encoder(encoder.config, preprocessing).eval()
+    jax.load_state_dict(encoder.state_dict())
+    export(jax, tmp_path / "model.onnx", input=form, pictures=pictures)
+    file = OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
+    assert file.preprocessing == preprocessing
+    paths = sorted((digits / "test").rglob("*.jpg"))[:3]
+    np.testing.assert_allclose(file.embed(paths), jax.embed(paths), rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("form", ["normalized", "resized"])

@@ -41,6 +41,12 @@ def test_real_pictures(interpolation, antialias, resize, crop):
     assert found.mean() < 0.01
 
 
+@pytest.mark.parametrize(("resize", "crop"), [(73, 64), (40, 32), (256, 224)])
+def test_real_pictures_cut_out_before_they_are_resized(resize, crop):
+    preprocessing = Preprocessing(resize=resize, crop=crop, antialias=False, style="byol-jax")
+    assert max(steps(path, preprocessing).max() for path in DIGITS) < 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["imagenette128/val", "flowers5/test", "dtd10/test"])
 def test_photographs_with_the_shipped_preprocessing(folder, data_root):

@@ -46,3 +46,15 @@ def test_pixels_are_those_of_torchvision(interpolation, antialias, size, picture
         off = np.abs(found - expected).round()
         assert off.max() <= 2, name
         assert (off > 0).mean() < 0.03, name
+
+
+@pytest.mark.parametrize("size", [48, 64])
+def test_pixels_cut_out_before_they_are_resized_are_those_of_torch(size, pictures):
+    preprocessing = Preprocessing(
+        resize=size * 8 // 7, crop=size, antialias=False, style="byol-jax", mean=(0.0,) * 3, std=(1 / 255,) * 3
+    )
+    transform, session = preprocessing.transform(), resizing(preprocessing)
+    for name, picture in (pictures | {"odd": pictures["large"][:77, :101], "dot": pictures["real"][:1, :1]}).items():
+        off = np.abs(session.run(None, {"pictures": picture[None]})[0][0] - transform(picture).numpy()).round()
+        assert off.max() <= 1, name
+        assert (off > 0).mean() < 0.001, name

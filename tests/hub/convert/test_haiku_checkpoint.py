@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslhsic_transfer import Encoder, from_pretrained
+from sslhsic_transfer import Encoder, Preprocessing, from_pretrained
 from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert import convert_byol, convert_haiku
 from sslhsic_transfer.hub.convert.build import infer_config
@@ -89,9 +89,8 @@ def test_what_is_reported_and_kept(resnet50, tmp_path):
     loaded = from_pretrained(tmp_path / "model")
     assert loaded.metadata["kernel_params"] == {"hsic_loss/scale": 1.25}
     assert loaded.config.padding == "same"
-    assert (loaded.preprocessing.resize, loaded.preprocessing.crop) == (256, 224)
-    assert loaded.preprocessing.interpolation == "bicubic"
-    assert loaded.preprocessing.antialias is False
+    preprocessing = Preprocessing(resize=256, crop=224, interpolation="bicubic", antialias=False, style="byol-jax")
+    assert loaded.preprocessing == preprocessing
     assert loaded.bn1.num_batches_tracked == 3
 
 

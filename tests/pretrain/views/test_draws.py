@@ -1,5 +1,6 @@
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -36,11 +37,37 @@ def test_boxes_are_distributed_as_torchvisions(width, height):
         assert ks_2samp(own, other).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("style", "quartiles"), [("torchvision", (0.250, 0.421, 0.593)), ("byol-jax", (0.310, 0.540, 0.726))]
+)
+def test_shares_of_the_area_are_each_styles_own(style, quartiles):
+    """On 500 × 375 pixels. BYOL's code cuts large boxes off at the border, where torchvision's are drawn again.
+
+    Expected are the quartiles of four million draws.
+    """
+    random, settings = Random(0), PAPER.model_copy(update={"style": style})
+    boxes = [draw_crop(random, settings, 500, 375)[0] for _ in range(40_000)]
+    shares = [(right - left) * (lower - upper) / (500 * 375) for left, upper, right, lower in boxes]
+    assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx(quartiles, abs=0.006)
+
+
+def test_byol_boxes_are_the_drawn_ones_cut_off_at_the_border():
+    """By another way: areas and ratios drawn as arrays, sides rounded, then clamped; the sides' distributions agree."""
+    rng, random = np.random.default_rng(0), Random(0)
+    area = rng.uniform(0.08, 1, 20_000) * 500 * 375
+    ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3), 20_000))
+    widths, heights = np.minimum(np.rint(np.sqrt(area * ratio)), 500), np.minimum(np.rint(np.sqrt(area / ratio)), 375)
+    boxes = [draw_crop(random, PAPER.model_copy(update={"style": "byol-jax"}), 500, 375)[0] for _ in range(20_000)]
+    assert ks_2samp([right - left for left, _, right, _ in boxes], widths).pvalue > 1e-3
+    assert ks_2samp([lower - upper for _, upper, _, lower in boxes], heights).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("style", ["torchvision", "byol-jax"])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1000), (1000, 2), (33, 32)])
-def test_boxes_lie_within_any_picture(width, height):
-    random = Random(0)
+def test_boxes_lie_within_any_picture(width, height, style):
+    random, settings = Random(0), PAPER.model_copy(update={"style": style})
     for _ in range(200):
-        left, upper, right, lower = draw_crop(random, PAPER, width, height)[0]
+        left, upper, right, lower = draw_crop(random, settings, width, height)[0]
         assert 0 <= left < right <= width
         assert 0 <= upper < lower <= height
 
