@@ -21,6 +21,10 @@ class WeightAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
+        self.restart(module)
+
+    def restart(self, module: nn.Module) -> None:
+        """Begin anew at a module's present weights."""
         self.count = 1
         self.values = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 

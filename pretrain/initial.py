@@ -1,13 +1,21 @@
-"""Weights to start from, instead of random ones."""
+"""Weights to start from, instead of random ones: of the encoder, or of all networks."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.hub.convert.from_torchvision import torchvision_state, torchvision_weights
+from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.pretraining_file import PRETRAINING_NAME, load_pretraining
+from sslhsic_transfer.hub.state import check_fit
 from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.checkpoint import is_checkpoint, load_checkpoint
 from sslhsic_transfer.pretrain.networks import ENCODER
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
@@ -39,12 +47,89 @@ def initial_weights(source: str, config: EncoderConfig) -> dict[str, torch.Tenso
     else:
         encoder = from_pretrained(source)
         found, state = encoder.config, dict(encoder.state_dict())
+    _require_same(found, config, source)
+    return state
+
+
+@dataclass(frozen=True)
+class InitialState:
+    """All networks of a run to start from.
+
+    Attributes:
+        source: where they come from.
+        learner: a state dict of the networks.
+        kernel_scale: a scalar; None: the objective has none.
+        average: state of the weights' average; None: there is none.
+    """
+
+    source: str
+    learner: Mapping[str, torch.Tensor]
+    kernel_scale: torch.Tensor | None
+    average: Mapping[str, Any] | None
+
+    def fill(self, learner: nn.Module, criterion: nn.Module, average: WeightAverage | None) -> None:
+        """Put the weights into their places; what the run does not have of kernel scale and average is left out.
+
+        Args:
+            learner: the networks.
+            criterion: the loss, whose ``kernel_scale`` is set.
+            average: of the weights; it begins anew at the online weights where the source has none.
+
+        Raises:
+            ConfigError: the networks are others: another width of the heads, another objective.
+        """
+        try:
+            check_fit(learner, self.learner, f"init_from={self.source}", called="the recipe's networks")
+        except WeightsError as error:
+            raise ConfigError(
+                f"{error}\nSet head.hidden_dim, head.embedding_dim and objective to those of the weights, or "
+                "init_parts=encoder."
+            ) from error
+        learner.load_state_dict(dict(self.learner))
+        scale = getattr(criterion, "kernel_scale", None)
+        if scale is not None and self.kernel_scale is not None:
+            scale.data.copy_(self.kernel_scale)
+        if average is not None:
+            average.restart(learner.get_submodule(ENCODER))
+            if self.average is not None:
+                average.load_state_dict(self.average)
+
+
+def initial_state(source: str, config: EncoderConfig) -> InitialState:
+    """Read all networks that a recipe's ``init_from`` names, for ``init_parts: all``.
+
+    Args:
+        source: a checkpoint of a run, ``RUN/checkpoints/step-…``, or a folder that
+            ``sslhsic convert haiku|byol … --with-heads`` made.
+        config: the encoder that they are for.
+
+    Raises:
+        ConfigError: another encoder, or a source that has one alone.
+        ModelNotFoundError, WeightsError, FingerprintError: a folder that cannot be used.
+        CheckpointError: a damaged checkpoint.
+    """
+    path = Path(source)
+    if is_checkpoint(path):
+        _require_same(load_recipe(path.resolve().parents[1] / "recipe.yaml").encoder, config, source)
+        state = load_checkpoint(path)[1]["trainer"]
+        return InitialState(source, state["learner"], state["criterion"].get("kernel_scale"), state["average"])
+    if not (path / PRETRAINING_NAME).is_file():
+        raise ConfigError(
+            f"init_parts=all, but init_from={source} has no {PRETRAINING_NAME} and is no run's checkpoint. Make such a "
+            "folder by sslhsic convert haiku CHECKPOINT --output DIR --with-heads, or set init_parts=encoder."
+        )
+    encoder, state = load_folder(path), load_pretraining(path)
+    _require_same(encoder.config, config, source)
+    average = {"count": state.averaged, "values": dict(encoder.named_parameters())} if state.averaged else None
+    return InitialState(source, state.learner, state.kernel_scale, average)
+
+
+def _require_same(found: EncoderConfig, config: EncoderConfig, source: str) -> None:
     if found != config:
         raise ConfigError(
             f"init_from={source} holds {_described(found)}; the recipe's encoder is {_described(config)}. "
             "Set the recipe's encoder to that of the weights, or choose other weights."
         )
-    return state
 
 
 def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:

@@ -41,32 +41,31 @@ class LARS(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("LARS takes no closure: compute the gradients, then call step().")
         for group in self.param_groups:
-            parameters: list[Tensor] = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not parameters:
+            pairs = [(weight, weight.grad) for weight in group["params"] if weight.grad is not None]
+            if not pairs:
                 continue
-            updates = torch._foreach_add(
-                [parameter.grad for parameter in parameters], parameters, alpha=group["weight_decay"]
-            )
+            weights, gradients = (list(tensors) for tensors in zip(*pairs, strict=True))
+            updates = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
             if group["always_adapt"]:
-                torch._foreach_mul_(updates, _trust_ratios(parameters, updates, group["trust_coeff"]))
-            torch._foreach_add_(
-                parameters, self._accelerated(parameters, updates, group["momentum"]), alpha=-group["lr"]
-            )
+                ratios = _trust_ratios(weights, updates, group["trust_coeff"])
+                torch._foreach_mul_(updates, ratios)
+            velocities = self._accelerated(weights, updates, group["momentum"])
+            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
 
-    def _accelerated(self, parameters: list[Tensor], updates: list[Tensor], momentum: float) -> list[Tensor]:
-        """Add updates to the momentum of their parameters."""
-        known = [index for index, parameter in enumerate(parameters) if "momentum_buffer" in self.state[parameter]]
+    def _accelerated(self, weights: list[Tensor], updates: list[Tensor], momentum: float) -> list[Tensor]:
+        """Add updates to the momentum of their weights."""
+        known = [number for number, weight in enumerate(weights) if "momentum_buffer" in self.state[weight]]
         if known:
-            velocities = [self.state[parameters[index]]["momentum_buffer"] for index in known]
+            velocities = [self.state[weights[number]]["momentum_buffer"] for number in known]
             torch._foreach_mul_(velocities, momentum)
-            torch._foreach_add_(velocities, [updates[index] for index in known])
-        for parameter, update in zip(parameters, updates, strict=True):
-            self.state[parameter].setdefault("momentum_buffer", update)
-        return [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+            torch._foreach_add_(velocities, [updates[number] for number in known])
+        for weight, update in zip(weights, updates, strict=True):
+            self.state[weight].setdefault("momentum_buffer", update)
+        return [self.state[weight]["momentum_buffer"] for weight in weights]
 
 
-def _trust_ratios(parameters: list[Tensor], updates: list[Tensor], coefficient: float) -> tuple[Tensor, ...]:
-    """Give η‖w‖ / ‖u‖ for each parameter, 1 where a norm is 0."""
-    lengths, sizes = (torch.stack(torch._foreach_norm(tensors)) for tensors in (parameters, updates))
+def _trust_ratios(weights: list[Tensor], updates: list[Tensor], coefficient: float) -> list[Tensor]:
+    """Give η‖w‖ / ‖u‖ of each weight, 1 where a norm is 0."""
+    lengths, sizes = (torch.stack(list(torch._foreach_norm(tensors))) for tensors in (weights, updates))
     ratios = coefficient * lengths / torch.where(sizes > 0, sizes, 1)
-    return torch.where((lengths > 0) & (sizes > 0), ratios, 1.0).unbind()
+    return list(torch.where((lengths > 0) & (sizes > 0), ratios, 1.0).unbind())

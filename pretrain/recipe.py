@@ -189,6 +189,12 @@ class Recipe(_Section):
         description="Weights to start from: a model folder or name, or torchvision/NAME such as "
         "torchvision/IMAGENET1K_V1; null: random ones.",
     )
+    init_parts: Literal["encoder", "all"] = Field(
+        default="encoder",
+        description="What of init_from is taken: the encoder, averaged where it was, or all, as training left it: "
+        "projector, predictor, target network, kernel scale and average, too, of a run's checkpoint or a folder of "
+        "`sslhsic convert … --with-heads`.",
+    )
     zero_init_residual: bool = Field(default=True, description="Start each block's last normalisation at zero.")
     preprocessing: Preprocessing | None = Field(
         default=None,
@@ -249,6 +255,8 @@ class Recipe(_Section):
     def _consistent(self) -> "Recipe":
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(f"micro_batch_size ({self.micro_batch_size}) must divide batch_size ({self.batch_size})")
+        if self.init_parts == "all" and self.init_from is None:
+            raise ValueError("init_parts is all, but init_from names no weights: set init_from, or init_parts=encoder")
         if self.optimizer.warmup_epochs > self.epochs:
             raise ValueError(
                 f"optimizer.warmup_epochs ({self.optimizer.warmup_epochs}) must not exceed epochs ({self.epochs})"

@@ -16,7 +16,7 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep
-from sslhsic_transfer.pretrain.initial import initial_weights
+from sslhsic_transfer.pretrain.initial import initial_state, initial_weights
 from sslhsic_transfer.pretrain.monitors.health import embedding_std, gradient_norm
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
@@ -73,7 +73,7 @@ class Trainer:
         recipe, accelerator = self.recipe, self.accelerator
         torch.manual_seed(mix_seed(recipe.seed))
         encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=recipe.zero_init_residual)
-        if recipe.init_from is not None and fresh:
+        if recipe.init_from is not None and recipe.init_parts == "encoder" and fresh:
             encoder.load_state_dict(initial_weights(recipe.init_from, recipe.encoder))
         learner: nn.Module = Learner(
             encoder,
@@ -96,6 +96,8 @@ class Trainer:
         self._model, *self._optimizers = accelerator.prepare(self.learner, *optimizers)
         decay = recipe.average_decay
         self._average = None if decay is None else WeightAverage(learner.online.encoder, decay)
+        if recipe.init_from is not None and recipe.init_parts == "all" and fresh:
+            initial_state(recipe.init_from, recipe.encoder).fill(self.learner, self.criterion, self._average)
 
     def train_step(self, micro_batches: list[tuple[View, View]], *, watched: bool = False) -> tuple[Tensor, Scalars]:
         """Make one step.

@@ -18,23 +18,34 @@ convert_app = typer.Typer(
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
+WithHeads = Annotated[
+    bool,
+    typer.Option(
+        "--with-heads",
+        help="Also keep projector, predictor, target network and kernel scale, for pretraining to go on from.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 
 
 @convert_app.command()
-def haiku(checkpoint: Checkpoint, *, output: Output, overwrite: Overwrite = False) -> None:
+def haiku(
+    checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
+) -> None:
     """A checkpoint.npy of the released SSL-HSIC code (JAX)."""
     from sslhsic_transfer.hub.convert import convert_haiku
 
-    _save(convert_haiku(checkpoint), output, overwrite)
+    _save_jax(convert_haiku(checkpoint), checkpoint, output, with_heads, overwrite)
 
 
 @convert_app.command()
-def byol(checkpoint: Checkpoint, *, output: Output, overwrite: Overwrite = False) -> None:
+def byol(
+    checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
+) -> None:
     """A .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl."""
     from sslhsic_transfer.hub.convert import convert_byol
 
-    _save(convert_byol(checkpoint), output, overwrite)
+    _save_jax(convert_byol(checkpoint), checkpoint, output, with_heads, overwrite)
 
 
 @convert_app.command()
@@ -129,6 +140,19 @@ def model(
     else:
         weights, settings = save_mmseg(name, output, overwrite=overwrite)
     typer.echo(f"{settings.read_text(encoding='utf-8')}\nWritten to {weights}, its settings to {settings}")
+
+
+def _save_jax(conversion: "Conversion", checkpoint: Path, output: Path, with_heads: bool, overwrite: bool) -> None:
+    if not with_heads:
+        _save(conversion, output, overwrite)
+        return
+    from sslhsic_transfer.hub.convert import haiku_pretraining, save_pretraining
+
+    state = haiku_pretraining(checkpoint)
+    _save(conversion, output, overwrite)
+    path = save_pretraining(state, output, overwrite=overwrite)
+    typer.echo(f"Projector, predictor and target network: {path}")
+    typer.echo(f"Go on: sslhsic pretrain RECIPE --data DIR --output RUN init_from={output} init_parts=all")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # Operations of a product that take as long as the elementwise work on a kernel value, or on a random feature.
 _PER_PAIR, _PER_FEATURE = 90.0, 60.0
+# Operations of orthogonal directions, F vectors of d numbers, over d·F·min(d, F).
+_PER_DIRECTION = 12.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,26 @@ def exact_operations(load: Workload) -> float:
     return rows**2 * (load.dim * (2 * halved + 2 * share) + halved * _PER_PAIR) / load.processes
 
 
-def feature_operations(load: Workload, num_features: int, *, frequencies: int, draws: int, debiased: bool) -> float:
+def feature_operations(
+    load: Workload, num_features: int, *, draws: int, debiased: bool, low_noise: bool, shared_draw: bool = True
+) -> float:
     """Count those of random features: k·n·(12·F·d + 6·D²) for k pairs of draws of D features with F frequencies.
 
     Projections are made in both passes and have a gradient; so has the product of two draws' features. The debiased
-    regulariser takes another such product, of the images' mean features.
+    regulariser takes another such product, of the images' mean features. Directions that are orthogonal are made so
+    once a draw.
+
+    Args:
+        load: the embeddings.
+        num_features: D.
+        draws: k.
+        debiased: whether the regulariser is.
+        low_noise: whether features are drawn with less noise: D/2 frequencies, orthogonal; else D.
+        shared_draw: whether processes share the work; else each goes through the whole batch.
     """
+    frequencies = -(-num_features // 2) if low_noise else num_features
     rows = load.images * load.views
     products = 6 * num_features**2 * (1 + (1 / load.views if debiased else 0))
     each = 12 * frequencies * load.dim + products + 2 * _PER_FEATURE * num_features
-    return draws * rows * each / load.processes
+    directions = 2 * _PER_DIRECTION * load.dim * frequencies * min(load.dim, frequencies) if low_noise else 0.0
+    return draws * (rows * each / (load.processes if shared_draw else 1) + directions)

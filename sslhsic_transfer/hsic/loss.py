@@ -185,9 +185,10 @@ class SSLHSICLoss(nn.Module):
         features = feature_operations(
             load,
             self.num_features,
-            frequencies=-(-self.num_features // 2) if self.low_noise else self.num_features,
-            draws=self.draws * (1 if self.shared_draw else load.processes),
+            draws=self.draws,
             debiased=self.regularizer == "debiased",
+            low_noise=self.low_noise,
+            shared_draw=self.shared_draw,
         )
         return exact_operations(load) <= features
 

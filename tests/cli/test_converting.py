@@ -63,6 +63,17 @@ def test_jax_checkpoints_become_model_folders(sslhsic_here, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_jax_checkpoint_keeps_its_heads_on_request(sslhsic_here, tmp_path):
+    np.save(tmp_path / "checkpoint.npy", released(*random_network(18, first_shortcut=False)))
+    command = ["convert", "haiku", "checkpoint.npy", "--output", "a", "--with-heads"]
+    told = sslhsic_here(*command).stdout
+    assert "init_from=a init_parts=all" in told
+    assert "centre square of 224/256 of the short side" in told
+    assert "learner.predictor.3.weight" in load_file(tmp_path / "a/pretraining.safetensors")
+    assert "already exists" in sslhsic_here(*command, check=False).stderr
+    sslhsic_here(*command, "--overwrite")
+
+
 def test_a_model_folder_becomes_weights_and_config_of_mmseg(sslhsic_here, model_folder, tmp_path):
     done = sslhsic_here("convert", "model", model_folder, "--to", "mmseg", "--output", "model.pth")
     assert (tmp_path / "model.py").read_text() in done.stdout

@@ -12,15 +12,13 @@ def views(images, count=2, dim=256, trained=2):
 
 def operations(images, features=512):
     load = Workload(images=images, views=2, dim=256, trained=2)
-    return exact_operations(load), feature_operations(
-        load, features, frequencies=features // 2, draws=1, debiased=False
-    )
+    return exact_operations(load), feature_operations(load, features, draws=1, debiased=False, low_noise=True)
 
 
 def test_pairs_grow_with_the_square_of_the_batch_and_features_with_the_batch():
     (exact, features), (exact_of_more, features_of_more) = operations(1000), operations(4000)
     assert exact_of_more == pytest.approx(16 * exact)
-    assert features_of_more == pytest.approx(4 * features)
+    assert features_of_more == pytest.approx(4 * features, rel=0.2)  # directions are made once, whatever the batch
 
 
 @pytest.mark.parametrize("features", [128, 512, 2048])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+HEAD = (24, 16)  # hidden and output width of projector and predictor
 DEPTHS = {50: ((3, 4, 6, 3), 4), 18: ((2, 2, 2, 2), 1)}  # blocks, and channels of a group over those inside its blocks
 
 
@@ -21,6 +22,18 @@ def forward(params, state, images, *, root, blocks):
             place = f"{root}/~/block_group_{group}/~/block_{block}/~"
             x = _block(params, state, place, x, 2 if group and not block else 1)
     return x.mean((2, 3))
+
+
+def head(params, state, name, embeddings):
+    """Projector or predictor in eval mode, (B, D) -> (B, d) float64: Linear – BN – ReLU – Linear."""
+
+    def array(nested, module, key):
+        return torch.from_numpy(np.asarray(nested[f"{name}/{module}"][key], np.float64))
+
+    x = embeddings @ array(params, "linear", "w") + array(params, "linear", "b")
+    mean, variance = (array(state, f"batch_norm/~/{part}", "average") for part in ("mean_ema", "var_ema"))
+    x = (x - mean) / (variance + 1e-5).sqrt() * array(params, "batch_norm", "scale")
+    return (x + array(params, "batch_norm", "offset")).relu() @ array(params, "linear_1", "w")
 
 
 def _block(params, state, place, x, stride):
@@ -70,8 +83,8 @@ def random_network(depth=50, *, root=None, width=1, first_shortcut=True, seed=0)
         scale = np.sqrt(2 / (kernel * kernel * inputs))
         params[module] = {"w": (scale * rng.standard_normal((kernel, kernel, inputs, outputs))).astype(np.float32)}
 
-    def norm(module, channels):
-        shape = (1,) * 3 + (channels,)
+    def norm(module, channels, axes=4):
+        shape = (1,) * (axes - 1) + (channels,)
         params[module] = {
             "scale": rng.uniform(0.5, 1.5, shape).astype(np.float32),
             "offset": rng.normal(0, 0.2, shape).astype(np.float32),
@@ -102,8 +115,10 @@ def random_network(depth=50, *, root=None, width=1, first_shortcut=True, seed=0)
                 conv(f"{place}/shortcut_conv", 1, inputs, outputs)
                 norm(f"{place}/shortcut_batchnorm", outputs)
             inputs = outputs
-    for head in ("projector", "predictor"):
-        params[f"{head}/linear"] = {"w": np.zeros((8, 4), np.float32), "b": np.zeros(4, np.float32)}
-        norm(f"{head}/batch_norm", 4)
+    for head, entering in (("projector", inputs), ("predictor", HEAD[1])):
+        for name, shape in (("linear", (entering, HEAD[0])), ("linear_1", HEAD)):
+            params[f"{head}/{name}"] = {"w": (0.1 * rng.standard_normal(shape)).astype(np.float32)}
+        params[f"{head}/linear"]["b"] = rng.normal(0, 0.1, HEAD[:1]).astype(np.float32)
+        norm(f"{head}/batch_norm", HEAD[0], axes=2)
     params["classifier"] = {"w": np.zeros((8, 2), np.float32), "b": np.zeros(2, np.float32)}
     return params, state

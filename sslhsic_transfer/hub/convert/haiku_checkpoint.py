@@ -41,7 +41,7 @@ def convert_haiku(path: str | Path) -> Conversion:
         raise WeightsError(f"{path} has no 'ema_state'. If it is BYOL's, use: sslhsic convert byol {path} --output DIR")
     kernel = {
         f"{module}/{name}": value.tolist()
-        for module, values in _section(checkpoint, ("ema_state", "kernel_params"), path).items()
+        for module, values in section(checkpoint, ("ema_state", "kernel_params"), path).items()
         for name, value in (values.items() if isinstance(values, Mapping) else ())
         if isinstance(value, np.ndarray) and value.size <= _LARGEST_KERNEL_PARAMETER
     }
@@ -67,7 +67,7 @@ def _convert(
     checkpoint: Any, method: str, weights: tuple[str, str], path: Path, metadata: dict[str, Any]
 ) -> Conversion:
     statistics = ("experiment_state", "online_state")
-    parameters, state = _section(checkpoint, weights, path), _section(checkpoint, statistics, path)
+    parameters, state = section(checkpoint, weights, path), section(checkpoint, statistics, path)
     taken = [".".join(weights), ".".join(statistics)]
     tensors, report = read_haiku(parameters, state, str(path), f"haiku, {method}: {' and '.join(taken)}")
     kept = [*taken, "ema_state.kernel_params"] if "kernel_params" in metadata else taken
@@ -86,7 +86,12 @@ def _entries(checkpoint: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _section(checkpoint: Any, keys: tuple[str, ...], path: Path) -> Mapping[str, Any]:
+def section(checkpoint: Any, keys: tuple[str, ...], path: Path) -> Mapping[str, Any]:
+    """Give the mapping at some nested keys of a checkpoint.
+
+    Raises:
+        WeightsError: there is none; the message tells what is there instead.
+    """
     found = checkpoint
     for depth, key in enumerate(keys):
         inner = _named(found)

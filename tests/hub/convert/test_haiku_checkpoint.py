@@ -25,12 +25,16 @@ def moved(arrays):
 
 def released(params, state, **kernel):
     """The structure of the released code: the evaluated parameters are the averages, not the online ones."""
+    averages = {
+        f"exponential_moving_average{place}": {"counter": np.asarray(8, np.int32), "hidden": np.zeros(2, np.float32)}
+        for place in ("", "_1")
+    }
     other, shifted = ({module: moved(arrays) for module, arrays in part.items()} for part in (params, state))
     kernel_params = {"hsic_loss": {"scale": np.asarray(1.25, np.float32)}} | kernel
     experiment = {"online_params": other, "target_params": other, "online_state": state, "target_state": shifted}
     return {
         "experiment_state": experiment | {"kernel_params": {"hsic_loss": {"scale": np.asarray(9.0, np.float32)}}},
-        "ema_state": {"online_params": params, "kernel_params": kernel_params, "ema_params": {}, "ema_state": shifted},
+        "ema_state": {"online_params": params, "kernel_params": kernel_params, "ema_params": {}, "ema_state": averages},
     }
 
 
