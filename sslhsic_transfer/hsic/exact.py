@@ -211,9 +211,9 @@ class _Debiased:
         self._batch = batch
         images, views = batch.size, batch.views
         # A mean over no terms is taken as zero, as there.
-        self._pairs = max(1, images * (images - 1))
-        self._triples = max(1, images * (images - 1) * (images - 2))
-        self._quadruples = max(1, images * (images - 1) * (images - 2) * (images - 3))
+        self._pairs = float(max(1, images * (images - 1)))
+        self._triples = max(1.0, self._pairs * (images - 2))
+        self._quadruples = max(1.0, self._triples * (images - 3))
         self._rows = sums.rows / views
         self._images = self._rows.mean(dim=0)
         self._total = self._images.sum()

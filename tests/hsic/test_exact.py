@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.loss import peak_memory
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, pairs, ssl_hsic_loss
+from sslhsic_transfer.hsic.exact import _Debiased, _Sums
 from tests.hsic.test_loss import unit_views
 from tests.references import ssl_hsic as reference
 
@@ -103,6 +104,11 @@ def test_memory_is_that_of_a_tile():
     small, large = peak(256), peak(2048)
     assert large - small < 12 * 4 * 2 * 1792 * 8  # twelve times the further images' embeddings
     assert large < 4 * 4096**2 / 2  # half of one kernel matrix
+
+
+def test_numbers_of_quadruples_beyond_64_bits():
+    batch = pairs.Batch(torch.ones(2, 70_000, 1), slice(0, 70_000))
+    assert _Debiased(batch, _Sums.zeros(batch)).value == 0
 
 
 def test_nothing_is_drawn():
