@@ -146,9 +146,9 @@ def _save_jax(conversion: "Conversion", checkpoint: Path, output: Path, with_hea
     if not with_heads:
         _save(conversion, output, overwrite)
         return
-    from sslhsic_transfer.hub.convert import haiku_pretraining, save_pretraining
+    from sslhsic_transfer.hub.convert import convert_haiku_networks, save_pretraining
 
-    state = haiku_pretraining(checkpoint)
+    state = convert_haiku_networks(checkpoint)
     _save(conversion, output, overwrite)
     path = save_pretraining(state, output, overwrite=overwrite)
     typer.echo(f"Projector, predictor and target network: {path}")

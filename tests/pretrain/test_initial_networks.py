@@ -6,7 +6,7 @@ import torch
 
 from sslhsic_transfer import create_encoder, from_pretrained
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.convert import convert_haiku, haiku_pretraining, load_pretraining, save_pretraining
+from sslhsic_transfer.hub.convert import convert_haiku, convert_haiku_networks, load_pretraining, save_pretraining
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint
@@ -21,7 +21,7 @@ def jax_folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("jax")
     np.save(root / "checkpoint.npy", released(*random_network(18, first_shortcut=False)))
     convert_haiku(root / "checkpoint.npy").encoder.save_pretrained(root / "model")
-    save_pretraining(haiku_pretraining(root / "checkpoint.npy"), root / "model")
+    save_pretraining(convert_haiku_networks(root / "checkpoint.npy"), root / "model")
     return root / "model"
 
 

@@ -63,7 +63,8 @@ def test_two_lars_steps_are_the_hand_computed_ones():
 
 
 def test_lars_is_the_released_codes_where_gradients_are_as_small_as_the_decay():
-    """Against a twin in float64 over steps of gradients from 1e-8 to 1; timm's ratio is up to 41 % smaller there."""
+    """Against a twin in float64 over steps of gradients from 1e-8 to 1; timm's ratio is up to 29 % smaller there."""
+    torch.manual_seed(0)
     rng = np.random.default_rng(0)
     layer = nn.Linear(40, 30, bias=False)
     optimizer = build_optimizer(OptimizerSettings(name="lars"), {"weight": layer.weight})
@@ -80,7 +81,7 @@ def test_lars_is_the_released_codes_where_gradients_are_as_small_as_the_decay():
         weight = weight - 6.4 * velocity
         optimizer.step()
         np.testing.assert_allclose(layer.weight.detach().numpy(), weight, rtol=1e-4, atol=1e-6)
-    assert max(ratios) == pytest.approx(1.41, abs=0.02), "by which timm divides more"
+    assert max(ratios) == pytest.approx(1.4, abs=0.05), "by which timm divides more; √2 where both are alike"
 
 
 def test_lars_takes_up_a_state_that_timm_wrote():

@@ -3,7 +3,7 @@
 from sslhsic_transfer.hub.convert.from_timm import convert_timm
 from sslhsic_transfer.hub.convert.from_torchvision import convert_torchvision
 from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_byol, convert_haiku
-from sslhsic_transfer.hub.convert.haiku_pretraining import haiku_pretraining
+from sslhsic_transfer.hub.convert.haiku_pretraining import convert_haiku_networks
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
 from sslhsic_transfer.hub.convert.to_detectron2 import save_detectron2, to_detectron2
 from sslhsic_transfer.hub.convert.to_mmseg import save_mmseg, to_mmseg
@@ -16,10 +16,10 @@ __all__ = [
     "PretrainingState",
     "convert_byol",
     "convert_haiku",
+    "convert_haiku_networks",
     "convert_timm",
     "convert_torch",
     "convert_torchvision",
-    "haiku_pretraining",
     "load_pretraining",
     "save_detectron2",
     "save_mmseg",

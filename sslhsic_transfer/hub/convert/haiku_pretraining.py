@@ -33,7 +33,7 @@ _STATE = {
 }
 
 
-def haiku_pretraining(path: str | Path) -> PretrainingState:
+def convert_haiku_networks(path: str | Path) -> PretrainingState:
     """Read what `convert_haiku` and `convert_byol` drop and pretraining goes on from.
 
     Online weights are those of the last step, not their average, which the converted model holds (SSL-HSIC alone has

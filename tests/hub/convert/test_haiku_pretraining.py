@@ -8,7 +8,7 @@ import torch
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.errors import FingerprintError, ModelNotFoundError, OutputExistsError, WeightsError
-from sslhsic_transfer.hub.convert import convert_haiku, haiku_pretraining, load_pretraining, save_pretraining
+from sslhsic_transfer.hub.convert import convert_haiku, convert_haiku_networks, load_pretraining, save_pretraining
 from tests.hub.convert.test_haiku_checkpoint import released
 from tests.references.haiku_resnet import DEPTHS, HEAD, forward, head, random_network
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("jax")
     np.save(root / "checkpoint.npy", checkpoint(*networks()))
     convert_haiku(root / "checkpoint.npy").encoder.save_pretrained(root / "model")
-    save_pretraining(haiku_pretraining(root / "checkpoint.npy"), root / "model")
+    save_pretraining(convert_haiku_networks(root / "checkpoint.npy"), root / "model")
     return root / "model"
 
 
@@ -92,7 +92,7 @@ def test_byols_checkpoints_have_no_kernel_and_no_average(tmp_path):
     experiment = checkpoint(evaluated, online, target)["experiment_state"]
     del experiment["kernel_params"]
     (tmp_path / "byol.pkl").write_bytes(pickle.dumps({"experiment_state": experiment, "step": 1}))
-    state = haiku_pretraining(tmp_path / "byol.pkl")
+    state = convert_haiku_networks(tmp_path / "byol.pkl")
     assert (state.kernel_scale, state.averaged) == (None, 0)
     assert "target.projector.3.weight" in state.learner
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_without_them_says_what_is_missing(change, message, tmp_pat
     change(made)
     np.save(tmp_path / "a.npy", made)
     with pytest.raises(WeightsError, match=message):
-        haiku_pretraining(tmp_path / "a.npy")
+        convert_haiku_networks(tmp_path / "a.npy")
 
 
 def test_the_file_belongs_to_the_weights_beside_it(folder, tmp_path):
