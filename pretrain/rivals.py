@@ -12,12 +12,17 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslhsic_transfer.errors import ConfigError, InputError
-from sslhsic_transfer.hsic.distributed import is_distributed, sum_over_processes
+from sslhsic_transfer.hsic.distributed import (
+    gather_over_processes,
+    is_distributed,
+    process_count,
+    sum_each,
+    sum_over_processes,
+)
 from sslhsic_transfer.hsic.loss import unit_vectors
 
 
@@ -99,7 +104,7 @@ class NTXent(_Rival):
     def compute(self, *views: Tensor) -> Tensor:
         """Compute the mean over both views of all rows, of which this process compares its own with all."""
         own = unit_vectors(torch.stack(views, dim=1))
-        everyone, before = _gather_rows(own)
+        everyone, before = gather_over_processes(own)
         rows, others = own.flatten(0, 1), everyone.flatten(0, 1)  # 2i and 2i + 1 are the views of row i
         places = torch.arange(len(rows), device=rows.device) + 2 * before
         logits = (rows @ others.T / self.temperature).scatter(1, places[:, None], -math.inf)
@@ -118,8 +123,8 @@ class VICReg(_Rival):
         """Compute the weighted sum of the three."""
         stacked = torch.stack(views)
         centred, rows = _centred(stacked)
-        difference, squares, products = _sum_each(
-            (stacked[0] - stacked[1]).square().sum(), centred.square().sum(dim=1), centred.mT @ centred
+        difference, squares, products = sum_each(
+            ((stacked[0] - stacked[1]).square().sum(), centred.square().sum(dim=1), centred.mT @ centred)
         )
         dim = stacked.shape[-1]
         variance, covariance = squares / (rows - 1), _off_diagonal(products / (rows - 1))
@@ -151,38 +156,9 @@ class BarlowTwins(_Rival):
         return on_diagonal + self.redundancy_weight * _off_diagonal(correlation).square().sum()
 
 
-def _gather_rows(own: Tensor) -> tuple[Tensor, int]:
-    """Gather the rows of all processes, of uneven shares, too; autograd goes back through it.
-
-    Args:
-        own: (B, …), this process's.
-
-    Returns:
-        The rows of all processes, in the order of their ranks, and how many come before this one's.
-    """
-    if not is_distributed():
-        return own, 0
-    shares = torch.zeros(dist.get_world_size(), dtype=torch.long, device=own.device)
-    shares[dist.get_rank()] = len(own)
-    dist.all_reduce(shares)
-    counts: list[int] = shares.tolist()
-    before = sum(counts[: dist.get_rank()])
-    after = sum(counts) - before - len(own)
-    # Each row is one process's and zero in the others, so that their sum holds every row as it is.
-    padded = F.pad(own, [0, 0] * (own.ndim - 1) + [before, after])
-    return sum_over_processes(padded), before
-
-
-def _sum_each(*parts: Tensor) -> list[Tensor]:
-    """Sum tensors of any shapes over processes, in one exchange."""
-    total = sum_over_processes(torch.cat([part.flatten() for part in parts]))
-    pieces = total.split([part.numel() for part in parts])
-    return [piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)]
-
-
 def _centred(views: Tensor) -> tuple[Tensor, Tensor]:
     """Subtract each view's mean over the rows of all processes: (M, B, d) -> (M, B, d), and the number of rows."""
-    sums, rows = _sum_each(views.sum(dim=1, keepdim=True), views.new_tensor(float(views.shape[1])))
+    sums, rows = sum_each((views.sum(dim=1, keepdim=True), views.new_tensor(float(views.shape[1]))))
     return views - sums / rows, rows
 
 
@@ -195,7 +171,7 @@ def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         Both views (B, d), and the number of rows of all processes.
     """
-    processes = dist.get_world_size() if is_distributed() else 1
+    processes = process_count()
     # Dividing by about the largest value changes nothing but that squares of huge ones do not overflow.
     largest = views.detach().abs().amax(dim=1, keepdim=True)
     scale = sum_over_processes(largest / processes).clamp_min(1)

@@ -185,11 +185,11 @@ class Trainer:
         assert isinstance(self.criterion, SSLHSICLoss)
         device = self.accelerator.device
         pictures = [part for view in (view1, view2) for part in (view.pixels, *packed(view.colours))]
-        self._draws = self.criterion.draw(self._like_embeddings())
+        like = self._like_embeddings()
+        self._draws = self.criterion.draw(like)
         inputs = (part.to(device, non_blocking=True) for part in (*pictures, *tensors_of(self._draws)))
         loss, scalars, embeddings = self._recorded(*inputs)
         kept = {name: value.clone() for name, value in scalars.items()}
-        like = self._like_embeddings()
         embeddings = [each.requires_grad_(one.requires_grad) for each, one in zip(embeddings, like, strict=True)]
         return loss.clone(), self._watch(kept, embeddings, watched)
 
@@ -202,7 +202,7 @@ class Trainer:
         return loss.detach(), scalars, [each.detach() for each in embeddings]
 
     def _like_embeddings(self) -> list[Tensor]:
-        """What the loss will be given, but for the values."""
+        """Make stand-ins for the embeddings of a step: shapes and gradients as theirs, values zero, no memory."""
         nothing = torch.zeros((), device=self.accelerator.device)
         shape = (self.recipe.batch_size, self.recipe.head.embedding_dim)
         trained = (True, True, False, False) if OBJECTIVES[self.recipe.objective].uses_target else (True, True)

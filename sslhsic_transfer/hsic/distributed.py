@@ -1,6 +1,6 @@
 """Sums over the processes of a group, and the rows of all of them, that autograd can go back through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -54,6 +54,18 @@ def sum_over_processes(local: Tensor) -> Tensor:
     """
     result: Tensor = _AllReduceSum.apply(local) if is_distributed() else local
     return result
+
+
+def sum_each(parts: Sequence[Tensor], reduce: Reduce = sum_over_processes) -> tuple[Tensor, ...]:
+    """Sum each of several tensors over all processes, in one exchange.
+
+    Args:
+        parts: tensors of one dtype, any shapes, which must agree between processes.
+        reduce: how a tensor is summed.
+    """
+    total = reduce(torch.cat([part.flatten() for part in parts]))
+    pieces = total.split([part.numel() for part in parts])
+    return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
 
 
 class GatheredRows(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.hsic.distributed import gather_over_processes, sum_over_processes
+from sslhsic_transfer.hsic.distributed import gather_over_processes, sum_each, sum_over_processes
 from sslhsic_transfer.hsic.first_derivative import FirstDerivative
 from sslhsic_transfer.hsic.kernels import Kernel
 from sslhsic_transfer.hsic.pairs import Batch, Tile, own_blocks, shift_of
@@ -19,7 +19,7 @@ from sslhsic_transfer.hsic.pairs import Batch, Tile, own_blocks, shift_of
 
 @dataclass(frozen=True)
 class ExactSettings:
-    """What the sums are taken for.
+    """Settings of `exact_terms`.
 
     Attributes:
         kernel: one with a profile.
@@ -80,10 +80,7 @@ class _Sums:
         return cls(*rows, *(batch.points.new_zeros(()) for _ in range(6)))
 
     def over_processes(self) -> "_Sums":
-        parts: list[Tensor] = [getattr(self, field.name) for field in fields(self)]
-        total = sum_over_processes(torch.cat([part.flatten() for part in parts]))
-        pieces = total.split([part.numel() for part in parts])
-        return _Sums(*(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True)))
+        return _Sums(*sum_each([getattr(self, field.name) for field in fields(self)]))
 
     def add(self, tile: Tile, scale: Tensor, shift: Tensor, settings: ExactSettings) -> None:
         kernel, weight = settings.kernel, 2 if tile.twice else 1

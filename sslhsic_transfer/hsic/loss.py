@@ -172,7 +172,7 @@ class SSLHSICLoss(nn.Module):
         return self._draw(generator, views[0])
 
     def is_exact(self, views: Sequence[Tensor]) -> bool:
-        """Whether the kernel values of all pairs are computed for these views; a process group decides together."""
+        """Tell whether the kernel of all pairs is computed for these views; a process group decides together."""
         if self.kernel.profile is None or self.estimator != "auto":
             return self.kernel.profile is not None and self.estimator == "exact"
         load = Workload(

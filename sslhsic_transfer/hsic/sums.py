@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.hsic.distributed import Reduce, sum_over_processes
+from sslhsic_transfer.hsic.distributed import Reduce, sum_each, sum_over_processes
 from sslhsic_transfer.hsic.features import Features
 from sslhsic_transfer.hsic.first_derivative import FirstDerivative
 
@@ -56,10 +56,7 @@ def batch_sums(
         summand: what to sum.
         reduce: over whom.
     """
-    parts = _BlockSums.apply(points, draws, summand)
-    total = reduce(torch.cat([part.flatten() for part in parts]))
-    pieces = total.split([part.numel() for part in parts])
-    return tuple(piece.view_as(part) for piece, part in zip(pieces, parts, strict=True))
+    return sum_each(_BlockSums.apply(points, draws, summand), reduce)
 
 
 def blocks(points: Tensor) -> tuple[Tensor, ...]:
