@@ -6,6 +6,8 @@ has the same crossover to within a factor of two.
 
 from dataclasses import dataclass
 
+from sslhsic_transfer.hsic.features import count_frequencies
+
 # Operations of a product that take as long as the elementwise work on a kernel value, or on a random feature.
 _PER_PAIR, _PER_FEATURE = 90.0, 60.0
 # Operations of orthogonal directions, F vectors of d numbers, over d·F·min(d, F).
@@ -60,7 +62,7 @@ def feature_operations(
         low_noise: whether features are drawn with less noise: D/2 frequencies, orthogonal; else D.
         shared_draw: whether processes share the work; else each goes through the whole batch.
     """
-    frequencies = -(-num_features // 2) if low_noise else num_features
+    frequencies = count_frequencies(num_features, paired=low_noise)
     rows = load.images * load.views
     products = 6 * num_features**2 * (1 + (1 / load.views if debiased else 0))
     each = 12 * frequencies * load.dim + products + 2 * _PER_FEATURE * num_features

@@ -115,7 +115,7 @@ def draw_features(
     if kernel.mixture is None:
         return LinearFeatures()
     device = torch.device(device)
-    frequencies = -(-count // 2) if paired else count
+    frequencies = count_frequencies(count, paired=paired)
     normal = torch.randn(dim, frequencies, generator=generator, device=device)
     if orthogonal:
         normal = _orthogonal_directions(dim, frequencies, generator, device) * normal.norm(dim=0)
@@ -124,6 +124,11 @@ def draw_features(
     if paired:
         return RandomFeatures(weight, None)
     return RandomFeatures(weight, torch.rand(count, generator=generator, device=device) * (2 * math.pi))
+
+
+def count_frequencies(num_features: int, *, paired: bool) -> int:
+    """Count the frequencies of D features: half as many, rounded up, where each gives a cosine and a sine."""
+    return -(-num_features // 2) if paired else num_features
 
 
 def _stratified_normal(count: int, *, generator: torch.Generator | None, device: torch.device) -> Tensor:
