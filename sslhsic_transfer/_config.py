@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.text_files import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -45,8 +46,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: it is not YAML, or holds something else than settings.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(read_text(path, ConfigError)) or {}
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
@@ -77,20 +78,33 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Values with overrides applied.
+def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequence[str], *, source: str) -> Model:
+    """Apply overrides to values, and build a pydantic model of them.
+
+    Where a setting is text, so is the override: ``train=2007`` and ``train=yes`` name splits.
 
     Args:
+        model: the class to build.
         values: nested sections.
         overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
+        source: where the values come from, for the message.
 
     Raises:
-        ConfigError: an override has another form.
+        ConfigError: an override has another form, or values are missing, unknown or out of range.
     """
     changed = merged(values, {})
+    written: dict[str, tuple[Any, Any]] = {}
     for override in overrides:
-        _apply(changed, override)
-    return changed
+        key, value, text = _parsed(override)
+        _put(changed, key, value)
+        written[key] = (value, text)
+    for location in _where_text_is_wanted(model, changed):
+        for key, (value, text) in written.items():
+            path = tuple(key.split("."))
+            if location[: len(path)] == path:
+                written[key] = (_with_text(value, text, location[len(path) :]), text)
+                _put(changed, key, written[key][0])
+    return validated(model, changed, source=source)
 
 
 def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,21 +142,47 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any, Any]:
+    """An override's key, its value, and the same with every scalar as the text that was written."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
     try:
-        value = yaml.safe_load(text)
+        value, texts = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
     # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
+    return key, value, text if texts is None else texts
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     for section in sections:
         inner = values.get(section)
         values[section] = dict(inner) if isinstance(inner, Mapping) else {}
         values = values[section]
     values[last] = value
+
+
+def _where_text_is_wanted(model: type[BaseModel], values: Mapping[str, Any]) -> list[tuple[int | str, ...]]:
+    """Places at which a model wants text and has something else."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return [problem["loc"] for problem in error.errors() if problem["type"] == "string_type"]
+    return []
+
+
+def _with_text(value: Any, text: Any, location: tuple[int | str, ...]) -> Any:
+    """A value whose part at a location is the text that was written there; unchanged where that is no single text."""
+    if not location:
+        return text if isinstance(text, str) else value
+    place, *rest = location
+    if isinstance(value, list) and isinstance(text, list) and isinstance(place, int):
+        return [_with_text(v, text[n], tuple(rest)) if n == place else v for n, v in enumerate(value)]
+    if isinstance(value, dict) and place in value and isinstance(text, dict) and place in text:
+        return value | {place: _with_text(value[place], text[place], tuple(rest))}
+    return value
