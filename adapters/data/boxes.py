@@ -14,6 +14,7 @@ from sslhsic_transfer.adapters.data.sizes import Sizes, picture_sizes, refuse, s
 
 _SLACK = 1.0  # pixels that a box may reach beyond its picture without a word: formats differ in what they count from
 
+_LEAST = 0.01  # pixels of a side, below which a box has no area: resized, its corners would fall together
 _OTHER_PICTURES = (
     "Take the pictures that were annotated, or correct the sizes: where none is told, the picture's counts."
 )
@@ -123,7 +124,7 @@ def _boxed(picture: AnnotatedPicture, size: tuple[int, int], notes: _Notes) -> B
     bounds = np.asarray([*size, *size], dtype=np.float64)
     low, high = corners[:, :2], corners[:, 2:]
     boxes = corners.clip(0, bounds).astype(np.float32)
-    real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    real = (boxes[:, 2:] - boxes[:, :2] >= _LEAST).all(axis=1)
     outside = ((high <= 0) | (low >= bounds[:2])).any(axis=1) & (high > low).all(axis=1)
     for number in np.flatnonzero(outside):
         entry = picture.objects[number]
