@@ -41,6 +41,8 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
         raise error(f"{path} is a Git LFS pointer in place of the file: run `git lfs pull` where it was cloned.")
     mark, encoding = next(((m, e) for m, e in _MARKS if content.startswith(m)), (b"", "utf-8"))
     content = content[len(mark) :]
+    if not content and encoding != "utf-8":
+        raise error(f"{path} holds the mark of {encoding} and nothing else.")
     if encoding == "utf-8" and b"\0" in content:
         _refuse_nul(path, content[: content.index(b"\0")].decode("latin-1"), error)
     try:

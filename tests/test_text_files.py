@@ -31,7 +31,7 @@ def test_encodings_that_say_what_they_are_are_read_alike(tmp_path, encoding, end
     assert read_lines(path) == [(1, "straße"), (3, "日本 1")]
 
 
-@given(lines=st.lists(WORDS, max_size=4), encoding=st.sampled_from(sorted(MARKS)))
+@given(lines=st.lists(WORDS, min_size=1, max_size=4), encoding=st.sampled_from(sorted(MARKS)))
 def test_any_text_comes_back(tmp_path_factory, lines, encoding):
     path = written(tmp_path_factory.mktemp("text") / "list.txt", "\n".join(lines), encoding)
     assert read_text(path) == "\n".join(lines)
@@ -62,6 +62,7 @@ def test_joined_files_leave_no_marks(tmp_path):
         (b"a\nb\0\n", r"line 2 holds NUL bytes"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", r"line 3 holds NUL bytes"),
         (b"\x89\xff\x90", r"line 1 is not UTF-8 \(byte 0x89\)\. Save"),
+        (codecs.BOM_UTF16_LE, r"list\.txt holds the mark of utf-16-le and nothing else"),
         (codecs.BOM_UTF16_LE + b"a", r"is not the utf-16-le text that its first bytes announce"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", r"Git LFS pointer .* `git lfs pull`"),
     ],

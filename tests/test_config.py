@@ -1,0 +1,104 @@
+from typing import Literal
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from sslhsic_transfer._config import configured, read_yaml
+from sslhsic_transfer.errors import ConfigError
+
+
+class Section(BaseModel):
+    name: str = "a"
+
+
+class Settings(BaseModel):
+    split: str = Field(default="train", min_length=1)
+    file: str | None = None
+    names: tuple[str, ...] = ()
+    count: int = 1
+    rate: float = 1.0
+    flag: bool = False
+    kind: Literal["a", "b"] = "a"
+    section: Section = Section()
+
+
+def of(*overrides):
+    return configured(Settings, Settings().model_dump(mode="json"), overrides, source="Settings")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2007",
+        "007",
+        "0",
+        "1e3",
+        "1_000",
+        "0x1F",
+        "yes",
+        "true",
+        "no",
+        "null",
+        "~",
+        "nan",
+        "inf",
+        "2012-05-01",
+        "12:30",
+        "1.50",
+    ],
+)
+def test_text_that_yaml_reads_as_something_else_stays_as_it_was_written(text):
+    assert of(f"split={text}").split == text
+    assert of(f'split="{text}"').split == of(f"split='{text}'").split == text
+    assert of(f"section.name={text}").section.name == text
+    assert of(f"section={{name: {text}}}").section.name == text
+    assert of(f"names=[a, {text}, b]").names == ("a", text, "b")
+    assert of("split=1", f"split={text}").split == text
+
+
+def test_other_settings_are_read_as_before():
+    settings = of("count=20", "rate=1e-3", "flag=yes", "file=null", "kind=b")
+    assert (settings.count, settings.rate, settings.flag, settings.file, settings.kind) == (20, 1e-3, True, None, "b")
+    assert of("file=2007").file == "2007"
+    assert of("file=").file is None
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("split=", "split: String should have at least 1 character"),
+        ("split=[1, 2]", r"split: Input should be a valid string, got \[1, 2\]"),
+        ("split={a: 1}", "split: Input should be a valid string"),
+        ("names=7", "names: Input should be a valid tuple"),
+        ("names=[[1]]", r"names\.0: Input should be a valid string, got \[1\]"),
+        ("count=a", "count: Input should be a valid integer"),
+        ("splt=2007", "splt: Extra inputs|no such setting"),
+    ],
+)
+def test_what_is_no_text_either_is_refused(override, found):
+    class Strict(Settings, extra="forbid"):
+        pass
+
+    with pytest.raises(ConfigError, match=found):
+        configured(Strict, {}, [override], source="Settings")
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters="\"'"), min_size=1))
+def test_any_quoted_text_is_itself(text):
+    quoted = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1000).strip()
+    assert of(f"split={quoted}").split == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_yaml_files_may_have_a_mark(tmp_path, encoding):
+    (tmp_path / "a.yaml").write_bytes("split: prüfung\n".encode(encoding))
+    assert read_yaml(tmp_path / "a.yaml") == {"split": "prüfung"}
+
+
+def test_yaml_files_in_other_encodings_are_named_with_the_line(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"count: 1\nsplit: pr\xfcfung\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml, line 2 is not UTF-8 .* 'split: prüfung'"):
+        read_yaml(tmp_path / "a.yaml")
