@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from sslhsic_transfer._pointers import ADVICE, is_pointer
 from sslhsic_transfer.errors import DataError, SSLHSICError
 
 # The longer marks first: UTF-32's begins with UTF-16's.
@@ -17,7 +18,6 @@ _MARKS = (
 )
 _ENDS = re.compile(r"\r\n|\r|\n")  # str.splitlines would also split at characters that names may hold
 _JOINED_MARKS = re.compile(r"(^|[\r\n])\ufeff+")
-_LFS = b"version https://git-lfs"
 _SHOWN = 60  # characters of a line that a message quotes
 
 
@@ -37,8 +37,8 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
         content = path.read_bytes()
     except OSError as problem:
         raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
-    if content.startswith(_LFS):
-        raise error(f"{path} is a Git LFS pointer in place of the file: run `git lfs pull` where it was cloned.")
+    if is_pointer(content):
+        raise error(f"{path} is {ADVICE}.")
     mark, encoding = next(((m, e) for m, e in _MARKS if content.startswith(m)), (b"", "utf-8"))
     content = content[len(mark) :]
     if not content and encoding != "utf-8":

@@ -124,7 +124,7 @@ def _boxed(picture: AnnotatedPicture, size: tuple[int, int], notes: _Notes) -> B
     bounds = np.asarray([*size, *size], dtype=np.float64)
     low, high = corners[:, :2], corners[:, 2:]
     boxes = corners.clip(0, bounds).astype(np.float32)
-    real = (boxes[:, 2:] - boxes[:, :2] >= _LEAST).all(axis=1)
+    real: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
     outside = ((high <= 0) | (low >= bounds[:2])).any(axis=1) & (high > low).all(axis=1)
     for number in np.flatnonzero(outside):
         entry = picture.objects[number]

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from sslhsic_transfer.adapters.data.layouts import read_map
-from sslhsic_transfer.errors import DataError, ImageError
-from sslhsic_transfer.images import picture_errors
+from sslhsic_transfer._pointers import described
+from sslhsic_transfer.adapters.data.layouts import map_header, read_map
+from sslhsic_transfer.errors import DataError
 
 Depth = NDArray[np.float32]
 
@@ -20,14 +19,9 @@ def png_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: as `read_png`.
     """
-    try:
-        with picture_errors(path), Image.open(path) as image:
-            _require_16_bits(image.mode, path)
-            return image.size
-    except ImageError as error:
-        if isinstance(error.__cause__, DataError):
-            raise error.__cause__ from None
-        raise DataError(str(error)) from error
+    mode, size = map_header(path)
+    _require_16_bits(mode, path)
+    return size
 
 
 def read_png(path: Path, units_per_metre: float) -> Depth:
@@ -106,7 +100,7 @@ def _array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     try:
         values = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except Exception as error:  # NumPy raises many kinds
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read ({described(path)}): {error}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise DataError(
             f"{path} holds {getattr(values, 'dtype', type(values).__name__)}; expected an array of numbers."

@@ -2,7 +2,8 @@
 
 import logging
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sslhsic_transfer._pointers import described
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.image_folder import pictures_below
@@ -91,11 +93,23 @@ def read_map(path: Path) -> tuple[str, NDArray[Any]]:
     Raises:
         DataError: it cannot be read.
     """
+    with _map(path) as picture:
+        return picture.mode, np.asarray(picture)
+
+
+def map_header(path: Path) -> tuple[str, tuple[int, int]]:
+    """Mode, width and height of a picture file whose numbers are data; errors as `read_map`."""
+    with _map(path) as picture:
+        return picture.mode, picture.size
+
+
+@contextmanager
+def _map(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
-            return picture.mode, np.asarray(picture)
+            yield picture
     except Exception as error:  # Pillow raises many kinds
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read ({described(path)}): {error}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -10,11 +10,9 @@ import numpy as np
 from PIL import Image
 
 from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer._pointers import described
 from sslhsic_transfer.adapters.data.depth_maps import Depth, as_metres
 from sslhsic_transfer.errors import DataError
-
-_SHOWN = 24  # bytes of a file that a message quotes
-_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def _numbers(splits: Path, split: str) -> list[int]:
     try:
         content = matlab.loadmat(splits)
     except Exception as error:  # SciPy raises many kinds
-        raise DataError(f"{splits} cannot be read as a Matlab file{_begins(splits)}: {error}") from error
+        raise DataError(f"{splits} cannot be read as a Matlab file; {described(splits)}: {error}") from error
     parts = {key: value for key, value in content.items() if key.endswith("Ndxs")}
     if f"{split}Ndxs" not in parts:
         known = " or ".join(key[:-4] for key in parts) or "trainNdxs and testNdxs, which are not in it"
@@ -99,21 +97,9 @@ def _hdf5(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3){_begins(path)}: {error}") from error
+        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3); {described(path)}: {error}") from error
     with file:
         try:
             yield file
         except (OSError, RuntimeError) as error:
             raise DataError(f"{path} is damaged: {error}") from error
-
-
-def _begins(path: Path) -> str:
-    """What a file holds in place of what was expected."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_LFS) + _SHOWN)
-    except OSError:
-        return ""
-    if start.startswith(_LFS):
-        return "; it is a Git LFS pointer: run `git lfs pull`"
-    return f"; it begins with {start[:_SHOWN]!r}" if start else "; it is empty"

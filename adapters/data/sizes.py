@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
 from tqdm import tqdm
 
+from sslhsic_transfer.adapters.data.layouts import map_header
 from sslhsic_transfer.errors import DataError, ImageError
-from sslhsic_transfer.images import open_image, picture_errors, upright_size
+from sslhsic_transfer.images import open_image, upright_size
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,11 +82,7 @@ def map_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: it is no picture.
     """
-    try:
-        with picture_errors(path), Image.open(path) as image:
-            return image.size
-    except ImageError as error:
-        raise DataError(str(error)) from error
+    return map_header(path)[1]
 
 
 def require_same_sizes(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from sslhsic_transfer._pointers import described
 from sslhsic_transfer.adapters.data.annotations import (
     AnnotatedPicture,
     LabelledBox,
@@ -62,7 +63,7 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, LookupError, ValueError, OSError) as error:
-        raise DataError(f"{path} is not XML: {error}") from error
+        raise DataError(f"{path} is not XML ({described(path)}): {error}") from error
     if root.tag != "annotation":
         raise DataError(f"{path} is not VOC's: it holds <{root.tag}>; expected <annotation>.")
     return root
