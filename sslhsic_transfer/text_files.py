@@ -51,7 +51,8 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
         raise error(_undecodable(path, content, problem, marked=bool(mark))) from problem
     if "\0" in text:
         _refuse_nul(path, text[: text.index("\0")], error)
-    return _JOINED_MARKS.sub(r"\1", text).rstrip("\x1a")  # Ctrl-Z ended the files of DOS
+    text = _JOINED_MARKS.sub(r"\1", text) if "\ufeff" in text else text
+    return text.rstrip("\x1a")  # Ctrl-Z ended the files of DOS
 
 
 def read_lines(path: Path, error: type[SSLHSICError] = DataError) -> list[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """Annotated pictures as readers of detection data find them, before they are compared with the pictures themselves."""
 
-import math
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from sslhsic_transfer.errors import DataError
 
 Corners = tuple[float, float, float, float]
+_LARGEST = sys.float_info.max
+_SHOWN = 60  # characters of a value that a message quotes
 _TRUE = frozenset({"1", "true", "yes"})
 _FALSE = frozenset({"", "0", "false", "no", "none", "unspecified"})
 
@@ -59,13 +61,10 @@ def as_number(value: Any, what: str) -> float:
     Raises:
         DataError: ``value`` is something else; ``what`` says where it stands.
     """
-    number = math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            number = float(value)
-    if not math.isfinite(number):
-        raise DataError(f"{what} is {value!r}; expected a finite number.")
-    return number
+    # A comparison tells what is too large for a float, and that NaN is no number.
+    if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
+        return float(value)
+    raise DataError(f"{what} is {str(value)[:_SHOWN]!r}; expected a finite number.")
 
 
 def read_number(text: str | None, what: str) -> float:
@@ -87,6 +86,8 @@ def as_flag(value: Any, what: str) -> bool:
     Raises:
         DataError: ``value`` is something else; ``what`` says where it stands.
     """
+    if value in (0, 1):
+        return bool(value)
     text = "" if value is None else str(value).strip().lower().removesuffix(".0")
     if text not in _TRUE | _FALSE:
         raise DataError(f"{what} is {value!r}; expected 0 or 1.")

@@ -1,8 +1,7 @@
 """Boxes as they are learned from and measured by: compared with the pictures, and cut at their edges."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +80,41 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
     """
     sizes = picture_sizes([picture.path for picture in pictures], source)
     _require_told_sizes(pictures, sizes, source)
-    notes = _Notes()
-    boxed = tuple(_boxed(picture, size.upright, notes) for picture, size in zip(pictures, sizes, strict=True))
-    refuse(notes.outside, f"{len(notes.outside)} objects of {source} lie outside their pictures", _OUTSIDE)
-    notes.tell(source)
-    return boxed
+    objects = [entry for picture in pictures for entry in picture.objects]
+    owners = np.repeat(np.arange(len(pictures)), [len(picture.objects) for picture in pictures])
+    corners = np.asarray([entry.corners for entry in objects], dtype=np.float64).reshape(-1, 4)
+    bounds = np.asarray([size.upright * 2 for size in sizes], dtype=np.float64).reshape(-1, 4)[owners]
+    boxes = corners.clip(0, bounds)
+    low, high = corners[:, :2], corners[:, 2:]
+
+    def named(number: int) -> str:
+        return f"{objects[number].name} of {pictures[owners[number]].path}"
+
+    outside = ((high <= 0) | (low >= bounds[:, :2])).any(axis=1) & (high > low).all(axis=1)
+    problems = [
+        f"{named(number)}, {shown(sizes[owners[number]].upright)} pixels, has the corners "
+        f"{', '.join(f'{value:g}' for value in corners[number])}"
+        for number in np.flatnonzero(outside)
+    ]
+    refuse(problems, f"{len(problems)} of {len(objects)} objects of {source} lie outside their pictures", _OUTSIDE)
+    kept: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
+    cut = (np.abs(corners - boxes) > _SLACK).any(axis=1)
+    for which, what in (
+        (~kept, "have no area and are left out"),
+        (kept & cut, "reach beyond their pictures and are cut"),
+    ):
+        if which.any():
+            tell(f"{which.sum()} of {len(objects)} objects of {source} {what}, such as {named(int(which.argmax()))}.")
+    ends = np.cumsum(np.bincount(owners[kept], minlength=len(pictures)))[:-1]
+    parts = (
+        np.split(boxes[kept].astype(np.float32), ends),
+        np.split(np.asarray([entry.label for entry in objects], dtype=np.int64)[kept], ends),
+        np.split(np.asarray([entry.ignored for entry in objects], dtype=np.bool_)[kept], ends),
+    )
+    return tuple(
+        BoxedPicture(picture.id, picture.path, size.upright, *own)
+        for picture, size, own in zip(pictures, sizes, zip(*parts, strict=True), strict=True)
+    )
 
 
 def _require_told_sizes(pictures: Sequence[AnnotatedPicture], sizes: Sequence[Sizes], source: Path) -> None:
@@ -98,49 +127,3 @@ def _require_told_sizes(pictures: Sequence[AnnotatedPicture], sizes: Sequence[Si
             unturned |= picture.told == size.stored
     said = f"{len(problems)} of {len(pictures)} pictures of {source} have another size than it says"
     refuse(problems, said, _UNTURNED if unturned else _OTHER_PICTURES)
-
-
-@dataclass
-class _Notes:
-    """What was changed in a split's boxes, and what is wrong with them."""
-
-    outside: list[str] = field(default_factory=list)
-    changes: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def change(self, kind: str, picture: AnnotatedPicture, numbers: NDArray[np.int64]) -> None:
-        if len(numbers):
-            self.changes[kind] += len(numbers)
-            self.examples.setdefault(kind, f"{picture.objects[int(numbers[0])].name} of {picture.path.name}")
-
-    def tell(self, source: Path) -> None:
-        if self.changes:
-            parts = [f"{count} {kind} (such as {self.examples[kind]})" for kind, count in self.changes.items()]
-            tell(f"Objects of {source}: {'; '.join(parts)}.")
-
-
-def _boxed(picture: AnnotatedPicture, size: tuple[int, int], notes: _Notes) -> BoxedPicture:
-    corners = np.asarray([entry.corners for entry in picture.objects], dtype=np.float64).reshape(-1, 4)
-    bounds = np.asarray([*size, *size], dtype=np.float64)
-    low, high = corners[:, :2], corners[:, 2:]
-    boxes = corners.clip(0, bounds).astype(np.float32)
-    real: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
-    outside = ((high <= 0) | (low >= bounds[:2])).any(axis=1) & (high > low).all(axis=1)
-    for number in np.flatnonzero(outside):
-        entry = picture.objects[number]
-        notes.outside.append(
-            f"{entry.name} of {picture.path} ({picture.source.name}), {shown(size)} pixels, has the corners "
-            f"{', '.join(f'{value:g}' for value in entry.corners)}"
-        )
-    notes.change("without an area are left out", picture, np.flatnonzero(~real & ~outside))
-    beyond = (np.abs(corners - corners.clip(0, bounds)) > _SLACK).any(axis=1)
-    notes.change("reach beyond their pictures and are cut", picture, np.flatnonzero(beyond & real))
-    kept = [entry for entry, keep in zip(picture.objects, real, strict=True) if keep]
-    return BoxedPicture(
-        picture.id,
-        picture.path,
-        size,
-        boxes[real],
-        np.asarray([entry.label for entry in kept], dtype=np.int64),
-        np.asarray([entry.ignored for entry in kept], dtype=np.bool_),
-    )

@@ -41,10 +41,13 @@ def read_coco(root: Path, split: str) -> tuple[list[AnnotatedPicture], tuple[str
     objects: dict[Identity, list[LabelledBox]] = {identity: [] for identity in pictures}
     numbers = {identity: number for number, identity in enumerate(classes)}
     for place, annotation in enumerate(annotations):
-        what = f"annotation {_short(annotation.get('id', f'at place {place}'))}"
-        picture = _known(annotation, "image_id", objects, "picture", f"{source}: {what}")
-        category = _known(annotation, "category_id", numbers, "category", f"{source}: {what}")
-        objects[picture].append(_box(annotation, numbers[category], what, source))
+        name = f"annotation {annotation['id']}" if type(annotation.get("id")) is int else f"annotation at place {place}"
+        try:
+            picture = _known(annotation, "image_id", objects, "picture")
+            category = _known(annotation, "category_id", numbers, "category")
+            objects[picture].append(_box(annotation, numbers[category], name))
+        except DataError as error:
+            raise DataError(f"{source}, {name}: {error}") from error
     paths = _paths(root, split, pictures, source)
     annotated = [
         AnnotatedPicture(
@@ -147,14 +150,14 @@ def _classes(categories: Sequence[Entry], source: Path) -> dict[Identity, str]:
         if name in owner:
             raise DataError(
                 f"{source}: the categories {owner[name]!r} and {identity!r} are both called {name!r}; expected a name "
-                "for each."
+                "for each. Delete one that no annotation has, or give its annotations the id of the other."
             )
         owner[name] = identity
         names[identity] = name
     return names
 
 
-def _known(annotation: Entry, key: str, known: Mapping[Identity, Any], kind: str, where: str) -> Identity:
+def _known(annotation: Entry, key: str, known: Mapping[Identity, Any], kind: str) -> Identity:
     """The id that an annotation points to.
 
     Raises:
@@ -171,19 +174,19 @@ def _known(annotation: Entry, key: str, known: Mapping[Identity, Any], kind: str
         other = str(identity)
     if other in known:
         raise DataError(
-            f"{where} has the {key} {value!r}; the {kind} has the id {other!r}: one is text, the other a number. Write "
-            "both alike."
+            f"its {key} is {value!r}, the {kind} has the id {other!r}: one is text, the other a number. Write both "
+            "alike."
         )
-    raise DataError(f"{where} has the {key} {_short(value)}; there is no {kind} with this id.")
+    raise DataError(f"its {key} is {_short(value)}; there is no {kind} with this id.")
 
 
-def _box(annotation: Entry, label: int, what: str, source: Path) -> LabelledBox:
+def _box(annotation: Entry, label: int, name: str) -> LabelledBox:
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
-        raise DataError(f"{source}: the bbox of {what} is {_short(box)}; expected [x, y, width, height].")
-    x, y, width, height = (as_number(value, f"{source}: a value of the bbox {_short(box)} of {what}") for value in box)
-    ignored = as_flag(annotation.get("iscrowd"), f"{source}: iscrowd of {what}")
-    return LabelledBox(in_order(x, y, x + width, y + height), label, ignored, what)
+        raise DataError(f"its bbox is {_short(box)}; expected [x, y, width, height].")
+    x, y, width, height = (as_number(value, "a value of its bbox") for value in box)
+    ignored = as_flag(annotation.get("iscrowd"), "its iscrowd")
+    return LabelledBox(in_order(x, y, x + width, y + height), label, ignored, name)
 
 
 def _told(image: Entry, what: str) -> tuple[int | None, int | None]:

@@ -81,10 +81,13 @@ class SegmentationData:
             values = np.minimum(values.astype(np.int64), len(table) - 1)
         return table[values]
 
-    def require_labels(self) -> None:
+    def require_labels(self) -> list[int]:
         """Refuse masks that nothing can be learned from or measured on, and log which classes never occur.
 
         At most 2000 masks are decoded, all of them where these would be refused.
+
+        Returns:
+            Which numbers of the masks are ignored.
 
         Raises:
             DataError: every pixel is ignored, one of two classes never occurs while pixels are ignored, numbers that
@@ -114,6 +117,7 @@ class SegmentationData:
             )
         if absent:
             tell(f"No pixel has the class {some(absent)}: {held}{left}.")
+        return ignored
 
     def _refuse_odd(self, odd: Mapping[int, Path]) -> None:
         for value, path in sorted(odd.items()):
@@ -164,7 +168,12 @@ def find_segmentation(
             )
         found = replace(found, values={value: number for number, value in enumerate(mask_values)})
     require_same_sizes(found.pairs, "mask", Path(root))
-    found.require_labels()
+    ignored = found.require_labels()
+    names = read_classes(Path(root).expanduser())
+    if mask_values is not None or (names and found.values is None):
+        void = {len(classes)} if mask_values is None and names[-1].lower() in _VOID else set()
+        if unnamed := [value for value in ignored if value not in {IGNORED, *void}]:
+            tell(f"Masks of {split} of {found.name} hold {some(unnamed)}, which is no class and is ignored.")
     return found
 
 

@@ -30,7 +30,8 @@ def test_boxes_are_cut_at_the_pictures_edges(tmp_path, caplog):
     assert found(root, [-0.5, -1, 10, 10], [70, 50, 11, 11]) == [[0, 0, 9.5, 9], [70, 50, 80, 60]]
     assert not caplog.records
     assert found(root, [-5, -5, 10, 10], [70, 50, 50, 50]) == [[0, 0, 5, 5], [70, 50, 80, 60]]
-    assert "val.json: 2 reach beyond their pictures and are cut (such as annotation 0 of 100.png)." in caplog.text
+    assert "2 of 2 objects of" in caplog.text
+    assert "val.json reach beyond their pictures and are cut, such as annotation 0 of" in caplog.text
 
 
 def test_negative_widths_and_heights_lead_to_the_other_corner(tmp_path):
@@ -43,13 +44,13 @@ def test_negative_widths_and_heights_lead_to_the_other_corner(tmp_path):
 def test_objects_without_an_area_are_left_out_and_counted(tmp_path, caplog):
     root = detection_coco(tmp_path / "scenes")
     assert found(root, [5, 5, 0, 4], [5, 5, 1, 1], [6, 6, 0, 0]) == [[5, 5, 6, 6]]
-    assert "2 without an area are left out (such as annotation 0 of 100.png)" in caplog.text
+    assert "val.json have no area and are left out, such as annotation 0 of" in caplog.text
 
 
 @pytest.mark.parametrize("box", [[90, 5, 4, 4], [80, 5, 4, 4], [5, -9, 4, 4], [5, 5000, 1e300, 1e300]])
 def test_objects_outside_their_picture_are_refused(tmp_path, box):
     with pytest.raises(
-        DataError, match=r"(?s)1 objects of .* outside .*annotation 1 of .*100\.png .*80 × 60 pixels, has"
+        DataError, match=r"(?s)1 of 2 objects .* outside .*annotation 1 of .*100\.png, 80 × 60 pixels, has"
     ):
         found(detection_coco(tmp_path / "scenes"), [1, 1, 2, 2], box)
 

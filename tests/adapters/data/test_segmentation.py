@@ -170,6 +170,19 @@ def test_classes_that_never_occur_are_told(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_numbers_that_are_no_class_are_told_but_for_what_is_declared(tmp_path, caplog):
+    root = paired(tmp_path, [[[0, 1, 2, 255]]])
+    find_segmentation(root, "train")
+    assert "Masks of train of" in caplog.text
+    assert "hold 2, which is no class and is ignored" in caplog.text
+    caplog.clear()
+    (root / "classes.txt").write_text("ground\nobject\nVoid\n")
+    find_segmentation(root, "train")
+    assert not caplog.records
+    find_segmentation(root, "train", mask_values=[1, 2])
+    assert "hold 0, which is no class and is ignored" in caplog.text
+
+
 @pytest.mark.parametrize("layout", ["folders", "ade20k"])
 def test_splits_that_are_all_ignored_are_refused(tmp_path, layout):
     if layout == "folders":
