@@ -94,7 +94,7 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
     problems = [
         f"{named(number)}, {shown(sizes[owners[number]].upright)} pixels, has the corners "
         f"{', '.join(f'{value:g}' for value in corners[number])}"
-        for number in np.flatnonzero(outside)
+        for number in np.flatnonzero(outside).tolist()
     ]
     refuse(problems, f"{len(problems)} of {len(objects)} objects of {source} lie outside their pictures", _OUTSIDE)
     kept: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)

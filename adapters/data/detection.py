@@ -21,7 +21,8 @@ LAYOUTS = """\
   coco  annotations/instances_SPLIT.json or coco/instances_SPLIT.json; pictures in SPLIT/, images/SPLIT/, images/,
         JPEGImages/ or VOC2007/JPEGImages/
   voc   ImageSets/Main/SPLIT.txt, JPEGImages/, Annotations/, here or in VOC2007/ or VOCdevkit/VOC2007/; classes.txt, if
-        there is one, fixes the order of the classes"""
+        there is one, fixes the order of the classes
+Pictures have the size that annotations tell, upright, where these tell one."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Find the files that lists and annotations name, however these write their paths."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -20,8 +21,9 @@ def is_there(path: Path) -> bool:
 def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
     """Find the files of a list below one of several folders.
 
-    Names are taken as they are; else backslashes are read as slashes; else the first folders of a path, which another
-    machine had, are cut. What is cut is the same for all names, so that no two of them lead to one file.
+    Names are taken as they are; else backslashes are read as slashes, accents as one character or as two; else the first
+    folders of a path, which another machine had, are cut. What is cut is the same for all names, so that no two of them
+    lead to one file.
 
     Args:
         names: paths, relative or absolute, as the list has them.
@@ -31,7 +33,7 @@ def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
         A path for each name; those that are not there lead where they were expected.
     """
     tried = [names[index] for index in sorted(set(evenly(len(names), min(_TRIED, len(names)))))]
-    for read in (str, _with_slashes):
+    for read in _READINGS:
         for name in tried:
             if (way := _way(read(name), places)) is not None:
                 place, cut = way
@@ -41,6 +43,17 @@ def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
 
 def _with_slashes(name: str) -> str:
     return name.replace("\\", "/")
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", _with_slashes(name))
+
+
+def _decomposed(name: str) -> str:
+    return unicodedata.normalize("NFD", _with_slashes(name))
+
+
+_READINGS = (str, _with_slashes, _composed, _decomposed)
 
 
 def _parts(name: str) -> tuple[str, ...]:

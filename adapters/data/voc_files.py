@@ -1,5 +1,6 @@
 """Names in Pascal VOC's lists, and the pictures that have these names."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +9,8 @@ from sslhsic_transfer.adapters.data.lists import first_columns
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.image_folder import SUFFIXES
 from sslhsic_transfer.text_files import read_lines
+
+_FLAGGED = re.compile(r"\S+\s+-?\d")  # a name, and whether the picture has an object of some class
 
 
 def read_names(source: Path, known: Callable[[str], bool]) -> list[str]:
@@ -26,7 +29,8 @@ def read_names(source: Path, known: Callable[[str], bool]) -> list[str]:
     written: dict[str, str] = {}
     for number, text in read_lines(source):
         readings = list(_readings(text))
-        whole, name = next(((c, n) for c, n in readings if known(n)), (text.split()[0], text.split()[0]))
+        unknown = text.split()[0] if _FLAGGED.fullmatch(text) else text
+        whole, name = next(((c, n) for c, n in readings if known(n)), (unknown, unknown))
         if written.setdefault(name, whole) != whole:
             raise DataError(f"{source}, line {number}: {whole} and {written[name]} are both called {name}.")
         names.append(name)

@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_names_may_hold_blanks(tmp_path, line):
 def test_any_two_names_are_found(tmp_path_factory, picture, labels, separator):
     root = files(tmp_path_factory.mktemp("list"), f"a/{picture}", f"b/{labels}")
     assert pairs_of(root, f"a/{picture}{separator}b/{labels}\n")[0] == [(f"a/{picture}", f"b/{labels}")]
+
+
+@pytest.mark.parametrize(("listed", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_are_one_character_or_two(tmp_path, listed, there):
+    names = [f"{folder}/café.png" for folder in "ab"]
+    files(tmp_path, *(unicodedata.normalize(there, name) for name in names))
+    found, _ = pairs_of(tmp_path, " ".join(unicodedata.normalize(listed, name) for name in names))
+    assert found == [tuple(unicodedata.normalize(there, name) for name in names)]
 
 
 def test_true_absolute_paths_stay(tmp_path):

@@ -66,9 +66,10 @@ def test_a_picture_that_is_not_there_is_named_with_what_is(tmp_path):
     (root / "ImageSets/Main/train.txt").write_text("b\n")
     with pytest.raises(DataError, match=r"such as .*b\.jpg \(JPEGImages holds A\.png\)"):
         find_detection(root, "train")
-    (root / "ImageSets/Main/train.txt").write_text("c\n")
-    with pytest.raises(DataError, match=r"such as .*c\.xml \(Annotations holds b\.xml\)"):
-        find_detection(root, "train")
+    for line, name in (("c", "c"), ("c -1", "c"), ("my cat", "my cat"), ("my cat 2", "my cat 2")):
+        (root / "ImageSets/Main/train.txt").write_text(f"{line}\n")
+        with pytest.raises(DataError, match=rf"such as .*/{name}\.xml \(Annotations holds b\.xml\)"):
+            find_detection(root, "train")
 
 
 @pytest.mark.parametrize(
