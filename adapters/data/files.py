@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from sslhsic_transfer.errors import DataError
@@ -21,9 +22,9 @@ def is_there(path: Path) -> bool:
 def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
     """Find the files of a list below one of several folders.
 
-    Names are taken as they are; else backslashes are read as slashes, accents as one character or as two; else the first
-    folders of a path, which another machine had, are cut. What is cut is the same for all names, so that no two of them
-    lead to one file.
+    Names are taken as they are; else backslashes are read as slashes, accents as one character or as two; and where no
+    name is there, the first folders of the paths, which another machine had, are cut. What is cut is the same for all
+    names, so that no two of them lead to one file.
 
     Args:
         names: paths, relative or absolute, as the list has them.
@@ -33,9 +34,9 @@ def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
         A path for each name; those that are not there lead where they were expected.
     """
     tried = [names[index] for index in sorted(set(evenly(len(names), min(_TRIED, len(names)))))]
-    for read in _READINGS:
+    for cutting, read in product((False, True), _READINGS):
         for name in tried:
-            if (way := _way(read(name), places)) is not None:
+            if (way := _way(read(name), places, cutting=cutting)) is not None:
                 place, cut = way
                 return [_below(place, _parts(read(other)), cut) for other in names]
     return [_below(places[0], _parts(name), ()) for name in names]
@@ -60,14 +61,15 @@ def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(name).parts
 
 
-def _way(name: str, places: Sequence[Path]) -> tuple[Path, tuple[str, ...]] | None:
+def _way(name: str, places: Sequence[Path], *, cutting: bool) -> tuple[Path, tuple[str, ...]] | None:
     """The folder below which a file lies, and the parts of its name that are cut for it."""
     parts = _parts(name)
     if not parts:
         return None
     if parts[0] == "/" and is_there(Path(name)):
         return Path("/"), ("/",)
-    for cut in range(1 if parts[0] == "/" else 0, len(parts)):
+    first = 1 if parts[0] == "/" else 0
+    for cut in range(first, len(parts) if cutting else first + 1):
         for place in places:
             if is_there(place.joinpath(*parts[cut:])):
                 return place, parts[:cut]

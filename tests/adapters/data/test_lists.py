@@ -115,5 +115,8 @@ def test_a_missing_first_file_does_not_hide_the_others(tmp_path):
     files(tmp_path, "a/p.png", "a/q.png")
     found = find_files(["/x/a/gone.png", "/x/a/p.png", "/x/a/q.png"], [tmp_path])
     assert found == [tmp_path / "a" / name for name in ("gone.png", "p.png", "q.png")]
+    (tmp_path / "p.png").touch()
+    found = find_files(["a/p.jpg", "b/p.png", "a/q.png"], [tmp_path])
+    assert found == [tmp_path / name for name in ("a/p.jpg", "b/p.png", "a/q.png")]
     assert find_files(["/x/gone.png"], [tmp_path]) == [tmp_path / "x/gone.png"]
     assert find_files([], [Path("nowhere")]) == []
