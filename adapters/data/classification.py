@@ -92,19 +92,21 @@ class ClassificationData:
 
 
 def _numbers(lines: Sequence[str], index: Mapping[str, int]) -> list[int | None]:
-    """Numbers of the pictures that lines name; the first folders that are cut from a path are the same for all."""
-    cut: tuple[str, ...] | None = None
-    found: list[int | None] = []
-    for line in lines:
-        columns = list(first_columns(line))
-        paths = [PurePosixPath(column.replace("\\", "/")).parts for column in columns]
-        if cut is None and not any(name in index for name in (*columns, *map("/".join, paths))):
-            ways = ((parts[:end], "/".join(parts[end:])) for parts in paths for end in range(1, len(parts)))
-            cut = next((way for way, rest in ways if "/" in rest and rest in index), None)
-        whole = ("/".join(parts) for parts in paths)
-        rests = ("/".join(parts[len(cut) :]) for parts in paths if cut and parts[: len(cut)] == cut)
-        found.append(next((index[name] for name in (*columns, *whole, *rests) if name in index), None))
-    return found
+    """Numbers of the pictures that lines name; where none is there, first folders are cut, the same for all lines."""
+    columns = [list(first_columns(line)) for line in lines]
+    paths = [[PurePosixPath(name.replace("\\", "/")).parts for name in names] for names in columns]
+    found = [
+        next((index[name] for name in (*names, *map("/".join, parts)) if name in index), None)
+        for names, parts in zip(columns, paths, strict=True)
+    ]
+    if any(number is not None for number in found):
+        return found
+    ways = ((parts[:end], "/".join(parts[end:])) for some in paths for parts in some for end in range(1, len(parts)))
+    cut = next((way for way, rest in ways if "/" in rest and rest in index), None)
+    if cut is None:
+        return found
+    rests = [["/".join(parts[len(cut) :]) for parts in some if parts[: len(cut)] == cut] for some in paths]
+    return [next((index[name] for name in names if name in index), None) for names in rests]
 
 
 def find_classification(root: str | Path, split: str, layout: str = "auto") -> ClassificationData:

@@ -53,6 +53,9 @@ def test_paths_of_another_place_are_no_names(digits, tmp_path):
     (tmp_path / "list.txt").write_text(f"a/train/{first}\na/val/{second}\n")
     with pytest.raises(DataError, match=rf"1 of the 2 pictures .* such as a/val/{second}"):
         data.listed(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text(f"{first}\na/train/{second}\n")
+    with pytest.raises(DataError, match=rf"1 of the 2 pictures .* such as a/train/{second}"):
+        data.listed(tmp_path / "list.txt")
     (tmp_path / "list.txt").write_text(f"/other/{data.folder.paths[3].name}\n")
     with pytest.raises(DataError, match=r"1 of the 1 pictures"):
         data.listed(tmp_path / "list.txt")
