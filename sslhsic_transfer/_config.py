@@ -97,6 +97,7 @@ def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequenc
     for override in overrides:
         key, value, text = _parsed(override)
         _put(changed, key, value)
+        written.pop(key, None)  # the last of one key counts, in its place among the others
         written[key] = (value, text)
     for location in _where_text_is_wanted(model, changed):
         for key, (value, text) in written.items():

@@ -59,6 +59,12 @@ def test_text_that_yaml_reads_as_something_else_stays_as_it_was_written(text):
     assert of("split=1", f"split={text}").split == text
 
 
+def test_the_last_override_counts():
+    assert of("section.name=1", "section={name: 2}", "section.name=3").section.name == "3"
+    assert of("section.name=1", "section={name: 2}").section.name == "2"
+    assert of("section={name: 2}", "section.name=1").section.name == "1"
+
+
 def test_other_settings_are_read_as_before():
     settings = of("count=20", "rate=1e-3", "flag=yes", "file=null", "kind=b")
     assert (settings.count, settings.rate, settings.flag, settings.file, settings.kind) == (20, 1e-3, True, None, "b")

@@ -71,7 +71,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 def _all_classes(place: Path, parsed: dict[Path, ElementTree.Element]) -> tuple[str, ...]:
     """Every class that any annotation of the data set names, so that splits agree."""
-    files = sorted((place / "Annotations").glob("*.xml"))
+    files = sorted(path for path in (place / "Annotations").glob("*.xml") if not path.name.startswith("."))
     trees = (parsed[path] if path in parsed else _parse(path) for path in files)
     names = (class_name(entry.findtext("name") or "") for tree in trees for entry in tree.iter("object"))
     return tuple(sorted({name for name in names if name}))

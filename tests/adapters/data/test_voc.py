@@ -125,6 +125,11 @@ def test_a_size_that_is_not_the_pictures_is_refused(tmp_path):
         find_detection(voc(tmp_path, size=SIZE.replace("64", "46")), "train")
 
 
+def test_hidden_files_are_no_annotations(tmp_path):
+    (voc(tmp_path) / "Annotations" / "._a.xml").write_bytes(b"\0\5\x16\7")
+    assert find_detection(tmp_path, "train").classes == ("cat",)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_xml_with_a_mark_is_read(tmp_path, encoding):
     path = voc(tmp_path) / "Annotations" / "a.xml"
