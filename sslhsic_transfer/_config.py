@@ -47,7 +47,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(read_text(path, ConfigError)) or {}
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
@@ -149,8 +151,10 @@ def _parsed(override: str) -> tuple[str, Any, Any]:
     if not equals or not key:
         raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
     try:
-        value, texts = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
-    except yaml.YAMLError as error:
+        value = texts = yaml.load(text, yaml.BaseLoader)
+        with contextlib.suppress(ValueError):  # what looks like a date or a number and is none stays text
+            value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
     # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
     if isinstance(value, str):

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Literal
 
 import pytest
@@ -48,6 +49,9 @@ def of(*overrides):
         "2012-05-01",
         "12:30",
         "1.50",
+        "2012-13-45",
+        "0b_",
+        "1" * 5000,
     ],
 )
 def test_text_that_yaml_reads_as_something_else_stays_as_it_was_written(text):
@@ -80,6 +84,8 @@ def test_other_settings_are_read_as_before():
         ("split={a: 1}", "split: Input should be a valid string"),
         ("names=7", "names: Input should be a valid tuple"),
         ("names=[[1]]", r"names\.0: Input should be a valid string, got \[1\]"),
+        ("count=2012-13-45", "count: Input should be a valid integer"),
+        ("count=" + "[" * 5000 + "]" * 5000, "is not YAML"),
         ("count=a", "count: Input should be a valid integer"),
         ("splt=2007", "splt: Extra inputs|no such setting"),
     ],
@@ -92,6 +98,13 @@ def test_what_is_no_text_either_is_refused(override, found):
         configured(Strict, {}, [override], source="Settings")
 
 
+@given(text=st.text(max_size=8))
+def test_any_text_is_a_value_or_refused(text):
+    for key in ("split", "count", "names", "section"):
+        with suppress(ConfigError):
+            of(f"{key}={text}")
+
+
 @given(text=st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters="\"'"), min_size=1))
 def test_any_quoted_text_is_itself(text):
     quoted = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1000).strip()
@@ -102,6 +115,13 @@ def test_any_quoted_text_is_itself(text):
 def test_yaml_files_may_have_a_mark(tmp_path, encoding):
     (tmp_path / "a.yaml").write_bytes("split: prüfung\n".encode(encoding))
     assert read_yaml(tmp_path / "a.yaml") == {"split": "prüfung"}
+
+
+@pytest.mark.parametrize("content", ["a: 2012-13-45\n", "a: " + "[" * 5000, "a: \0"])
+def test_yaml_files_that_are_none_are_named(tmp_path, content):
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"a\.yaml(, line 1 holds NUL| is not YAML)"):
+        read_yaml(tmp_path / "a.yaml")
 
 
 def test_yaml_files_in_other_encodings_are_named_with_the_line(tmp_path):
