@@ -34,7 +34,7 @@ def read_values(path: Path) -> NDArray[Any]:
     return values
 
 
-def survey(paths: Sequence[Path], most: int = SURVEYED) -> tuple[int, dict[int, Path]]:
+def survey(paths: Sequence[Path], most: int = SURVEYED) -> dict[Path, list[int]]:
     """Look which numbers the masks of a split hold.
 
     Args:
@@ -42,17 +42,13 @@ def survey(paths: Sequence[Path], most: int = SURVEYED) -> tuple[int, dict[int, 
         most: how many are decoded at most, spread evenly over the split.
 
     Returns:
-        How many masks were decoded, and the first of them with each number.
+        The numbers of each mask that was decoded, in rising order.
 
     Raises:
         DataError: as `read_values`.
     """
     chosen = [paths[index] for index in sorted(set(evenly(len(paths), min(most, len(paths)))))]
-    first: dict[int, Path] = {}
-    for path, numbers in zip(chosen, side_by_side(_distinct, chosen, "masks"), strict=True):
-        for number in numbers:
-            first.setdefault(number, path)
-    return len(chosen), first
+    return dict(zip(chosen, side_by_side(_distinct, chosen, "masks"), strict=True))
 
 
 def _distinct(path: Path) -> list[int]:

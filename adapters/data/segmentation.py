@@ -94,7 +94,8 @@ class SegmentationData:
                 are no class, or masks that cannot be read.
         """
         for most in (SURVEYED, len(self)):
-            masks, first = survey([mask for _, mask in self.pairs], most)
+            held = survey([mask for _, mask in self.pairs], most)
+            first = {value: path for path, values in reversed(held.items()) for value in values}
             if self.values is None:
                 self._refuse_odd({v: path for v, path in first.items() if v > len(self.classes) and v != IGNORED})
             table = self._table()
@@ -105,18 +106,25 @@ class SegmentationData:
             refused = none or (self.values is None and len(self.classes) == 2 and bool(absent) and bool(ignored))
             if not refused:
                 break
-        part = f"{masks} of the {len(self)}" if masks < len(self) else f"{masks}"
-        held = f"{part} masks of {self.split} of {self.name} hold {some(list(classes))}"
+        part = f"{len(held)} of the {len(self)}" if most < len(self) else f"{len(held)}"
         left = f", where {some(ignored)} means ignored" if ignored else ""
+        said = f"{part} masks of {self.split} of {self.name} hold {some(list(classes))}{left}"
         if refused:
             never = "Every pixel is ignored" if none else f"No pixel has the class {absent[0]}"
             hint = f", such as mask_values=[{','.join(map(str, classes))}]" if len(classes) == len(self.classes) else ""
             raise DataError(
-                f"{never}: {held}{left}. Write class numbers from 0 on into the masks, or tell by mask_values which "
+                f"{never}: {said}. Write class numbers from 0 on into the masks, or tell by mask_values which "
                 f"number each class of {some(self.classes)} has there{hint}."
             )
         if absent:
-            tell(f"No pixel has the class {some(absent)}: {held}{left}.")
+            tell(f"No pixel has the class {some(absent)}: {said}.")
+        elif self.values is None and len(self.classes) == 2:
+            mixed = [path for path, values in held.items() if values == [0, IGNORED]]
+            if mixed:
+                tell(
+                    f"{len(mixed)} of {part} masks of {self.split} of {self.name} hold 0 and {IGNORED} and never 1, "
+                    f"such as {mixed[0]}: where {IGNORED} is a class there, write 1."
+                )
         return ignored
 
     def _refuse_odd(self, odd: Mapping[int, Path]) -> None:

@@ -170,6 +170,13 @@ def test_classes_that_never_occur_are_told(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_black_and_white_masks_among_others_are_told(tmp_path, caplog):
+    find_segmentation(paired(tmp_path, [[[0, 1]], [[0, 255]], [[0, 255]], [[0, 0]], [[1, 255]]]), "train")
+    assert "2 of 5 masks of train of" in caplog.text
+    assert "hold 0 and 255 and never 1, such as" in caplog.text
+    assert "1.png: where 255 is a class there, write 1." in caplog.text
+
+
 def test_numbers_that_are_no_class_are_told_but_for_what_is_declared(tmp_path, caplog):
     root = paired(tmp_path, [[[0, 1, 2, 255]]])
     find_segmentation(root, "train")
