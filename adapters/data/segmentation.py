@@ -90,8 +90,8 @@ class SegmentationData:
             Which numbers of the masks are ignored.
 
         Raises:
-            DataError: every pixel is ignored, one of two classes never occurs while pixels are ignored, numbers that
-                are no class, or masks that cannot be read.
+            DataError: every pixel is ignored, or all but those of one class; numbers that are no class, or masks that
+                cannot be read.
         """
         for most in (SURVEYED, len(self)):
             held = survey([mask for _, mask in self.pairs], most)
@@ -102,15 +102,16 @@ class SegmentationData:
             classes = {value: int(table[min(value, len(table) - 1)]) for value in sorted(first)}
             ignored = [value for value, number in classes.items() if number == IGNORED]
             absent = [name for number, name in enumerate(self.classes) if number not in classes.values()]
-            none = len(absent) == len(self.classes)
-            refused = none or (self.values is None and len(self.classes) == 2 and bool(absent) and bool(ignored))
+            seen = len(self.classes) - len(absent)
+            numbered = self.values is None and self.classes != VOC_CLASSES  # by the user: 255 may be meant as a class
+            refused = seen == 0 or (seen == 1 and bool(ignored) and numbered)
             if not refused:
                 break
         part = f"{len(held)} of the {len(self)}" if most < len(self) else f"{len(held)}"
         left = f", where {some(ignored)} means ignored" if ignored else ""
         said = f"{part} masks of {self.split} of {self.name} hold {some(list(classes))}{left}"
         if refused:
-            never = "Every pixel is ignored" if none else f"No pixel has the class {absent[0]}"
+            never = f"No pixel has the class {some(absent)}" if seen else "Every pixel is ignored"
             hint = f", such as mask_values=[{','.join(map(str, classes))}]" if len(classes) == len(self.classes) else ""
             raise DataError(
                 f"{never}: {said}. Write class numbers from 0 on into the masks, or tell by mask_values which "

@@ -138,6 +138,14 @@ def test_black_and_white_masks_are_refused_until_their_values_are_told(tmp_path)
     assert data.read_mask(1).tolist() == [[0, 0], [0, 0]]
 
 
+def test_one_class_and_ignored_pixels_teach_nothing_however_many_classes_have_names(tmp_path):
+    root = paired(tmp_path, [[[0, 255]]], "ground\nobject\nsky\n")
+    with pytest.raises(
+        DataError, match=r"No pixel has the class object, sky: 1 masks .* of ground, object, sky has there\."
+    ):
+        find_segmentation(root, "train")
+
+
 @pytest.mark.parametrize(
     ("mask", "suggested"), [([[1, 2]], r"\[1,2\]"), ([[0, 2]], r"\[0,2\]"), ([[1, 255, 2]], r"has there\.$")]
 )
