@@ -71,8 +71,8 @@ def read_classes(root: Path) -> tuple[str, ...]:
 
 
 def class_name(text: str) -> str:
-    """A class's name without blanks around it, in the Unicode form by which equal names compare as equal."""
-    return unicodedata.normalize("NFC", text.strip())
+    """A class's name in one line without blanks around it, in the Unicode form by which equal names are equal."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def some(values: Collection[Any]) -> str:

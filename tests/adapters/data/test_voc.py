@@ -107,9 +107,11 @@ def test_other_flags_are_refused(tmp_path):
 
 
 def test_names_of_classes_lose_their_blanks_and_equal_ones_are_one(tmp_path):
-    objects = "".join(boxed(11, 11, 40, 40, name=name) for name in (" cat ", "\ncat\n", "cafe\u0301", "caf\u00e9"))
+    objects = "".join(
+        boxed(11, 11, 40, 40, name=name) for name in (" cat ", "\ncat\n", " big \n cat", "cafe\u0301", "caf\u00e9")
+    )
     data = find_detection(voc(tmp_path, objects), "train")
-    assert (data.classes, data.pictures[0].labels.tolist()) == (("caf\u00e9", "cat"), [1, 1, 0, 0])
+    assert (data.classes, data.pictures[0].labels.tolist()) == (("big cat", "caf\u00e9", "cat"), [2, 2, 0, 1, 1])
     with pytest.raises(DataError, match=r"a\.xml: object 1 is ''"):
         find_detection(voc(tmp_path / "b", boxed(1, 1, 2, 2, name=" ") + CAT), "train")
 
