@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -70,8 +70,8 @@ def test_the_last_override_counts():
 
 
 def test_other_settings_are_read_as_before():
-    settings = of("count=20", "rate=1e-3", "flag=yes", "file=null", "kind=b")
-    assert (settings.count, settings.rate, settings.flag, settings.file, settings.kind) == (20, 1e-3, True, None, "b")
+    found = of("count=20", "rate=1e-3", "flag=yes", "file=null", "kind=b")
+    assert (found.count, found.rate, found.flag, found.file, found.kind) == (20, 1e-3, True, None, "b")
     assert of("file=2007").file == "2007"
     assert of("file=").file is None
 
@@ -98,6 +98,7 @@ def test_what_is_no_text_either_is_refused(override, found):
         configured(Strict, {}, [override], source="Settings")
 
 
+@settings(max_examples=50, deadline=None)
 @given(text=st.text(max_size=8))
 def test_any_text_is_a_value_or_refused(text):
     for key in ("split", "count", "names", "section"):
@@ -105,6 +106,7 @@ def test_any_text_is_a_value_or_refused(text):
             of(f"{key}={text}")
 
 
+@settings(max_examples=50, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters="\"'"), min_size=1))
 def test_any_quoted_text_is_itself(text):
     quoted = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1000).strip()

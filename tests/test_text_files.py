@@ -2,7 +2,7 @@ import codecs
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslhsic_transfer.errors import ConfigError, DataError
@@ -31,6 +31,7 @@ def test_encodings_that_say_what_they_are_are_read_alike(tmp_path, encoding, end
     assert read_lines(path) == [(1, "straße"), (3, "日本 1")]
 
 
+@settings(max_examples=50, deadline=None)
 @given(lines=st.lists(WORDS, min_size=1, max_size=4), encoding=st.sampled_from(sorted(MARKS)))
 def test_any_text_comes_back(tmp_path_factory, lines, encoding):
     path = written(tmp_path_factory.mktemp("text") / "list.txt", "\n".join(lines), encoding)
@@ -38,6 +39,7 @@ def test_any_text_comes_back(tmp_path_factory, lines, encoding):
     assert [text for _, text in read_lines(path)] == [line.strip() for line in lines if line.strip()]
 
 
+@settings(max_examples=50, deadline=None)
 @given(content=st.binary(max_size=60))
 def test_any_bytes_are_text_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("bytes") / "list.txt"

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -62,6 +62,7 @@ def picture(tmp_path_factory):
     return path
 
 
+@settings(max_examples=50, deadline=None)
 @given(boxes=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=4))
 def test_any_boxes_become_parts_of_the_picture_or_are_refused(picture, boxes):
     objects = tuple(LabelledBox(in_order(*box), 0, False, f"object {n}") for n, box in enumerate(boxes))

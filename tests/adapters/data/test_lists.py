@@ -2,7 +2,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslhsic_transfer.adapters.data.files import find_files
@@ -61,6 +61,7 @@ def test_names_may_hold_blanks(tmp_path, line):
         assert pairs_of(tmp_path, f"a/p.png b/p.png\n{line}\n")[0] == [("a/p.png", "b/p.png"), *expected]
 
 
+@settings(max_examples=50, deadline=None)
 @given(picture=NAMES, labels=NAMES, separator=st.sampled_from(["\t", ",", " "]))
 def test_any_two_names_are_found(tmp_path_factory, picture, labels, separator):
     root = files(tmp_path_factory.mktemp("list"), f"a/{picture}", f"b/{labels}")
