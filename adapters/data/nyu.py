@@ -101,5 +101,7 @@ def _hdf5(path: Path) -> Iterator[Any]:
     with file:
         try:
             yield file
-        except (OSError, RuntimeError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # h5py raises many kinds
             raise DataError(f"{path} is damaged: {error}") from error

@@ -103,6 +103,19 @@ def test_fields_that_nyus_file_lacks_are_named(tmp_path):
         find_depth(tmp_path, "train", "nyu")
 
 
+def test_a_damaged_file_of_nyu_is_named(tmp_path):
+    path = nyu(tmp_path, train=[1]) / "nyu_depth_v2_labeled.mat"
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 97):
+        path.write_bytes(content[:place] + b"\xff" * 8 + content[place + 8 :])
+        try:
+            find_depth(tmp_path, "train", "nyu").read_depth(0)
+        except DataError:
+            refused += 1
+    assert refused > 3
+
+
 def test_depth_of_nyu_below_zero_is_named(tmp_path):
     data = find_depth(nyu(tmp_path, value=-1.0, train=[2]), "train", "nyu")
     with pytest.raises(DataError, match=r"labeled\.mat, number 2, holds the depth -1; expected metres"):
