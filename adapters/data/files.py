@@ -1,7 +1,7 @@
 """Find the files that lists and annotations name, however these write their paths."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path, PurePosixPath
 
@@ -54,7 +54,7 @@ def _decomposed(name: str) -> str:
     return unicodedata.normalize("NFD", _with_slashes(name))
 
 
-_READINGS = (str, _with_slashes, _composed, _decomposed)
+_READINGS: tuple[Callable[[str], str], ...] = (str, _with_slashes, _composed, _decomposed)
 
 
 def _parts(name: str) -> tuple[str, ...]:
