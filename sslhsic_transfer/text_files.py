@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from sslhsic_transfer._pointers import ADVICE, is_pointer
+from sslhsic_transfer._content import what_it_is_instead
 from sslhsic_transfer.errors import DataError, SSLHSICError
 
 # The longer marks first: UTF-32's begins with UTF-16's.
@@ -37,8 +37,8 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
         content = path.read_bytes()
     except OSError as problem:
         raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
-    if is_pointer(content):
-        raise error(f"{path} is {ADVICE}.")
+    if content and (found := what_it_is_instead(content)):
+        raise error(f"{path} cannot be read: {found}.")
     mark, encoding = next(((m, e) for m, e in _MARKS if content.startswith(m)), (b"", "utf-8"))
     content = content[len(mark) :]
     if not content and encoding != "utf-8":

@@ -61,12 +61,16 @@ def test_joined_files_leave_no_marks(tmp_path):
     [
         (b"road\r\nstra\xdfe\r\n", r"list\.txt, line 2 is not UTF-8 \(byte 0xdf\); as Windows' cp1252 .* 'straße'"),
         ("a\nä\n".encode("utf-16-le"), r"line 1 holds NUL bytes: it is UTF-16 without a byte order mark"),
+        (
+            b"<!DOCTYPE html>\n<html>404</html>",
+            r"list\.txt cannot be read: .*it is a web page; download the file itself",
+        ),
         (b"a\nb\0\n", r"line 2 holds NUL bytes"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", r"line 3 holds NUL bytes"),
         (b"\x89\xff\x90", r"line 1 is not UTF-8 \(byte 0x89\)\. Save"),
         (codecs.BOM_UTF16_LE, r"list\.txt holds the mark of utf-16-le and nothing else"),
         (codecs.BOM_UTF16_LE + b"a", r"is not the utf-16-le text that its first bytes announce"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", r"Git LFS pointer .* `git lfs pull`"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", r"Git LFS pointer, .*`git lfs pull`"),
     ],
 )
 def test_what_is_not_utf8_is_named_with_its_line(tmp_path, content, found):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sslhsic_transfer._content import what_file_is_instead
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer._pointers import described
 from sslhsic_transfer.adapters.data.depth_maps import Depth, as_metres
 from sslhsic_transfer.errors import DataError
 
@@ -71,7 +71,7 @@ def _numbers(splits: Path, split: str) -> list[int]:
     try:
         content = matlab.loadmat(splits)
     except Exception as error:  # SciPy raises many kinds
-        raise DataError(f"{splits} cannot be read as a Matlab file; {described(splits)}: {error}") from error
+        raise DataError(f"{splits} cannot be read as a Matlab file: {what_file_is_instead(splits) or error}") from error
     parts = {key: value for key, value in content.items() if key.endswith("Ndxs")}
     if f"{split}Ndxs" not in parts:
         known = " or ".join(key[:-4] for key in parts) or "trainNdxs and testNdxs, which are not in it"
@@ -97,7 +97,7 @@ def _hdf5(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3); {described(path)}: {error}") from error
+        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3): {what_file_is_instead(path) or error}") from error
     with file:
         try:
             yield file

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sslhsic_transfer._pointers import described
+from sslhsic_transfer._content import what_file_is_instead
 from sslhsic_transfer.adapters.data.annotations import (
     AnnotatedPicture,
     LabelledBox,
@@ -63,10 +63,16 @@ def _parse(path: Path) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, LookupError, ValueError, OSError) as error:
-        raise DataError(f"{path} is not XML ({described(path)}): {error}") from error
+        raise DataError(f"{path} is not XML: {_other_content(path) or error}") from error
     if root.tag != "annotation":
         raise DataError(f"{path} is not VOC's: it holds <{root.tag}>; expected <annotation>.")
     return root
+
+
+def _other_content(path: Path) -> str | None:
+    """What stands in the place of a file that is no XML; a page that looks like XML is left to the parser's message."""
+    found = what_file_is_instead(path)
+    return None if found and "web page" in found else found
 
 
 def _all_classes(place: Path, parsed: dict[Path, ElementTree.Element]) -> tuple[str, ...]:

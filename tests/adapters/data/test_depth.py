@@ -61,15 +61,19 @@ def nyu(root, images=(3, 3, 6, 4), depths=(3, 6, 4), value=1.0, **splits):
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("nyu_depth_v2_labeled.mat", b"<html>not found</html>", r"HDF5 .*; it begins with b'<html>not found</html>'"),
-        ("nyu_depth_v2_labeled.mat", b"", r"HDF5 .*; it is empty"),
+        (
+            "nyu_depth_v2_labeled.mat",
+            b"<html>not found</html>",
+            r"HDF5 .*: it begins with '<html>not found</html>': it is a web",
+        ),
+        ("nyu_depth_v2_labeled.mat", b"", r"HDF5 .*: it is empty"),
         (
             "nyu_depth_v2_labeled.mat",
             b"version https://git-lfs.github.com/spec/v1\n",
-            r"Git LFS pointer .*git lfs pull",
+            r"Git LFS pointer, .*git lfs pull",
         ),
-        ("splits.mat", b"<html>" * 99, r"splits\.mat cannot be read as a Matlab file; it begins with b'<html>"),
-        ("splits.mat", b"", r"splits\.mat cannot be read as a Matlab file; it is empty"),
+        ("splits.mat", b"<html>" * 99, r"splits\.mat cannot be read as a Matlab file: it begins with '<html>"),
+        ("splits.mat", b"", r"splits\.mat cannot be read as a Matlab file: it is empty"),
         ("splits.mat", b"version https://git-lfs.github.com/spec/v1\n" * 9, r"splits\.mat .*Git LFS pointer"),
     ],
 )
@@ -236,7 +240,7 @@ def diode(root, depth, mask=None):
         (np.ones(6), r"has the shape \(6,\); expected \(height, width\)"),
         (np.full((2, 3), "far"), r"holds <U3; expected an array of numbers"),
         (np.ones((2, 3), dtype=complex), r"holds complex128; expected an array of numbers"),
-        (np.array([None]), r"a_depth\.npy cannot be read "),
+        (np.array([None]), r"a_depth\.npy cannot be read: "),
     ],
 )
 def test_arrays_that_are_no_depth_are_named(tmp_path, depth, found):

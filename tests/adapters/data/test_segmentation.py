@@ -265,7 +265,12 @@ def test_masks_of_another_size_are_named_with_their_pictures(tmp_path):
     ):
         find_segmentation(root, "train")
     (root / "masks/train/0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"masks/train/0\.png cannot be read \(it begins with b'no picture'\)"):
+    with pytest.raises(DataError, match=r"masks/train/0\.png cannot be read: cannot identify image file"):
+        find_segmentation(root, "train")
+    (root / "masks/train/0.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(
+        DataError, match=r"masks/train/0\.png cannot be read: it is a Git LFS pointer, .*`git lfs pull`"
+    ):
         find_segmentation(root, "train")
     (root / "images/train/0.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1 of 5 pictures of .* cannot be read:\n  Cannot read .*0\.jpg"):

@@ -142,12 +142,12 @@ def test_xml_with_a_mark_is_read(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "is not XML"),
+        (b"", "is not XML: it is empty"),
         (b"<annotation>", "is not XML"),
         (b"<annotation>K\xe4tzchen</annotation>", "is not XML"),
         (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "is not XML"),
         (b"<html><body>404</body></html>", r"is not VOC's: it holds <html>; expected <annotation>"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is not XML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not XML: it is a Git LFS pointer"),
     ],
 )
 def test_what_is_not_vocs_xml_is_named(tmp_path, content, found):
