@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslhsic_transfer._config import merged, overridden, read_yaml, validated
+from sslhsic_transfer._config import configured, merged, read_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain.recipe import Recipe
 
@@ -21,7 +21,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         ConfigError: no such recipe, not YAML, or settings that cannot be used, all of them listed.
     """
     values = merged(Recipe().model_dump(mode="json"), read_yaml(_find(name_or_path)))
-    return validated(Recipe, overridden(values, overrides), source=f"Recipe {name_or_path}")
+    return configured(Recipe, values, overrides, source=f"Recipe {name_or_path}")
 
 
 def _find(name_or_path: str | Path) -> Path:

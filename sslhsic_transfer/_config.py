@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +11,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.text_files import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 4, 200, 200, 60
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 12
+_DEEPEST_YAML = 64  # lists and mappings within one another
+_MOST_VALUES = 1_000_000
 
 
 def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
@@ -44,13 +52,50 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is not YAML, or holds something else than settings.
     """
+    text = read_text(path, ConfigError)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = parse_yaml(text) or {}
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
     return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML.
+
+    Raises:
+        yaml.YAMLError: it is none.
+        ValueError: it holds a date or number that is none, is nested too deeply, or refers to parts of itself (`&name`,
+            `*name`) until it stands for more than any settings hold.
+    """
+    _require_bounded(text)
+    return yaml.safe_load(text)
+
+
+def _require_bounded(text: str) -> None:
+    """Refuse YAML that would take the parser, or what follows, too deep or too long; errors as `parse_yaml`."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST_YAML:
+                raise ValueError(f"lists or sections lie more than {_DEEPEST_YAML} levels within one another")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    root = yaml.compose(text, yaml.SafeLoader)
+    if root is not None and _written_out(root, {}) > _MOST_VALUES:
+        raise ValueError(f"written out, with all *NAME in it, it has more than {_MOST_VALUES} values")
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values that a node stands for; what contains itself stands for more than can be counted."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # while it is counted
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(p, known) for p in parts))
+    return known[id(node)]
 
 
 def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -> list[str]:
@@ -77,20 +122,34 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Values with overrides applied.
+def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequence[str], *, source: str) -> Model:
+    """Apply overrides to values, and build a pydantic model of them.
+
+    Where a setting is text, so is the override: ``train=2007`` and ``train=yes`` name splits.
 
     Args:
+        model: the class to build.
         values: nested sections.
         overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
+        source: where the values come from, for the message.
 
     Raises:
-        ConfigError: an override has another form.
+        ConfigError: an override has another form, or values are missing, unknown or out of range.
     """
     changed = merged(values, {})
+    written: dict[str, tuple[Any, Any]] = {}
     for override in overrides:
-        _apply(changed, override)
-    return changed
+        key, value, text = _parsed(override)
+        _put(changed, key, value)
+        written.pop(key, None)  # the last of one key counts, in its place among the others
+        written[key] = (value, text)
+    for location in _where_text_is_wanted(model, changed):
+        for key, (value, text) in written.items():
+            path = tuple(key.split("."))
+            if location[: len(path)] == path:
+                written[key] = (_with_text(value, text, location[len(path) :]), text)
+                _put(changed, key, written[key][0])
+    return validated(model, changed, source=source)
 
 
 def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,8 +176,13 @@ def _describe(problem: Any, model: type[BaseModel]) -> str:
     return (
         f"{where}: {message}"
         if "ctx" in problem and "error" in problem["ctx"]
-        else f"{where}: {message}, got {problem['input']!r}"
+        else f"{where}: {message}, got {shortened(problem['input'])}"
     )
+
+
+def shortened(value: Any) -> str:
+    """Show a value in a message: as Python writes it, without the middle of what is long or deep."""
+    return _SHORT.repr(value)
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
@@ -128,21 +192,50 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any, Any]:
+    """An override's key, its value, and the same with every scalar as the text that was written."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        _require_bounded(text)
+        value = texts = yaml.load(text, yaml.BaseLoader)
+        with contextlib.suppress(ValueError):  # what looks like a date or a number and is none stays text
+            value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
     # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
+    return key, value, text if texts is None else texts
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     for section in sections:
         inner = values.get(section)
         values[section] = dict(inner) if isinstance(inner, Mapping) else {}
         values = values[section]
     values[last] = value
+
+
+def _where_text_is_wanted(model: type[BaseModel], values: Mapping[str, Any]) -> list[tuple[int | str, ...]]:
+    """Places at which a model wants text and has something else."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return [problem["loc"] for problem in error.errors() if problem["type"] == "string_type"]
+    return []
+
+
+def _with_text(value: Any, text: Any, location: tuple[int | str, ...]) -> Any:
+    """A value whose part at a location is the text that was written there; unchanged where that is no single text."""
+    if not location:
+        return text if isinstance(text, str) else value
+    place, *rest = location
+    if isinstance(value, list) and isinstance(text, list) and isinstance(place, int):
+        return [_with_text(v, text[n], tuple(rest)) if n == place else v for n, v in enumerate(value)]
+    if isinstance(value, dict) and place in value and isinstance(text, dict) and place in text:
+        return value | {place: _with_text(value[place], text[place], tuple(rest))}
+    return value

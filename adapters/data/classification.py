@@ -1,18 +1,20 @@
 """Classification data: a folder a split, a folder a class, and parts of them where few labels are known."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.data.layouts import recognise
+from sslhsic_transfer.adapters.data.lists import first_columns
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.images import load_image
+from sslhsic_transfer.text_files import read_lines
 
 LAYOUTS = "  folders     SPLIT/CLASS/ with the pictures of a class (as ImageNet has it)"
 
@@ -62,6 +64,8 @@ class ClassificationData:
     def listed(self, source: str | Path) -> "ClassificationData":
         """The pictures that a text file names, one a line: a path below the split's folder, or a file name alone.
 
+        Slashes and folders of another machine before a path, and columns after it, are passed over.
+
         Raises:
             DataError: there is no such file, or it names pictures that are not there.
         """
@@ -72,18 +76,37 @@ class ClassificationData:
         named = Counter(path.name for path in paths)
         index = {path.name: number for number, path in enumerate(paths) if named[path.name] == 1}
         index |= {path.relative_to(root).as_posix(): number for number, path in enumerate(paths)}
-        names = [line.strip() for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-        if missing := [name for name in names if name not in index]:
+        names = [text for _, text in read_lines(source)]
+        found = _numbers(names, index)
+        if missing := [name for name, number in zip(names, found, strict=True) if number is None]:
             raise DataError(
                 f"{len(missing)} of the {len(names)} pictures that {source} names are not in {root}, such as "
                 f"{missing[0]} ({named[missing[0]]} files have this name; where several have, give its folder, too)."
             )
         if not names:
             raise DataError(f"{source} is empty; expected the name of a picture on each line.")
-        return self._some(sorted({index[name] for name in names}))
+        return self._some(sorted({number for number in found if number is not None}))
 
     def _some(self, indices: Iterable[int]) -> "ClassificationData":
         return ClassificationData(self.name, self.split, self.folder.subset(int(index) for index in indices))
+
+
+def _numbers(lines: Sequence[str], index: Mapping[str, int]) -> list[int | None]:
+    """Numbers of the pictures that lines name; where none is there, first folders are cut, the same for all lines."""
+    columns = [list(first_columns(line)) for line in lines]
+    paths = [[PurePosixPath(name.replace("\\", "/")).parts for name in names] for names in columns]
+    found = [
+        next((index[name] for name in (*names, *map("/".join, parts)) if name in index), None)
+        for names, parts in zip(columns, paths, strict=True)
+    ]
+    if any(number is not None for number in found):
+        return found
+    ways = ((parts[:end], "/".join(parts[end:])) for some in paths for parts in some for end in range(1, len(parts)))
+    cut = next((way for way, rest in ways if "/" in rest and rest in index), None)
+    if cut is None:
+        return found
+    rests = [["/".join(parts[len(cut) :]) for parts in some if parts[: len(cut)] == cut] for some in paths]
+    return [next((index[name] for name in names if name in index), None) for names in rests]
 
 
 def find_classification(root: str | Path, split: str, layout: str = "auto") -> ClassificationData:

@@ -47,10 +47,20 @@ class Confusion:
 
     @property
     def mean_iou(self) -> float:
-        """Mean of `iou` over the classes that have one."""
+        """Mean of `iou` over the classes that have one.
+
+        Raises:
+            DataError: no pixel was counted.
+        """
+        self._require_pixels()
         return float(np.nanmean(list(self.iou.values())))
 
     @property
     def accuracy(self) -> float:
-        """Share of pixels whose class is right."""
+        """Share of pixels whose class is right; errors as `mean_iou`."""
+        self._require_pixels()
         return float(np.trace(self.matrix) / self.matrix.sum())
+
+    def _require_pixels(self) -> None:
+        if not self.matrix.any():
+            raise DataError("Every pixel of every mask is ignored: there is nothing to measure.")

@@ -6,16 +6,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.data.layouts import all_there, pictures_in, read_list, read_map, recognise
+from sslhsic_transfer.adapters.data.depth_maps import Depth, npy_size, png_size, read_diode, read_png, within
+from sslhsic_transfer.adapters.data.files import all_there
+from sslhsic_transfer.adapters.data.layouts import pictures_in, recognise, tell
+from sslhsic_transfer.adapters.data.lists import read_pairs
+from sslhsic_transfer.adapters.data.nyu import read_nyu
+from sslhsic_transfer.adapters.data.sizes import require_same_sizes, side_by_side
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.images import evenly, load_image
 
 LAYOUTS = """\
-  lists  SPLIT.txt with "picture depth" a line; depth as 16-bit PNG, 0 where there is none
+  lists  SPLIT.txt with "picture depth" a line; depth as 16-bit PNG, 0 where there is none; lines whose depth is
+         None are left out
   nyu    nyu_depth_v2_labeled.mat and splits.mat; SPLIT is train or test
   kitti  SPLIT.txt with "picture depth" a line (the lists of Eigen et al.), depth as sparse 16-bit PNG of 1/256 m; lines
          whose depth is None are left out
@@ -24,8 +28,9 @@ Only lists are recognised by themselves; name another layout."""
 
 _MILLIMETRES = 1000.0
 _KITTI_UNITS = 256.0  # a metre
-
-Depth = NDArray[np.float32]
+_SURVEYED = 500  # maps of a split that are decoded before training: what is wrong with many shows in these
+# Metres: where half of the pixels are nearer or farther than these, the unit may be another.
+_NEAREST, _FARTHEST = 0.01, 1000.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,39 @@ class DepthData:
     def __len__(self) -> int:
         return len(self.names)
 
+    def require_depth(self, least: float, cap: float) -> None:
+        """Refuse depth that nothing can be learned from or measured on; 500 maps are decoded at most.
+
+        Args:
+            least: metres below which a pixel is not counted.
+            cap: metres beyond which it is not.
+
+        Raises:
+            DataError: no pixel was measured within these bounds, half of them are kilometres away, or maps that cannot
+                be read.
+        """
+        chosen = sorted(set(evenly(len(self), min(_SURVEYED, len(self)))))
+        found = side_by_side(lambda index: within(self.read_depth(index), least, cap), chosen, "depth maps")
+        measured, counted = (sum(getattr(entry, name) for entry in found) for name in ("measured", "counted"))
+        maps = f"the {len(chosen)} depth maps of {self.split} of {self.name}"
+        if not measured:
+            raise DataError(f"No pixel of {maps} has a depth: all are 0, not finite or masked; expected metres.")
+        known = [entry for entry in found if entry.measured]
+        nearest, farthest = min(entry.nearest for entry in known), max(entry.farthest for entry in known)
+        middle = float(np.median([entry.median for entry in known]))
+        said = f"The depths of {maps} go from {nearest:.3g} to {farthest:.3g} m, half of them beyond {middle:.3g} m"
+        if not counted:
+            raise DataError(f"{said}; none is from {least:g} to {cap:g} m (protocol.least, protocol.cap). {_UNITS}")
+        if middle > _FARTHEST:
+            raise DataError(f"{said}. {_UNITS}")
+        if middle < _NEAREST:
+            tell(f"{said}. {_UNITS}")
+        if empty := len(found) - sum(entry.counted > 0 for entry in found):
+            tell(f"{empty} of {maps} have no pixel with a depth from {least:g} to {cap:g} m and count for nothing.")
+
+
+_UNITS = "Expected metres: for PNG files say how many of their units a metre has, units_per_metre=1000 for millimetres."
+
 
 def find_depth(
     root: str | Path, split: str, layout: str = "auto", *, units_per_metre: float = _MILLIMETRES
@@ -62,12 +100,13 @@ def find_depth(
         units_per_metre: of the 16-bit PNG files of "lists".
 
     Raises:
-        DataError: no such split in that layout, or files that are not there.
+        DataError: no such split in that layout, files that are not there or not what the layout says, or depth maps of
+            another size than their pictures.
     """
     lists = partial(_lists, units_per_metre=units_per_metre)
     readers: dict[str, Callable[[Path, str], DepthData | None]] = {
         "lists": lists,
-        "kitti": partial(_lists, units_per_metre=_KITTI_UNITS, gaps=True),
+        "kitti": partial(_lists, units_per_metre=_KITTI_UNITS),
         "nyu": _nyu,
         "diode": _diode,
     }
@@ -85,34 +124,22 @@ class _Files:
         return load_image(self.pairs[index][0])
 
     def depth(self, index: int) -> Depth:
-        return read_depth_png(self.pairs[index][1], self.units_per_metre)
+        return read_png(self.pairs[index][1], self.units_per_metre)
 
     def depth_array(self, index: int) -> Depth:
-        return _read_diode(self.pairs[index][1])
+        return read_diode(self.pairs[index][1])
 
 
-def read_depth_png(path: Path, units_per_metre: float) -> Depth:
-    """A depth map of a 16-bit PNG file: (H, W) metres, 0 where nothing was measured.
-
-    Raises:
-        DataError: it cannot be read, or is no map of one channel with 16 bits.
-    """
-    mode, values = read_map(path)
-    if not mode.startswith("I"):
-        raise DataError(f"{path} is a picture of mode {mode}; expected a 16-bit PNG with one channel.")
-    return (values.astype(np.float64) / units_per_metre).astype(np.float32)
-
-
-def _lists(root: Path, split: str, units_per_metre: float, *, gaps: bool = False) -> DepthData | None:
-    """Pairs of a list; with gaps, lines without depth are left out."""
+def _lists(root: Path, split: str, units_per_metre: float) -> DepthData | None:
     source = root / f"{split}.txt"
     if not source.is_file():
         return None
-    rows = [row for row in read_list(source, columns=2) if not (gaps and row[1] == "None")]
-    files = _Files(tuple((root / picture, root / depth) for picture, depth, *_ in rows), units_per_metre)
-    all_there((path for pair in files.pairs for path in pair), source)
-    names = tuple(str(picture.relative_to(root)) for picture, _ in files.pairs)
-    return DepthData(root.resolve().name, split, names, files.picture, files.depth)
+    pairs, left_out = read_pairs(source, root)
+    if left_out:
+        tell(f"{left_out} pictures of {source} have no depth and are left out.")
+    require_same_sizes(pairs, "depth map", source, png_size)
+    files = _Files(tuple(pairs), units_per_metre)
+    return DepthData(root.resolve().name, split, _names(files, root), files.picture, files.depth)
 
 
 def _diode(root: Path, split: str) -> DepthData | None:
@@ -120,57 +147,22 @@ def _diode(root: Path, split: str) -> DepthData | None:
     pictures = pictures_in(source)
     if not pictures:
         return None
-    files = _Files(tuple((path, path.with_name(f"{path.stem}_depth.npy")) for path in pictures), 1.0)
-    masks = [depth.with_name(f"{depth.stem}_mask.npy") for _, depth in files.pairs]
-    all_there((*masks, *(depth for _, depth in files.pairs)), source)
-    names = tuple(str(path.relative_to(root)) for path in pictures)
-    return DepthData(root.resolve().name, split, names, files.picture, files.depth_array)
+    pairs = [(path, path.with_name(f"{path.stem}_depth.npy")) for path in pictures]
+    masks = [depth.with_name(f"{depth.stem}_mask.npy") for _, depth in pairs]
+    all_there((*masks, *(depth for _, depth in pairs)), source)
+    require_same_sizes(pairs, "depth map", source, npy_size)
+    files = _Files(tuple(pairs), 1.0)
+    return DepthData(root.resolve().name, split, _names(files, root), files.picture, files.depth_array)
 
 
-def _read_diode(path: Path) -> Depth:
-    try:
-        depth = np.load(path, allow_pickle=False)
-        mask = np.load(path.with_name(f"{path.stem}_mask.npy"), allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} or its mask cannot be read: {error}") from error
-    depth = depth.reshape(depth.shape[:2])
-    if depth.shape != mask.shape:
-        raise DataError(f"{path} has the shape {depth.shape} and its mask {mask.shape}; expected one shape.")
-    return np.where((mask > 0) & np.isfinite(depth), depth, 0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _NYU:
-    """The labelled part of NYU v2: one HDF5 file, opened anew for each example, so that workers need share nothing."""
-
-    path: Path
-    numbers: tuple[int, ...]  # from 0
-
-    def picture(self, index: int) -> Image.Image:
-        with _hdf5(self.path) as file:
-            return Image.fromarray(np.ascontiguousarray(file["images"][self.numbers[index]].transpose(2, 1, 0)))
-
-    def depth(self, index: int) -> Depth:
-        with _hdf5(self.path) as file:  # Matlab stores columns first
-            return np.ascontiguousarray(file["depths"][self.numbers[index]].T, dtype=np.float32)
+def _names(files: _Files, root: Path) -> tuple[str, ...]:
+    pictures = (picture for picture, _ in files.pairs)
+    return tuple(str(path.relative_to(root) if path.is_relative_to(root) else path) for path in pictures)
 
 
 def _nyu(root: Path, split: str) -> DepthData | None:
-    path, splits = root / "nyu_depth_v2_labeled.mat", root / "splits.mat"
-    if not path.is_file() or not splits.is_file():
+    reader = read_nyu(root, split)
+    if reader is None:
         return None
-    matlab = optional_import("scipy.io", extra="transfer", purpose="NYU v2's splits")
-    parts = {key: value.ravel() for key, value in matlab.loadmat(splits).items() if key.endswith("Ndxs")}
-    if f"{split}Ndxs" not in parts:
-        raise DataError(f"{splits} has no split {split!r}; expected {' or '.join(k[:-4] for k in parts)}.")
-    numbers = tuple(int(number) - 1 for number in parts[f"{split}Ndxs"])
-    reader = _NYU(path, numbers)
-    return DepthData("nyu-v2", split, tuple(f"{n + 1:04d}" for n in numbers), reader.picture, reader.depth)
-
-
-def _hdf5(path: Path):  # type: ignore[no-untyped-def] # h5py's own
-    h5py = optional_import("h5py", extra="transfer", purpose="NYU v2's labelled file")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3): {error}") from error
+    names = tuple(f"{number + 1:04d}" for number in reader.numbers)
+    return DepthData("nyu-v2", split, names, reader.picture, reader.depth)

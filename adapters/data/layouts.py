@@ -1,6 +1,9 @@
-"""What the readers share: finding a layout in a folder, lists of files, and the names of classes."""
+"""What the readers share: finding a layout in a folder, names of classes, maps of numbers, and notices."""
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.image_folder import pictures_below
+from sslhsic_transfer.text_files import read_lines
 
 T = TypeVar("T")
 CLASSES_NAME = "classes.txt"
+_SHOWN = 8  # values that a message lists
+_LOG = logging.getLogger(__name__)
 
 
 def recognise(
@@ -44,42 +52,39 @@ def recognise(
     raise DataError(f"{root} has no split {split!r} in {wanted} (found: {shown}). Expected:\n{expected}")
 
 
-def read_list(path: Path, columns: int) -> list[list[str]]:
-    """Lines of a text file, split at white space into at least so many columns.
-
-    Raises:
-        DataError: a line has fewer.
-    """
-    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    for number, row in enumerate(rows, start=1):
-        if len(row) < columns:
-            raise DataError(f"{path}, line {number}: got {' '.join(row)!r}; expected {columns} columns.")
-    return rows
-
-
 def read_classes(root: Path) -> tuple[str, ...]:
-    """Names of a folder's classes.txt, one a line; none where there is none."""
-    path = root / CLASSES_NAME
-    return (
-        tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        if (path.is_file())
-        else ()
-    )
-
-
-def all_there(paths: Iterable[Path], source: Path) -> None:
-    """Refuse a list whose files are not there.
+    """Names of a folder's classes.txt, one a line; none where there is none.
 
     Raises:
-        DataError: with how many and the first of them; also where the list is empty.
+        DataError: it cannot be read, or names a class twice.
     """
-    paths = list(paths)
-    if not paths:
-        raise DataError(f"{source} lists no pictures.")
-    if missing := [path for path in paths if not path.is_file()]:
-        raise DataError(
-            f"{len(missing)} of {len(paths)} files that {source} names are not there, such as {missing[0]}."
-        )
+    path = root / CLASSES_NAME
+    lines = [(number, class_name(text)) for number, text in read_lines(path)] if path.is_file() else []
+    first: dict[str, int] = {}
+    for number, name in lines:
+        if name in first:
+            raise DataError(
+                f"{path} names the class {name!r} on the lines {first[name]} and {number}; expected it once."
+            )
+        first[name] = number
+    return tuple(first)
+
+
+def class_name(text: str) -> str:
+    """A class's name in one line without blanks around it, in the Unicode form by which equal names are equal."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def some(values: Collection[Any]) -> str:
+    """The first of several values, for a message."""
+    shown = ", ".join(str(value) for value in list(values)[:_SHOWN]) or "nothing"
+    return f"{shown} and {len(values) - _SHOWN} more" if len(values) > _SHOWN else shown
+
+
+def tell(message: str) -> None:
+    """Log a warning about the data, once where several processes read them."""
+    if is_main_process():
+        _LOG.warning(message)
 
 
 def read_map(path: Path) -> tuple[str, NDArray[Any]]:
@@ -88,11 +93,23 @@ def read_map(path: Path) -> tuple[str, NDArray[Any]]:
     Raises:
         DataError: it cannot be read.
     """
+    with _map(path) as picture:
+        return picture.mode, np.asarray(picture)
+
+
+def map_header(path: Path) -> tuple[str, tuple[int, int]]:
+    """Mode, width and height of a picture file whose numbers are data; errors as `read_map`."""
+    with _map(path) as picture:
+        return picture.mode, picture.size
+
+
+@contextmanager
+def _map(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
-            return picture.mode, np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+            yield picture
+    except Exception as error:  # Pillow raises many kinds
+        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or error}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Segmentation data of any layout that our readers know, as a dataset of mmsegmentation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ class SSLHSICDataset(BaseSegDataset):
         data_root: folder of the data set.
         split: what the layout calls the part.
         layout: one of `find_segmentation`, or "auto".
-        data: in place of these three: data that was found already.
+        mask_values: number of each class in the masks, as for `find_segmentation`; None: as the layout has it.
+        data: in place of these four: data that was found already.
         options: of mmseg's ``BaseSegDataset``, such as ``pipeline`` and ``test_mode``.
 
     Raises:
@@ -36,12 +38,15 @@ class SSLHSICDataset(BaseSegDataset):
         split: str = "train",
         layout: str = "auto",
         *,
+        mask_values: Sequence[int] | None = None,
         data: SegmentationData | None = None,
         **options: Any,
     ) -> None:
         if (data_root is None) == (data is None):
             raise ConfigError(f"Got data_root={data_root!r} and data={data!r}; expected one of them.")
-        self.data = data if data is not None else find_segmentation(str(data_root), split, layout)
+        if data is None:
+            data = find_segmentation(str(data_root), split, layout, mask_values=mask_values)
+        self.data = data
         super().__init__(metainfo={"classes": self.data.classes}, ignore_index=IGNORED, **options)
 
     def load_data_list(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from sslhsic_transfer._files import write_json
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.text_files import read_text
 from sslhsic_transfer.transfer.settings import SETTINGS, Task, TransferSettings
 
 Framework = Literal["torchvision", "mmseg", "detectron2", "depth"]
@@ -56,8 +57,8 @@ class TransferConfig(BaseModel):
                 f"No {CONFIG_NAME} in {folder}: expected RUN/model after `sslhsic transfer … --output RUN`."
             )
         try:
-            return validated(cls, json.loads(path.read_text(encoding="utf-8")), source=str(path))
-        except ValueError as error:
+            return validated(cls, json.loads(read_text(path, ConfigError)), source=str(path))
+        except (ValueError, RecursionError) as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"{path} is not JSON: {error}") from error

@@ -17,6 +17,7 @@ from sslhsic_transfer.adapters.data.depth import DepthData
 from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
 from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.depth.metrics import DepthMetrics, DepthProtocol
+from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import load_image
 
 _BATCH = 64  # pictures that are classified at once
@@ -78,6 +79,9 @@ def evaluate_segmentation(
     Returns:
         ``mIoU``, ``pixel accuracy`` and ``IoU CLASS``, as shares. Classes that neither a mask nor a prediction has are
         left out.
+
+    Raises:
+        DataError: every pixel is ignored.
     """
     confusion = Confusion(data.classes)
     for index in _shown(len(data), progress):
@@ -108,9 +112,17 @@ def evaluate_depth(
         data: a split.
         protocol: every choice that moves the figures.
         progress: whether to show a progress bar.
+
+    Raises:
+        DataError: no pixel counts.
     """
     metrics = DepthMetrics(protocol)
     for index in _shown(len(data), progress):
         depth = torch.from_numpy(data.read_depth(index))[None, None]
         metrics.update(torch.from_numpy(predict(data.read_picture(index)))[None, None], depth, depth > 0)
+    if not metrics.pictures:
+        raise DataError(
+            f"No pixel of {data.split} of {data.name} has a depth within the protocol's bounds and crop: "
+            f"{protocol.describe()}."
+        )
     return metrics.compute()

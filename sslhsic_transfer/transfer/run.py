@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._config import overridden, validated
+from sslhsic_transfer._config import configured
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, write_json
 from sslhsic_transfer._memory import advising_on_memory
@@ -159,7 +159,7 @@ def _named(task: Task, settings: TransferSettings) -> str:
 def protocol(config: TransferConfig) -> str:
     """Every choice that shapes the figures, in a line; the seed apart."""
     settings = config.typed_settings()
-    hidden = {"train", "test", "layout", "seed", "workers", "log_every", "checkpoint_every", "protocol"}
+    hidden = {"train", "test", "layout", "mask_values", "seed", "workers", "log_every", "checkpoint_every", "protocol"}
     hidden |= set() if settings.nesterov else {"nesterov"}
     values = ", ".join(f"{key} {value}" for key, value in settings.model_dump().items() if key not in hidden)
     measured = f"; {settings.protocol.describe()}" if isinstance(settings, DepthSettings) else ""
@@ -168,7 +168,7 @@ def protocol(config: TransferConfig) -> str:
 
 def _settings(task: Task, overrides: Sequence[str]) -> TransferSettings:
     kind = SETTINGS[task]
-    return validated(kind, overridden(kind().model_dump(mode="json"), overrides), source=f"Settings of {task}")
+    return configured(kind, kind().model_dump(mode="json"), overrides, source=f"Settings of {task}")
 
 
 def _labelled(training: ClassificationData, settings: ClassificationSettings) -> ClassificationData:

@@ -16,8 +16,10 @@ class TransferSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    train: str = Field(default="train", description="Split to train on.")
-    test: str = Field(default="val", description="Split to measure on; a test split only once all is chosen.")
+    train: str = Field(default="train", min_length=1, description="Split to train on.")
+    test: str = Field(
+        default="val", min_length=1, description="Split to measure on; a test split only once all is chosen."
+    )
     layout: str = Field(default="auto", description="Layout of the data's folder; auto: recognised.")
     iterations: int = Field(default=2000, ge=1, description="Steps of the optimiser.")
     batch_size: int = Field(default=8, ge=1, description="Pictures a step, over all processes.")
@@ -83,6 +85,11 @@ class SegmentationSettings(TransferSettings):
         default="fcn", description="torchvision: fcn, deeplabv3, lraspp; mmseg: fcn, deeplabv3plus, upernet."
     )
     output_stride: Literal[8, 16, 32] = Field(default=16, description="Of the last map, by dilation.")
+    mask_values: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None,
+        description="Number of each class in the masks, such as [0,255]; all others are ignored. null: as the layout "
+        "has it.",
+    )
     resize: int | None = Field(
         default=None, ge=32, description="Short side that pictures are brought to first; null: left as they are."
     )

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from sslhsic_transfer.adapters.data.classification import find_classification
-from sslhsic_transfer.adapters.data.depth import find_depth
+from sslhsic_transfer.adapters.data.depth import DepthData, find_depth
 from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
 from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.transfer.classification import ClassificationTask
@@ -52,6 +52,12 @@ def _detection(folder: Any, split: str, settings: Any) -> DetectionData:
     return data
 
 
+def _depth(folder: Any, split: str, settings: Any) -> DepthData:
+    data = find_depth(folder, split, settings.layout, units_per_metre=settings.units_per_metre)
+    data.require_depth(settings.protocol.least, settings.protocol.cap)
+    return data
+
+
 TASKS: dict[Task, TaskKind] = {
     "classification": TaskKind(
         find=lambda folder, split, settings: find_classification(folder, split, settings.layout),
@@ -60,7 +66,9 @@ TASKS: dict[Task, TaskKind] = {
         panels=classification_panels,
     ),
     "segmentation": TaskKind(
-        find=lambda folder, split, settings: find_segmentation(folder, split, settings.layout),
+        find=lambda folder, split, settings: find_segmentation(
+            folder, split, settings.layout, mask_values=settings.mask_values
+        ),
         native=SegmentationTask,
         evaluate=lambda predict, data, _, progress: evaluate_segmentation(predict, data, progress=progress),
         panels=segmentation_panels,
@@ -72,9 +80,7 @@ TASKS: dict[Task, TaskKind] = {
         panels=detection_panels,
     ),
     "depth": TaskKind(
-        find=lambda folder, split, settings: find_depth(
-            folder, split, settings.layout, units_per_metre=settings.units_per_metre
-        ),
+        find=_depth,
         native=lambda settings, preprocessing, _: DepthTask(settings, preprocessing),
         evaluate=lambda predict, data, settings, progress: evaluate_depth(
             predict, data, settings.protocol, progress=progress

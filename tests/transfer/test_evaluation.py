@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
@@ -9,6 +10,7 @@ from sslhsic_transfer.adapters.data.depth import find_depth
 from sslhsic_transfer.adapters.data.detection import BoxedPicture, Boxes, DetectionData, find_detection
 from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
+from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from tests.dense_data import depth_lists, detection_coco, detection_voc, segmentation_lists
 
@@ -104,3 +106,25 @@ def test_depth(tmp_path):
     figures = evaluate_depth(in_order([1.1 * depth + 0.1 * (depth == 0) for depth in truth]), data, DepthProtocol())
     assert figures["abs_rel"] == pytest.approx(0.1, abs=1e-6)
     assert figures["delta1"] == 1
+
+
+def test_where_nothing_counts_there_is_nothing_to_measure(tmp_path):
+    root = segmentation_lists(tmp_path / "scenes")
+    data = find_segmentation(root, "val")
+    for _, mask in data.pairs:
+        Image.fromarray(np.full((60, 80), IGNORED, dtype=np.uint8)).save(mask)
+    with pytest.raises(DataError, match="Every pixel of every mask is ignored"):
+        evaluate_segmentation(lambda picture: np.zeros((60, 80), np.uint8), data)
+    depth = find_depth(depth_lists(tmp_path / "rooms"), "val")
+    with pytest.raises(DataError, match=r"No pixel of val of rooms has a depth within .*: 20–30 m, whole picture"):
+        evaluate_depth(lambda picture: np.ones((60, 80), np.float32), depth, DepthProtocol(least=20, cap=30))
+
+
+@pytest.mark.parametrize("told", [(0, 0), (80, 60)])
+def test_a_perfect_detector_scores_one_whatever_size_is_told(tmp_path, told):
+    root = detection_voc(tmp_path / "scenes")
+    for path in (root / "VOC2007/Annotations").iterdir():
+        size = "<width>{}</width><height>{}</height>"
+        path.write_text(path.read_text().replace(size.format(80, 60), size.format(*told)))
+    data = find_detection(root, "val")
+    assert evaluate_detection(in_order([shifted(entry, 0) for entry in data.pictures]), data)["AP"] == pytest.approx(1)

@@ -35,6 +35,32 @@ def test_a_list_of_pictures_names_files_or_paths(digits, tmp_path):
     assert part.folder.labels == (0, 1, 2)
 
 
+@pytest.mark.parametrize(
+    "line", ["/{}", "./{}", "train/{}", "/home/me/digits/train/{}", "D:\\me\\{}", "{} 3", "{}\t3", "{},3", "/data/{} 3"]
+)
+def test_lists_may_be_those_of_another_machine_with_labels(digits, tmp_path, line):
+    data = find_classification(digits, "train")
+    chosen = [data.folder.paths[index] for index in (3, 30)]
+    names = [line.format(path.relative_to(digits / "train").as_posix()) for path in chosen]
+    names = [name.replace("/", "\\") if "\\" in name else name for name in names]
+    (tmp_path / "list.txt").write_bytes("\r\n".join(names).encode("utf-8-sig"))
+    assert data.listed(tmp_path / "list.txt").folder.paths == tuple(chosen)
+
+
+def test_paths_of_another_place_are_no_names(digits, tmp_path):
+    data = find_classification(digits, "train")
+    first, second = (data.folder.paths[index].relative_to(digits / "train").as_posix() for index in (3, 30))
+    (tmp_path / "list.txt").write_text(f"a/train/{first}\na/val/{second}\n")
+    with pytest.raises(DataError, match=rf"1 of the 2 pictures .* such as a/val/{second}"):
+        data.listed(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text(f"{first}\na/train/{second}\n")
+    with pytest.raises(DataError, match=rf"1 of the 2 pictures .* such as a/train/{second}"):
+        data.listed(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text(f"/other/{data.folder.paths[3].name}\n")
+    with pytest.raises(DataError, match=r"1 of the 1 pictures"):
+        data.listed(tmp_path / "list.txt")
+
+
 def test_names_that_two_pictures_share_need_their_folders(digits, tmp_path):
     for label, picture in (("a", "x y.jpg"), ("b", "x y.jpg"), ("b", "z.jpg")):
         (tmp_path / "train" / label).mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -53,38 +51,6 @@ def test_as_coco_says_the_same(tmp_path):
     assert square["bbox"] == [x1, y1, x2 - x1, y2 - y1]
     assert square["area"] == (x2 - x1) * (y2 - y1)
     assert (coco.cats[square["category_id"]]["name"], square["iscrowd"], dot["iscrowd"]) == ("square", 0, 1)
-
-
-def test_boxes_are_cut_to_the_picture_and_empty_ones_left_out(tmp_path):
-    root = detection_coco(tmp_path / "scenes")
-    path = root / "annotations" / "instances_val.json"
-    content = json.loads(path.read_text())
-    content["annotations"] = [
-        {"id": n, "image_id": 100, "category_id": 7, "bbox": box}
-        for n, box in enumerate([[-5, -5, 10, 10], [70, 50, 50, 50], [5, 5, 0, 4], [90, 5, 4, 4]])
-    ]
-    path.write_text(json.dumps(content))
-    assert find_detection(root, "val").pictures[0].boxes.tolist() == [[0, 0, 5, 5], [70, 50, 80, 60]]
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        (lambda content: content.pop("categories"), "is not a COCO file of objects: KeyError"),
-        (lambda content: content["annotations"][0].update(image_id=9), "is not a COCO file of objects: KeyError"),
-        (lambda content: content["annotations"][0].update(bbox=[1, 2]), "is not a COCO file of objects: ValueError"),
-        (lambda content: content["images"][0].update(file_name="x.jpg"), "are in none of its folders val, images/val"),
-        (lambda content: content["images"][1].update(file_name="x.jpg"), "1 of 4 files .* are not there"),
-    ],
-)
-def test_what_cannot_be_used_is_named(tmp_path, change, found):
-    root = detection_coco(tmp_path / "scenes")
-    path = root / "annotations" / "instances_val.json"
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=found):
-        find_detection(root, "val")
 
 
 def test_no_layout_and_no_xml(tmp_path):

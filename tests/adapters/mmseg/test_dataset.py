@@ -40,6 +40,13 @@ def test_it_is_built_of_a_folder_and_a_split(made):
     np.testing.assert_array_equal(part[0]["data_samples"].gt_sem_seg.data[0].numpy(), data.read_mask(1))
 
 
+def test_numbers_of_the_classes_may_be_told(made):
+    dataset = SSLHSICDataset(made, "train", mask_values=[2, 255, 0], pipeline=[*LOAD, PACK])
+    own = find_segmentation(made, "train").read_mask(0)
+    expected = np.select([own == 2, own == 255, own == 0], [0, 1, 2], 255)
+    np.testing.assert_array_equal(dataset[0]["data_samples"].gt_sem_seg.data[0].numpy(), expected)
+
+
 def test_masks_go_through_mmsegs_transforms_with_their_pictures(made):
     steps = [{"type": "SSLHSICRandomScale", "ratio_range": (2.0, 2.0)}, {"type": "RandomFlip", "prob": 1.0}, PACK]
     dataset = SSLHSICDataset(made, "train", pipeline=[*LOAD, *steps])
