@@ -23,7 +23,7 @@ from sslhsic_transfer.hsic.distributed import (
     sum_each,
     sum_over_processes,
 )
-from sslhsic_transfer.hsic.loss import unit_vectors
+from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 
 
 class _Rival(nn.Module):

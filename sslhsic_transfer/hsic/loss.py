@@ -19,6 +19,7 @@ from sslhsic_transfer.hsic.features import Features, draw_features, moved
 from sslhsic_transfer.hsic.kernels import get_kernel
 from sslhsic_transfer.hsic.scale import with_scale_gradient
 from sslhsic_transfer.hsic.terms import Regularizer, check_regularizer, ssl_hsic_loss
+from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 
 Estimator = Literal["auto", "exact", "features"]
 _ESTIMATORS = ("auto", "exact", "features")
@@ -260,18 +261,6 @@ def _stacked(views: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
     _check_views(views)
     stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
     return unit_vectors(stacked), [number for number, view in enumerate(views) if view.requires_grad]
-
-
-def unit_vectors(vectors: Tensor) -> Tensor:
-    """Scale each vector of the last dimension to norm 1; no finite one overflows, and a zero one stays zero.
-
-    Args:
-        vectors: (…, d).
-    """
-    largest = vectors.detach().abs().amax(dim=-1, keepdim=True)
-    tiny = torch.finfo(vectors.dtype).tiny
-    shrunk = vectors / torch.where(largest > tiny, largest, 1.0)
-    return shrunk / torch.linalg.vector_norm(shrunk, dim=-1, keepdim=True).clamp_min(1e-6)
 
 
 def _check_views(views: Sequence[Tensor]) -> None:
