@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss, draw_features
-from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 from sslhsic_transfer.hsic.terms import Regularizer
+from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from tests.references import ssl_hsic as twin
 from tools.gpu_checks.check import Bench, Check, CheckFailed
