@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,12 @@ from pydantic import BaseModel, ValidationError
 from sslhsic_transfer.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 4, 200, 200, 60
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 12
+_DEEPEST_YAML = 64  # lists and mappings within one another
+_MOST_VALUES = 1_000_000
 
 
 def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
@@ -45,12 +52,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: it is not YAML, or holds something else than settings.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; expected settings, one `key: value` a line.")
     return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML.
+
+    Raises:
+        yaml.YAMLError: it is none.
+        ValueError: it is nested too deeply, or refers to parts of itself (`&name`, `*name`) until it stands for more
+            than any settings hold.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST_YAML:
+                raise ValueError(f"lists or sections lie more than {_DEEPEST_YAML} levels within one another")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    root = yaml.compose(text, yaml.SafeLoader)
+    if root is not None and _written_out(root, {}) > _MOST_VALUES:
+        raise ValueError(f"written out, with all *NAME in it, it has more than {_MOST_VALUES} values")
+    return yaml.safe_load(text)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values that a node stands for; what contains itself stands for more than can be counted."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # while it is counted
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(p, known) for p in parts))
+    return known[id(node)]
 
 
 def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -> list[str]:
@@ -117,8 +155,13 @@ def _describe(problem: Any, model: type[BaseModel]) -> str:
     return (
         f"{where}: {message}"
         if "ctx" in problem and "error" in problem["ctx"]
-        else f"{where}: {message}, got {problem['input']!r}"
+        else f"{where}: {message}, got {shortened(problem['input'])}"
     )
+
+
+def shortened(value: Any) -> str:
+    """Show a value in a message: as Python writes it, without the middle of what is long or deep."""
+    return _SHORT.repr(value)
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
@@ -133,8 +176,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
     # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
     if isinstance(value, str):

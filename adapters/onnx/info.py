@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ModelFileError
 from sslhsic_transfer.models.config import EncoderConfig, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -87,6 +88,6 @@ def _text(value: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text) if text[:1] in "[{0123456789" else text
+        return parse_json(text) if text[:1] in "[{0123456789" else text
     except ValueError:
         return text

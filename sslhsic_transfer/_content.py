@@ -1,0 +1,46 @@
+"""What stands in the place of a file that was meant: a pointer of Git LFS, a web page, nothing."""
+
+from pathlib import Path
+
+_LOOKED_AT = 512  # bytes
+_LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_PAGES = (b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<script", b"<!--", b"<error")
+_SHOWN = 40  # bytes
+
+
+def what_it_is_instead(content: bytes | memoryview) -> str | None:
+    """Tell from a file's first bytes that something else stands in its place.
+
+    Args:
+        content: the file, or its beginning.
+
+    Returns:
+        A clause that says what it is and how to get the file: "it is empty: …"; None where nothing speaks against its
+        being what it should be.
+    """
+    start = bytes(content[:_LOOKED_AT])
+    if not start:
+        return "it is empty: fetch or save it again"
+    if start.startswith(_LFS):
+        return "it is a Git LFS pointer, not the file itself: run `git lfs pull` in the folder that was cloned"
+    begins = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begins.lower().startswith(_PAGES):
+        return f"it begins with {shown_start(begins)}: it is a web page; download the file itself"
+    return None
+
+
+def what_file_is_instead(path: Path) -> str | None:
+    """Tell the same of a file; of a file that cannot be read, nothing."""
+    try:
+        with path.open("rb") as file:
+            return what_it_is_instead(file.read(_LOOKED_AT))
+    except OSError:
+        return None
+
+
+def shown_start(content: bytes) -> str:
+    """Show the first bytes of a file in a message: as text where they are text, else in hexadecimal."""
+    line = content[:_SHOWN].splitlines()[0] if content[:_SHOWN].splitlines() else content[:_SHOWN]
+    if line and all(32 <= byte < 127 or byte == 9 for byte in line):
+        return repr(line.decode("ascii"))
+    return f"the bytes {content[:8].hex(' ')}"
