@@ -78,9 +78,8 @@ def _convert(
     statistics = ("experiment_state", "online_state")
     parameters, state = section(checkpoint, weights, path), section(checkpoint, statistics, path)
     taken = [".".join(weights), ".".join(statistics)]
-    tensors, report = read_haiku(
-        parameters, state, str(path), f"haiku, {method}: {' and '.join(taken)}", size=path.stat().st_size
-    )
+    layout = f"haiku, {method}: {' and '.join(taken)}"
+    tensors, report = read_haiku(parameters, state, str(path), layout, size=path.stat().st_size)
     kept = [*taken, "ema_state.kernel_params"] if "kernel_params" in metadata else taken
     others = tuple(name for name in _entries(checkpoint) if name not in kept)
     dropped = dict(report.dropped) | ({"other entries of the file": others} if others else {})

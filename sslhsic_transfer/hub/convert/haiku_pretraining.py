@@ -56,9 +56,8 @@ def convert_haiku_networks(path: str | Path) -> PretrainingState:
     learner: dict[str, Tensor] = {}
     for network in ("online", "target"):
         parameters, state = (section(checkpoint, ("experiment_state", f"{network}_{part}"), path) for part in _PARTS)
-        tensors, report = read_haiku(
-            parameters, state, str(path), f"haiku: {network} network", size=path.stat().st_size
-        )
+        layout = f"haiku: {network} network"
+        tensors, report = read_haiku(parameters, state, str(path), layout, size=path.stat().st_size)
         encoder = build(tensors, report).encoder.state_dict()
         learner |= {f"{network}.encoder.{name}": tensor for name, tensor in encoder.items()}
         learner |= _mlp(parameters, state, "projector", f"{network}.projector", path)
