@@ -208,9 +208,7 @@ class OnnxEncoder:
             images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
         given = run_session(self.session, images, outputs)
         if odd := [name for name, value in given.items() if len(value) != len(images)]:
-            raise ModelFileError(
-                f"The file gives other numbers of rows than pictures: {', '.join(odd)}. Export it again."
-            )
+            raise ModelFileError(f"The file gives other rows than one a picture: {', '.join(odd)}. Export it again.")
         found = {name: value[:count] for name, value in given.items()}
         if any(count_non_finite(value) for value in found.values()):
             raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")

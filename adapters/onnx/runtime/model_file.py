@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sslhsic_transfer._content import what_it_is_instead
-from sslhsic_transfer.adapters.onnx.info import kind_of
+from sslhsic_transfer.adapters.onnx.info import kind_of, says_nothing
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import FLOAT, Graph, Tensor, read_graph
 from sslhsic_transfer.adapters.onnx.runtime.operators import ENCODER, KINDS, OPSETS, FileKind
 from sslhsic_transfer.adapters.onnx.runtime.weighing import weigh
@@ -29,6 +29,7 @@ class ModelFile:
         operators: names, with their domain where it is not the standard's.
         beside: files that hold tensors of it, and their bytes.
         size: its bytes, with those beside it.
+        opset: version of its operators.
         doubtful: its graph, where it divides by what may be 0 for pictures of some sizes.
     """
 
@@ -38,6 +39,7 @@ class ModelFile:
     operators: set[str] = field(default_factory=set)
     beside: dict[Path, bytes] = field(default_factory=dict, repr=False)
     size: int = 0
+    opset: int = 0
     doubtful: Graph | None = field(default=None, repr=False)
     _checked: set[tuple[int, ...]] = field(default_factory=set, repr=False)
 
@@ -91,6 +93,13 @@ def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
     with _telling(path):
         parts = read_graph(graph)
         _check_operators(parts, found, kind)
+    if other is None:
+        raise says_nothing(str(path), kind.name)
+    with _telling(path):
+        if found.opset not in OPSETS:
+            raise ModelFileError(
+                f"its operators are of version {found.opset} (opset); known are {OPSETS.start} to {OPSETS.stop - 1}"
+            )
         found.size = size + sum(len(content) for content in found.beside.values())
         if weigh(parts, found.size, kind.name):
             if kind is ENCODER:
@@ -118,7 +127,8 @@ def _model(message: memoryview, found: ModelFile, kind: FileKind) -> memoryview:
             found.metadata[entry.get(1, "")] = entry.get(2, "")
         elif number == 8:
             version = dict(fields(content(value)))
-            _check_version((text(version.get(1, memoryview(b""))), integers(version.get(2, 0))[0]))
+            if text(version.get(1, memoryview(b""))) in ("", "ai.onnx"):
+                found.opset = integers(version.get(2, 0))[0]
         elif number in (20, 25):
             raise ModelFileError(f"it holds functions or training graphs, which an exported {kind.name} does not")
     if len(graphs) != 1:
@@ -138,14 +148,6 @@ def _check_operators(graph: Graph, found: ModelFile, kind: FileKind) -> None:
     for tensor in graph.tensors:
         if tensor.external is not None:
             _beside(tensor, tensor.external, found)
-
-
-def _check_version(version: tuple[str, int]) -> None:
-    domain, number = version
-    if domain in ("", "ai.onnx") and number not in OPSETS:
-        raise ModelFileError(
-            f"its operators are of version {number} (opset); known are {OPSETS.start} to {OPSETS.stop - 1}"
-        )
 
 
 def _beside(tensor: Tensor, external: dict[str, str], found: ModelFile) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sslhsic_transfer._config import shortened
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
@@ -110,7 +109,7 @@ def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked],
     names = tuple(output.name for output in session.get_outputs())
     if names != tuple(outputs) or len(session.get_inputs()) != 1:
         raise ModelFileError(
-            f"{path} gives {shortened(', '.join(names))}, and its metadata name {', '.join(outputs)}. Export it again."
+            f"{path} gives {', '.join(names)[:200]}, and its metadata name {', '.join(outputs)}. Export it again."
         )
     (given,) = session.get_inputs()
     wanted = ("tensor(float)", (None, 3, None, None)) if floating else ("tensor(uint8)", (None, None, None, 3))
@@ -125,8 +124,8 @@ def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked],
         if port.type != kind or not fits:
             shown = ", ".join("any" if side is None else str(side) for side in sides)
             raise ModelFileError(
-                f"{path} {role} {port.name!r} as {port.type} of sides {list(found)[:8]}; by its metadata expected {kind} "
-                f"of sides ({shown}). Export it again."
+                f"{path} {role} {port.name!r} as {port.type} of sides {list(found)[:8]}; by its metadata expected "
+                f"{kind} of sides ({shown}). Export it again."
             )
 
 
