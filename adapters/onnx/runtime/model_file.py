@@ -59,7 +59,9 @@ class ModelFile:
         try:
             weigh(self.doubtful, self.size, "model", [(shape[0], height, width)])
         except ModelFileError as error:
-            raise InputError(f"{self.path} cannot take pictures of {height} × {width} pixels: {error}.") from error
+            raise InputError(
+                f"{self.path} cannot take pictures of {height} × {width} pixels: {error}. Crop them nearer to a square."
+            ) from error
         if len(self._checked) < _MOST_CHECKED:
             self._checked.add(shape)
 

@@ -6,6 +6,7 @@ for gigabytes. The instructions are walked through here with sizes in the place 
 
 import argparse
 import pickletools
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from sslhsic_transfer._content import shown_start, what_it_is_instead
 from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.bounded import BoundedFile
 
-MOST_INSTRUCTIONS = 2_000_000
+MOST_INSTRUCTIONS = 1_000_000
 ROOM = 1 << 28  # bytes that may be made beyond the file's own size
 _LARGEST_PICKLE = 1 << 28  # bytes; the tensors lie outside of it
 _PICKLES_OF_OLD = 5  # files from before PyTorch 1.6 are a row of pickles, and the tensors' bytes
@@ -50,7 +51,8 @@ def load_torch(path: Path) -> Any:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise WeightsError(f"{path} is no whole checkpoint: {error}. Fetch or save it again.") from error
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the options of a training script: data only
+        # The options of a training script are data only. What torch warns of (sparse, quantised) is refused by us.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # a damaged file makes torch.load raise whatever it stumbles over
         reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line), "")

@@ -20,7 +20,7 @@ from sslhsic_transfer.hub.convert.bounded import BoundedFile
 from sslhsic_transfer.hub.convert.rebuild import Unfinished, find_name, rebuild
 
 LARGEST_FILE = 16 << 30
-MOST_INSTRUCTIONS = 2_000_000
+MOST_INSTRUCTIONS = 1_000_000
 _NPY_MAGIC = b"\x93NUMPY"
 _OTHERS = {b"PK\x03\x04": "a zip archive: a PyTorch checkpoint (use `sslhsic convert torch`) or an .npz file"}
 _NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
@@ -50,8 +50,8 @@ def load_pickled(path: str | Path, *, largest: int = LARGEST_FILE, most_instruct
     if not path.is_file():
         raise ModelNotFoundError(f"There is no file {path}. Expected a checkpoint, such as checkpoint.npy or .pkl.")
     size = path.stat().st_size
-    if not 0 < size <= largest:
-        raise WeightsError(f"{path} has {size} bytes; expected a checkpoint of 1 to {largest} bytes.")
+    if size > largest:
+        raise WeightsError(f"{path} has {size} bytes; expected a checkpoint of at most {largest} bytes.")
     with path.open("rb") as file:
         start = file.read(512)
         if found := what_it_is_instead(start):
