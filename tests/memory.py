@@ -9,18 +9,20 @@ from typing import Any
 MIB = 1 << 20
 
 
-def peak_of(work: Callable[..., Any], *arguments: Any, limit: int = 120) -> tuple[str, int]:
-    """Run in a forked process; what came of it, and the mebibytes by which its peak grew.
+def peak_of(work: Callable[..., Any], *arguments: Any, limit: int = 120, method: str = "fork") -> tuple[str, int]:
+    """Run in a process of its own; what came of it, and the mebibytes by which its peak grew.
 
     Args:
         work: what to run.
         arguments: of it.
         limit: seconds.
+        method: how the process is started: "spawn" for work that computes with torch, whose threads do not survive a
+            fork; its growth then holds what it imports.
 
     Returns:
         "done", the name and message of an error, or the signal that ended the process; and the growth in MiB.
     """
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(method)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(sender, work, arguments))
     process.start()
