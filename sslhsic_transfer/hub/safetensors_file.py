@@ -104,7 +104,7 @@ def _read(file: IO[bytes], hashed: bool, largest_header: int) -> SafetensorsCont
         tensor = tensors[name] = torch.empty(shape, dtype=dtype, device="cpu")
         if not tensor.numel():
             continue
-        place = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+        place = tensor.reshape(-1).view(torch.uint8).numpy().data
         if file.readinto(place) != len(place):  # type: ignore[attr-defined]
             raise ValueError(f"it was cut off while it was read, before the end of {name!r}")
         if digest:

@@ -34,7 +34,7 @@ def entry(**changes):
 @given(
     shapes=st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=6),
     dtype=st.sampled_from(DTYPES),
-    metadata=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+    metadata=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), min_size=1, max_size=3),
 )
 def test_what_safetensors_writes_is_read_as_it_reads_it(shapes, dtype, metadata, tmp_path):
     tensors = {f"t{n}": torch.from_numpy(np.asarray(np.random.default_rng(n).normal(size=shape) * 9)).to(dtype)

@@ -140,7 +140,7 @@ def _regions(given: Given) -> Iterator[Value]:
 def _suppressed(given: Given) -> Iterator[Value]:
     batch, classes, boxes = given[1].shape
     most = given.optional(2)
-    each = boxes if most is None or most.bounds is None else min(boxes, int(max(most.bounds.high.flat)))
+    each = boxes if most is None or most.bounds is None else min(boxes, int(max(most.bounds.ends)))
     yield Value(INT64, (batch * classes * max(0, each), 3), exact=False)
 
 
@@ -153,7 +153,7 @@ def _best(given: Given) -> Iterator[Value]:
     axis = given.axis(len(shape), -1)
     bounds = given[1].bounds
     exact = bounds is not None and bounds.exact
-    shape[axis] = shape[axis] if bounds is None else min(shape[axis], max(0, int(max(bounds.high.flat))))
+    shape[axis] = shape[axis] if bounds is None else min(shape[axis], max(0, int(max(bounds.ends))))
     yield Value(given[0].kind, tuple(shape), exact=exact)
     yield Value(INT64, tuple(shape), exact=exact)
 

@@ -100,7 +100,7 @@ def _gather(given: Given) -> Iterator[Value]:
     change = (lambda part: np.take(part, indices.bounds.low.astype(int), axis=axis)) if known else None  # type: ignore[union-attr]
     found = _moved(given, shape, change)
     if found.bounds is None and value.bounds is not None and value.count and fits(shape):
-        low, high = min(value.bounds.low.flat), max(value.bounds.high.flat)
+        low, high = min(value.bounds.ends), max(value.bounds.ends)
         found = Value(value.kind, shape, Bounds(np.full(shape, low, object), np.full(shape, high, object)))
     yield found
 
@@ -142,7 +142,7 @@ def _slice(given: Given) -> Iterator[Value]:
 
 def _reshape(given: Given) -> Iterator[Value]:
     value, target = given[0], given.most(1, "shape")
-    lows = given[1].bounds.low.reshape(-1) if given[1].bounds is not None else []
+    lows: list[Any] = given[1].bounds.low.reshape(-1).tolist() if given[1].bounds is not None else []
     sides = []
     for place, side in enumerate(target):
         copied = side == 0 and not given.attribute("allowzero", 0) and lows[place] == 0 and place < len(value.shape)

@@ -29,6 +29,11 @@ class Bounds:
         """Whether they are the numbers themselves."""
         return bool((self.low == self.high).all())
 
+    @property
+    def ends(self) -> list[Any]:
+        """Give all numbers, those below and those above, in one list."""
+        return [*self.low.reshape(-1).tolist(), *self.high.reshape(-1).tolist()]
+
     def moved(self, change: Callable[[Numbers], Numbers]) -> "Bounds":
         """The bounds of numbers that only change places."""
         return Bounds(as_numbers(change(self.low)), as_numbers(change(self.high)))
@@ -95,7 +100,7 @@ def combined(operator: str, inputs: Sequence[Bounds], whole: bool) -> Bounds | N
         inputs: of its inputs.
         whole: whether the numbers are integers.
     """
-    if any(math.isnan(float(number)) for bounds in inputs for number in (*bounds.low.flat, *bounds.high.flat)):
+    if any(math.isnan(float(number)) for bounds in inputs for number in bounds.ends):
         return None
     if operator in _MONOTONE and len(inputs) == 1:
         change = np.frompyfunc(_MONOTONE[operator], 1, 1)

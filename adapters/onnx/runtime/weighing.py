@@ -172,10 +172,9 @@ def _within(bounds: Bounds | None, shape: tuple[int, ...]) -> Bounds | None:
     """Bounds in the shape of their tensor; none beyond what 64 bits hold, where numbers begin anew."""
     if bounds is None:
         return None
-    low, high = (np.broadcast_to(part, shape) for part in (bounds.low, bounds.high))
-    if any(not abs(number) < 1 << 62 for part in (low, high) for number in part.flat):
+    if any(not abs(number) < 1 << 62 for number in bounds.ends):
         return None
-    return Bounds(low, high)
+    return bounds.moved(lambda part: np.broadcast_to(part, shape))
 
 
 def _cast(bounds: Bounds, kind: int) -> Bounds | None:
@@ -183,11 +182,11 @@ def _cast(bounds: Bounds, kind: int) -> Bounds | None:
         return bounds.moved(lambda part: part != 0) if bounds.exact else None
     if not np.issubdtype(DTYPES[kind], np.integer):
         return bounds
-    if any(not math.isfinite(number) for part in (bounds.low, bounds.high) for number in part.flat):
+    if any(not math.isfinite(number) for number in bounds.ends):
         return None
     found = bounds.moved(np.frompyfunc(int, 1, 1))
     limits = np.iinfo(DTYPES[kind])
-    inside = all(limits.min <= number <= limits.max for part in (found.low, found.high) for number in part.flat)
+    inside = all(limits.min <= number <= limits.max for number in found.ends)
     return found if inside else None
 
 

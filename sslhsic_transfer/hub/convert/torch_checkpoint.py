@@ -19,6 +19,7 @@ from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.torch_file import is_zip, load_torch
 from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
+from sslhsic_transfer.hub.names import refuse_address
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
@@ -70,6 +71,7 @@ def convert_torch(
 
 def _read(path: Path) -> Any:
     if not path.is_file():
+        refuse_address(str(path))
         raise ModelNotFoundError(
             f"There is no file {path}. Expected a checkpoint: .pth, .pt, .tar, .ckpt, .safetensors, .pkl."
         )

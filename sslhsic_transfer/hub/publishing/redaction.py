@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from sslhsic_transfer._config import read_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.config_file import FolderConfig
 from sslhsic_transfer.hub.names import parse_name, shown
