@@ -21,6 +21,8 @@ _LARGEST_EARLY = 1 << 26  # bytes that loading may compute, beyond what the file
 _EARLY_SHARE = 8  # of int8 and half-precision weights as float32, and their products with scales
 _LARGEST = 1 << 29  # bytes of one tensor, beyond what the pictures account for
 _SHARE = 4096  # bytes a number of the input; wide networks with a small stem have 1,400
+_ALL = 1 << 31  # bytes of all tensors, likewise
+_ALL_SHARE = 1 << 16
 _COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "And", "Or", "Not", "Xor"})
 # Each number of the result comes from those at the same place.
 _BY_PLACE = _COMPARING | {
@@ -63,6 +65,7 @@ class _Walk:
         self.doubtful = False
         self.early = _LARGEST_EARLY + _EARLY_SHARE * file_size
         self.largest = _LARGEST + _SHARE * pictures.count
+        self.all = _ALL + _ALL_SHARE * pictures.count
         self.known = {tensor.name: of_tensor(tensor) for tensor in graph.tensors}
         self.known[graph.inputs[0].name] = pictures
 
@@ -129,7 +132,8 @@ class _Walk:
             raise ModelFileError(f"its operator {node.operator} makes a tensor of shape {value.shape}")
         if value.early:
             self.early -= value.size
-        if self.early < 0 or value.size > self.largest:
+        self.all -= value.size
+        if min(self.early, self.all) < 0 or value.size > self.largest:
             raise ModelFileError(
                 f"its operator {node.operator} makes a tensor of shape {value.shape}, of {value.size} bytes, "
                 "for which neither the file nor its pictures account"
