@@ -286,7 +286,7 @@ class OnnxEncoder:
 
 
 def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
-    specs: dict[str, FeatureSpec] = {**info.encoder.specs}
+    specs: dict[str, FeatureSpec] = {str(stage): spec for stage, spec in info.encoder.specs.items()}
     expected: dict[str, Ranked] = {}
     for output in info.outputs:
         if output in POOLED:

@@ -59,6 +59,8 @@ def _pooled(given: Given) -> Iterator[Value]:
 
 def _resized(given: Given) -> Iterator[Value]:
     shape = given[0].shape
+    if given.attribute("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+        raise ModelFileError("its operator Resize keeps the aspect ratio, which no exported file has it do")
     axes = given.attribute("axes") or range(len(shape))
     sides = list(shape)
     if given.optional(3) is not None:

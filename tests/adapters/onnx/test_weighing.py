@@ -69,6 +69,10 @@ BOMBS = {
                "s": [1, 1, 60_000, 60_000]}),
     "scales": ('x = Resize(a, , s) mode="nearest"', {"a": constant("", np.zeros((1, 1, 1, 1)), np.float32),
                "s": constant("", [1, 1, 6e4, 6e4], np.float32)}),
+    "sides in proportion": (
+        'x = Resize(a, , , s) mode="nearest" keep_aspect_ratio_policy="not_smaller"',
+        {"a": constant("", np.zeros((1, 1, 1, 40)), np.float32), "s": [1, 1, 40_000, 1]},
+    ),
     "pictures": ('f = Cast(pictures) to=1\nx = Resize(f, , s) mode="nearest"',
                  {"s": constant("", [1, 60, 60, 60], np.float32)}),
     "infinite scales": ('f = Cast(pictures) to=1\nx = Resize(f, , s) mode="nearest"',
