@@ -48,7 +48,7 @@ def load_torch(path: Path) -> Any:
         raise WeightsError(f"{path} is no checkpoint: {found}.")
     try:
         _weigh(path, zipped=start.startswith(b"PK"))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} is no whole checkpoint: {error}. Fetch or save it again.") from error
     try:
         # The options of a training script are data only. What torch warns of (sparse, quantised) is refused by us.
