@@ -32,6 +32,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove a folder that was not there before, with all that is in it, where what writes it fails."""
+    first = next((path for path in reversed((folder, *folder.parents)) if not path.exists()), None)
+    try:
+        yield
+    except BaseException:
+        if first is not None:
+            shutil.rmtree(first, ignore_errors=True)
+        raise
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file's bytes atomically."""
     with atomic_path(target) as temporary:

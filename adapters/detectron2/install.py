@@ -3,10 +3,13 @@
 Detectron2 is not on PyPI under its own name, and building it from source takes a compiler. The sdist ``pb1-detectron2``
 there holds the Python code of version 0.6, which is all that detectors without rotated boxes or deformable convolutions
 need. It is fetched by pip, checked against its hash, given a build of pure Python, and installed without dependencies:
-those are the extra ``detectron2`` of this package.
+those are the extra ``detectron2`` of this package. What today's libraries have dropped is written into it, and a
+stand-in for its compiled operations, so that it works by itself; a package that is there and does not is repaired
+likewise.
 """
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +17,20 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from sslhsic_transfer.adapters.detectron2.repair import repair
+
 REQUIREMENT = "pb1-detectron2==0.6"
 SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
 PROJECTS = ("PointRend/point_rend", "DeepLab/deeplab", "Panoptic-DeepLab/panoptic_deeplab")
+_IS_0_6 = re.compile(r"^__version__ = ['\"]0\.6['\"]$", re.MULTILINE)
+_NEEDED = (
+    "detectron2.layers",
+    "detectron2.config",
+    "detectron2.model_zoo",
+    "detectron2.modeling",
+    "detectron2.data",
+    "detectron2.evaluation",
+)
 BUILD = """\
 [build-system]
 requires = ["setuptools>=64"]
@@ -45,9 +59,8 @@ def main() -> int:
     Returns:
         The exit status: 0 where Detectron2 can be imported afterwards.
     """
-    if importlib.util.find_spec("detectron2") is not None:
-        print("Detectron2 is installed already.")
-        return 0
+    if (package := installed()) is not None:
+        return _made_to_work(package)
     if missing := [name for name in ("setuptools", "torch") if importlib.util.find_spec(name) is None]:
         return _failed(f"{' and '.join(missing)} must be there first: pip install {' '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -59,12 +72,7 @@ def main() -> int:
         tree = make_pure(next(Path(folder).glob("*.tar.gz")))
         if error := _pip("install", "--no-deps", "--no-build-isolation", str(tree)):
             return _failed(f"it cannot be built.\n{error}")
-    done = subprocess.run(
-        [sys.executable, "-c", "import detectron2; print(detectron2.__version__)"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _imported()
     if done.returncode:
         return _failed(
             f"it is there but cannot be imported; its dependencies: pip install 'sslhsic-transfer[detectron2]'\n"
@@ -74,8 +82,40 @@ def main() -> int:
     return 0
 
 
+def installed() -> Path | None:
+    """Find the package without importing it."""
+    spec = importlib.util.find_spec("detectron2")
+    places = list(spec.submodule_search_locations or []) if spec is not None else []
+    return Path(places[0]) if places else None
+
+
+def _made_to_work(package: Path) -> int:
+    """Repair what is there where it cannot be imported by itself."""
+    done = _imported()
+    if not done.returncode:
+        print("Detectron2 is installed already.")
+        return 0
+    try:
+        if not _IS_0_6.search((package / "__init__.py").read_text(encoding="utf-8")):
+            return _failed(f"{package} is there, of another version than 0.6, but cannot be imported:\n{done.stderr}")
+        written = repair(package)
+    except OSError as error:
+        return _failed(f"{package} cannot be imported as it is, and not be changed: {error}")
+    done = _imported()
+    if done.returncode:
+        return _failed(f"{package} is there but cannot be imported:\n{done.stderr}")
+    print(f"Detectron2 is installed already; {len(written)} of its files were made to fit today's libraries.")
+    return 0
+
+
+def _imported() -> "subprocess.CompletedProcess[str]":
+    """Import, in a process of its own, what fails where something is lacking; it prints the version."""
+    code = f"import detectron2, {', '.join(_NEEDED)}; print(detectron2.__version__)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
 def make_pure(archive: Path) -> Path:
-    """Unpack the sdist beside itself, and give it a build that compiles nothing.
+    """Unpack the sdist beside itself, make it fit today's libraries, and give it a build that compiles nothing.
 
     Returns:
         The folder to install: the package, its projects and the configurations of its model zoo.
@@ -87,6 +127,7 @@ def make_pure(archive: Path) -> Path:
         (tree / name).unlink()
     for project in PROJECTS:
         shutil.move(tree / "projects" / project, tree / "detectron2" / "projects")
+    repair(tree / "detectron2")
     (tree / "pyproject.toml").write_text(BUILD, encoding="utf-8")
     return tree
 

@@ -158,4 +158,4 @@ def _iterations_done(output: Path) -> int:
         raise CheckpointError(
             f"{pointer} names {checkpoint.name}, which is not there; remove the one or bring the other."
         )
-    return int(torch.load(checkpoint, map_location="cpu", mmap=True)["iteration"]) + 1
+    return int(torch.load(checkpoint, map_location="cpu")["iteration"]) + 1

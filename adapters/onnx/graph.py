@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import POOLED, Output
+from sslhsic_transfer.adapters.onnx.runtime.operators import OPSETS
 from sslhsic_transfer.errors import ConfigError, ExportError
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 
 INPUT = "images"
-OPSETS = range(18, 24)  # 18: Resize filters; above 23 ONNX Runtime's kernels are not complete
 TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
 
 

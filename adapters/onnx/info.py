@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ModelFileError
 from sslhsic_transfer.models.config import EncoderConfig, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -41,13 +42,18 @@ class FileInfo(BaseModel):
         """
         own = {name.removeprefix(_PREFIX): text for name, text in entries.items() if name.startswith(_PREFIX)}
         if not own:
-            raise ModelFileError(
-                f"{source} says nothing of itself: it is no {cls.kind} exported by this library. "
-                "Make one: sslhsic export MODEL --output FILE.onnx"
-            )
+            raise says_nothing(source, cls.kind)
         plain = {name for name, field in cls.model_fields.items() if field.annotation in (str, str | None)}
         values = {name: text if name in plain else _value(text) for name, text in own.items()}
         return validated(cls, values, source=f"The metadata of {source}")
+
+
+def says_nothing(source: str, kind: str) -> ModelFileError:
+    """Make the error for a file without metadata of ours."""
+    return ModelFileError(
+        f"{source} says nothing of itself: it is no {kind} exported by this library. "
+        "Make one: sslhsic export MODEL --output FILE.onnx"
+    )
 
 
 def kind_of(entries: Mapping[str, str]) -> str | None:
@@ -87,6 +93,6 @@ def _text(value: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text) if text[:1] in "[{0123456789" else text
+        return parse_json(text) if text[:1] in "[{0123456789" else text
     except ValueError:
         return text

@@ -146,20 +146,24 @@ def _save_jax(conversion: "Conversion", checkpoint: Path, output: Path, with_hea
     if not with_heads:
         _save(conversion, output, overwrite)
         return
+    from sslhsic_transfer._files import removed_on_failure
     from sslhsic_transfer.hub.convert import convert_haiku_networks, save_pretraining
 
     state = convert_haiku_networks(checkpoint)
-    _save(conversion, output, overwrite)
-    path = save_pretraining(state, output, overwrite=overwrite)
+    with removed_on_failure(output):
+        _save(conversion, output, overwrite)
+        path = save_pretraining(state, output, overwrite=overwrite)
     typer.echo(f"Projector, predictor and target network: {path}")
     typer.echo(f"Go on: sslhsic pretrain RECIPE --data DIR --output RUN init_from={output} init_parts=all")
 
 
 def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
+    from sslhsic_transfer._files import removed_on_failure
     from sslhsic_transfer.hub.folder import load_folder
 
-    conversion.encoder.save_pretrained(output, overwrite=overwrite)
-    load_folder(output)  # its fingerprint is compared
+    with removed_on_failure(output):
+        conversion.encoder.save_pretrained(output, overwrite=overwrite)
+        load_folder(output)  # its fingerprint is compared
     typer.echo(conversion.report)
     typer.echo(f"Pictures: {_described(conversion.encoder.preprocessing)}")
     typer.echo(f"Written to {output}")

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 import sslhsic_transfer
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import shortened, validated
 from sslhsic_transfer._files import json_text, write_text
+from sslhsic_transfer._json import DEEPEST, parse_json, read_json
 from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
 from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.models.config import EncoderConfig
@@ -72,14 +73,16 @@ def config_text(config: FolderConfig) -> str:
     """
     for name, fact in config.metadata.items():
         try:
-            json.dumps(to_jsonable_python(fact, inf_nan_mode="constants"), allow_nan=False)
-        except (PydanticSerializationError, ValueError) as error:
+            parse_json(
+                json.dumps(to_jsonable_python(fact, inf_nan_mode="constants"), allow_nan=False), deepest=DEEPEST - 8
+            )
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise ConfigError(
-                f"metadata: {name!r} is {fact!r}, of {type(fact).__name__}; expected text, finite numbers, "
-                "truth values, lists and dictionaries of Python, such as float(value)."
+                f"metadata: {name!r} is {shortened(fact)}, of {type(fact).__name__}; expected text, finite numbers, "
+                f"truth values, lists and dictionaries of Python, such as float(value), up to {DEEPEST - 8} deep."
             ) from error
     text = json_text(config_values(config))
-    if (size := len(text.encode())) > LARGEST_CONFIG:
+    if (size := len(text.encode(errors="replace"))) > LARGEST_CONFIG:
         raise ConfigError(f"metadata: config.json would have {size} bytes; expected at most {LARGEST_CONFIG}.")
     return text
 
@@ -111,11 +114,10 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
         elif (folder / "model").is_dir():
             advice = f"Do you mean {folder / 'model'}/?"
         raise ModelNotFoundError(f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). {advice}")
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a config.json has at most {LARGEST_CONFIG}.")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        values = read_json(path, largest=LARGEST_CONFIG)
+        json_text(values).encode()  # half of a pair of surrogates could not be written again
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
     if not isinstance(values, dict) or "format_version" not in values:
         raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")

@@ -1,5 +1,7 @@
 """A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
 
+import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from sslhsic_transfer._devices import as_dtype
-from sslhsic_transfer._files import atomic_path, sha256_of_file
-from sslhsic_transfer.errors import FingerprintError, OutputExistsError
+from sslhsic_transfer._files import atomic_path, removed_on_failure, sha256_of_file
+from sslhsic_transfer.errors import FingerprintError, ModelNotFoundError, OutputExistsError, SSLHSICError
 from sslhsic_transfer.hub.config_file import (
     CONFIG_NAME,
     Fingerprint,
@@ -25,6 +27,12 @@ from sslhsic_transfer.hub.weights_file import read_weights
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
+
+_TRIES = 3  # of a folder that is written while it is read
+_LATELY = 5.0  # seconds since a file was written, in which its neighbour may follow
+_BETWEEN_TWO = 0.5  # seconds that the neighbour is waited for
 
 
 def save_folder(
@@ -56,7 +64,7 @@ def save_folder(
     state = {name: _stored(tensor.detach(), kept) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
     features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))
-    with atomic_path(files.weights) as temporary:
+    with removed_on_failure(directory), atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         config = FolderConfig(
             format_version=1,
@@ -74,7 +82,8 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
     """Read a model folder: strictly, on the CPU, in the dtype it was stored in (float16 becomes float32), in eval mode.
 
     Hash, finiteness and features are checked at the first load of a file, and again whenever it, its config.json, this
-    library or torch has changed (`sslhsic_transfer.hub.verified`).
+    library or torch has changed (`sslhsic_transfer.hub.verified`). A folder that is saved anew meanwhile, so that the
+    two files are of two moments, is read again.
 
     Args:
         source: a model folder, a .safetensors file with its config.json beside it, or the two files.
@@ -87,19 +96,59 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
         FingerprintError: the weights are whole but not the ones that config.json describes.
     """
     files = source if isinstance(source, ModelFiles) else ModelFiles.at(source)
+    tries = _TRIES
+    while True:
+        before = _moment(files)
+        try:
+            return _load(files, sha256)
+        except SSLHSICError as error:
+            tries -= 1
+            if not tries or not _changed_since(before, files):
+                raise
+            logger.warning("%s changed while it was read, so it is read again: %s", files.weights, error)
+
+
+def _load(files: ModelFiles, sha256: str | None) -> Encoder:
     config = read_config(files.config, sha256=sha256)
     encoder = _empty(config.encoder, config.preprocessing, config.metadata)
-    state = read_weights(files.weights, encoder)
+    if not files.weights.is_file():
+        raise ModelNotFoundError(f"No {files.weights.name} in {files.weights.parent}. Fetch or save the folder again.")
     mark = mark_for(files.weights, config.model_dump_json(include={"encoder", "preprocessing", "fingerprint"}))
     verified = is_verified(mark)
+    content = read_weights(files.weights, encoder, hashed=not verified)
     if not verified:
-        _check_hash(files.weights, config.fingerprint.sha256)
-        refuse_non_finite(state, str(files.weights))
-    _fill(encoder, state).weights_sha256 = config.fingerprint.sha256
+        _check_hash(files.weights, content.sha256, config.fingerprint.sha256)
+        refuse_non_finite(content.tensors, str(files.weights))
+    _fill(encoder, content.tensors).weights_sha256 = config.fingerprint.sha256
     if not verified:
         check_features(encoder, config.fingerprint, source=str(files.weights))
         remember(mark, files.weights)
     return encoder
+
+
+def _moment(files: ModelFiles) -> list[tuple[int, int, int] | None]:
+    """What changes of two files when they are written; None for one that is not there."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in (files.config, files.weights):
+        try:
+            state = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((state.st_ino, state.st_size, state.st_mtime_ns))
+    return found
+
+
+def _changed_since(before: list[tuple[int, int, int] | None], files: ModelFiles) -> bool:
+    """Whether the files are others than before, or become so in a moment, as between the two of a model saved anew."""
+    newest = max((state[2] for state in before if state), default=0) / 1e9
+    end = time.monotonic() + (_BETWEEN_TWO if abs(time.time() - newest) < _LATELY else 0)
+    while _moment(files) == before:
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.05)
+    time.sleep(0.2)
+    return True
 
 
 def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
@@ -118,8 +167,8 @@ def _fill(encoder: Encoder, state: dict[str, torch.Tensor]) -> Encoder:
     return encoder.requires_grad_(True).eval()
 
 
-def _check_hash(weights: Path, expected: str) -> None:
-    if (found := sha256_of_file(weights)) != expected:
+def _check_hash(weights: Path, found: str | None, expected: str) -> None:
+    if found != expected:
         raise FingerprintError(
             f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {expected}. The file was changed or exchanged after "
             "it was saved: fetch or save the folder again."

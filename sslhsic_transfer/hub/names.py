@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote
 
 from sslhsic_transfer.errors import ConfigError
 
@@ -11,6 +12,16 @@ _LOCAL_PREFIX = "local-dir:"
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"
 _REPOSITORY = re.compile(f"{_PART}/{_PART}")
 _SHORT_NAME = re.compile(_PART)
+# A `Path` has lost one of the two slashes.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(https?|hf|s3|gs|file|ftp):/", re.IGNORECASE | re.ASCII)
+_HUB_HOST = re.compile(r"(www\.)?(huggingface\.co|hf\.co)/", re.IGNORECASE)
+_ON_HUB = re.compile(
+    r"(?:(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)|hf(?:[-_]hub)?:/?)/(?:models/)?"
+    rf"(?:(?P<kind>datasets|spaces)/.*|(?P<name>{_PART}/{_PART}?)(?:\.git)?"
+    r"(?:@(?P<at>[^/?#]+)|/(?:tree|blob|resolve|raw|commit|commits)/(?P<tree>[^/?#]+)(?:/[^?#]*)?|/[a-z]*(?:/[^?#]*)?)?"
+    r"/?(?:[?#].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
 # As git allows in a name, less what would leave the folder that the cache keeps a name's commit in.
 _REVISION = re.compile(r"(?!.*(?:\.\.|//|@\{))[A-Za-z0-9][A-Za-z0-9._/+-]{0,254}(?<![/.])")
 
@@ -53,12 +64,14 @@ def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName 
         revision: the same as ``@revision`` at its end.
 
     Raises:
-        ConfigError: no form fits, or two different revisions are asked for.
+        ConfigError: no form fits, it is an address on the web, or two different revisions are asked for.
     """
     if isinstance(text, Path):
+        refuse_address(str(text))
         return _local(text, revision)
     if not isinstance(text, str):
         raise ConfigError(f"Got a {type(text).__name__} as a model's name. {EXPECTED}")
+    refuse_address(text)
     for prefix in _HUB_PREFIXES:
         if text.startswith(prefix):
             return _on_the_hub(text.removeprefix(prefix), revision)
@@ -80,6 +93,26 @@ EXPECTED = (
     "Expected a model folder (./folder, or any path with two slashes), a repository on the Hub (org/repo or "
     "org/repo@revision), or a short name, as `sslhsic models` lists them."
 )
+
+
+def refuse_address(text: str) -> None:
+    """Refuse an address on the web, and name the repository where it leads to one.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    address = _ADDRESS.match(text) or _HUB_HOST.match(text)
+    if address is None:
+        return
+    start = f"{text[:200]!r} is an address, not a model's name."
+    place = _ON_HUB.fullmatch(text)
+    if place is None:
+        raise ConfigError(f"{start} {EXPECTED}")
+    if place["kind"]:
+        raise ConfigError(f"{start} It leads to one of the Hub's {place['kind']}, not to a model. {EXPECTED}")
+    revision = unquote(place["at"] or place["tree"] or "main")
+    name = place["name"] + (f"@{revision}" if revision != "main" else "")
+    raise ConfigError(f"{start} A repository on the Hub is named ORG/NAME: write {name}")
 
 
 def shown(name: str) -> str:

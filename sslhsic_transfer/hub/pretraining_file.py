@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
 from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.hub.files import WEIGHTS_NAME, ModelFiles
-from sslhsic_transfer.hub.state import check_there, not_whole, read_safetensors, refuse_non_finite
+from sslhsic_transfer.hub.safetensors_file import not_whole, read_safetensors_file
+from sslhsic_transfer.hub.state import refuse_non_finite
 
 PRETRAINING_NAME = "pretraining.safetensors"
 
@@ -77,13 +77,11 @@ def load_pretraining(directory: str | Path) -> PretrainingState:
         FingerprintError: it belongs to other weights than those beside it.
     """
     path = Path(directory) / PRETRAINING_NAME
-    check_there(path)
-    tensors = read_safetensors(path)
+    content = read_safetensors_file(path)
+    tensors, metadata = content.tensors, content.metadata
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
         weights, averaged = metadata["weights_sha256"], int(metadata["averaged"])
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise not_whole(path, f"metadata: {error}") from error
     if (found := read_config(ModelFiles.at(directory).config).fingerprint.sha256) != weights:
         raise FingerprintError(

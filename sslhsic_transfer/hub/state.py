@@ -1,46 +1,11 @@
-"""State dicts: read from safetensors, and what they must satisfy to become an encoder: names, shapes, finite values."""
+"""What state dicts must satisfy to become an encoder: names, shapes, finite values."""
 
-import struct
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
-
-
-def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read all tensors of a safetensors file.
-
-    Raises:
-        ModelNotFoundError: there is no such file.
-        WeightsError: the file is truncated, or something else.
-    """
-    check_there(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, struct.error, ValueError) as error:
-        raise not_whole(path, str(error)) from error
-
-
-def check_there(path: Path) -> None:
-    """Refuse a file of weights that is missing.
-
-    Raises:
-        ModelNotFoundError: it is.
-    """
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
-
-
-def not_whole(path: Path, reason: str) -> WeightsError:
-    """The error for a file that cannot be read as safetensors."""
-    return WeightsError(
-        f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {reason}. Fetch or save it again."
-    )
+from sslhsic_transfer.errors import WeightsError
 
 
 def check_fit(

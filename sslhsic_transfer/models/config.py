@@ -92,9 +92,9 @@ def find_architecture(name: str) -> Architecture:
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+    near = difflib.get_close_matches(name[:80], ARCHITECTURES, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownArchitectureError(
-        f"Unknown architecture {name!r}; expected one of: {', '.join(ARCHITECTURES)}.{hint} "
+        f"Unknown architecture {name[:80]!r}; expected one of: {', '.join(ARCHITECTURES)}.{hint} "
         "The wide members of the family are width=2 and width=4 of these."
     )

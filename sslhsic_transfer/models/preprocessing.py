@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+LARGEST_CROP = 1024  # pixels; a ResNet-18 takes a quarter of a gigabyte for each such picture
+# What follows from pixels between 0 and 1, with room: Caffe's networks take them times 255, a deviation of 1/255.
+_MEANS = (-1.0, 2.0)
+_DEVIATIONS = (0.001, 10.0)
 _MOST_PIXELS = 1 << 26  # of a resized picture, before it is cropped
 
 Triple = tuple[float, float, float]
@@ -30,8 +34,10 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    resize: int = Field(default=256, ge=1, le=4096, description="Short side after resizing, in pixels.")
-    crop: int = Field(default=224, ge=32, le=4096, description="Side of the centre square that is kept, in pixels.")
+    resize: int = Field(default=256, ge=1, le=2 * LARGEST_CROP, description="Short side after resizing, in pixels.")
+    crop: int = Field(
+        default=224, ge=32, le=LARGEST_CROP, description="Side of the centre square that is kept, in pixels."
+    )
     interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
         default="bicubic", description="How pixels are interpolated when resizing."
     )
@@ -55,6 +61,14 @@ class Preprocessing(BaseModel):
             )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
+        for name, values, (low, high) in (("mean", self.mean, _MEANS), ("std", self.std, _DEVIATIONS)):
+            if not all(low <= value <= high for value in values):  # NaN is between no two numbers
+                on_bytes = max(values) <= 255 and max(self.mean) > high  # 255 times what is meant, a usual slip
+                advice = ": divide mean and std by 255" if on_bytes else ""
+                raise ValueError(
+                    f"{name} must lie between {low:g} and {high:g}, as pixels lie between 0 and 1 where it is applied, "
+                    f"got {values}{advice}"
+                )
         return self
 
     @classmethod

@@ -10,7 +10,8 @@ from torch import nn
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.hub.state import check_fit, read_safetensors, refuse_non_finite
+from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
+from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
@@ -45,7 +46,7 @@ def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn
     """
     task = _task(config)
     network = task.network(Encoder(config.encoder, config.preprocessing))
-    state = read_safetensors(folder / WEIGHTS_NAME)
+    state = read_safetensors_file(folder / WEIGHTS_NAME).tensors
     check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {CONFIG_NAME}")
     network.load_state_dict(state)
     network = network.to(device).eval()

@@ -34,6 +34,55 @@ def test_what_a_name_means_follows_from_its_form(text, meaning):
     assert parse_name(text) == meaning
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://huggingface.co/org/name", "org/name"),
+        ("https://huggingface.co/org/name/", "org/name"),
+        ("http://www.huggingface.co/org/na.me-2", "org/na.me-2"),
+        ("https://hf.co/org/name", "org/name"),
+        ("huggingface.co/org/name", "org/name"),
+        ("hf.co/org/name/tree/main", "org/name"),
+        ("https://huggingface.co/org/name/tree/main/", "org/name"),
+        ("https://huggingface.co/org/name/tree/v2", "org/name@v2"),
+        ("https://huggingface.co/org/name/blob/v1.0/model.safetensors", "org/name@v1.0"),
+        ("https://huggingface.co/org/name/resolve/refs%2Fpr%2F3/config.json?download=true", "org/name@refs/pr/3"),
+        ("https://huggingface.co/org/name/discussions/3", "org/name"),
+        ("https://huggingface.co/org/name.git", "org/name"),
+        ("https://huggingface.co/org/name#how-to-use", "org/name"),
+        ("HTTPS://HuggingFace.co/Org/Name", "Org/Name"),
+        ("hf://org/name", "org/name"),
+        ("hf://models/org/name", "org/name"),
+        ("hf://org/name@v2", "org/name@v2"),
+        ("hf-hub://org/name", "org/name"),
+        (Path("https://huggingface.co/org/name"), "org/name"),
+        (Path("hf://org/name"), "org/name"),
+    ],
+)
+def test_an_address_on_the_hub_names_the_repository_to_write(address, name):
+    with pytest.raises(ConfigError) as caught:
+        parse_name(address)
+    assert str(caught.value).endswith(f"A repository on the Hub is named ORG/NAME: write {name}")
+    parse_name(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("https://huggingface.co/datasets/org/name", "leads to one of the Hub's datasets, not to a model"),
+        ("hf://spaces/org/name", "leads to one of the Hub's spaces"),
+        ("https://huggingface.co/gpt2", "Expected a model folder"),
+        ("https://example.org/model.safetensors", "is an address, not a model's name. Expected a model folder"),
+        ("s3://bucket/model", "Expected a model folder"),
+        ("https://", "Expected a model folder"),
+        ("https://" + "a" * 100_000, "is an address"),
+    ],
+)
+def test_other_addresses(address, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_name(address)
+
+
 def test_a_home_folder_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     assert parse_name("~/model") == Path("/home/somebody/model")

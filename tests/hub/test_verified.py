@@ -32,13 +32,14 @@ def later(monkeypatch):
 def hashed(monkeypatch):
     """The files that loading has hashed."""
     seen = []
-    real = folder_module.sha256_of_file
+    real = folder_module.read_weights
 
-    def watched(path):
-        seen.append(path)
-        return real(path)
+    def watched(path, encoder, *, hashed):
+        if hashed:
+            seen.append(path)
+        return real(path, encoder, hashed=hashed)
 
-    monkeypatch.setattr(folder_module, "sha256_of_file", watched)
+    monkeypatch.setattr(folder_module, "read_weights", watched)
     return seen
 
 

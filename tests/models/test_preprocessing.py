@@ -1,3 +1,4 @@
+import math
 import pickle
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_survives_json():
     [
         ({"crop": 300}, r"crop \(300\) must not be larger than resize \(256\)"),
         ({"std": (0, 1, 1)}, "std must be positive"),
+        ({"std": (math.inf, 1, 1)}, "std must lie between 0.001 and 10, as pixels lie between 0 and 1"),
+        ({"std": (1e300, 1, 1)}, "std must lie between"),
+        ({"std": (1e-300, 1, 1)}, "std must lie between"),
+        ({"std": (1, 1, math.nan)}, "std must"),
+        ({"mean": (math.nan, 0, 0)}, "mean must lie between -1 and 2"),
+        ({"mean": (0, -math.inf, 0)}, "mean must lie between"),
+        ({"mean": (0, 0, 1e300)}, "mean must lie between"),
+        ({"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}, "divide mean and std by 255"),
+        ({"crop": 4096, "resize": 4096}, "less than or equal to 1024"),
+        ({"resize": 10**9}, "less than or equal to 2048"),
+        ({"crop": math.inf}, "finite number"),
         ({"interpolation": "lanczos"}, "'nearest', 'bilinear' or 'bicubic'"),
         ({"colour": "BGR"}, "colour"),
     ],

@@ -16,9 +16,9 @@ from sslhsic_transfer.adapters.onnx.dense.layers import exportable
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, DetectionOutputs, MapOutputs
 from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, weights_hash
-from sslhsic_transfer.adapters.onnx.graph import INPUT, OPSETS, TRACED, tidy, trace
+from sslhsic_transfer.adapters.onnx.graph import INPUT, TRACED, tidy, trace
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
-from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
+from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE, OPSETS
 from sslhsic_transfer.adapters.onnx.saving import check_target, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
 from sslhsic_transfer.errors import ConfigError, ExportError

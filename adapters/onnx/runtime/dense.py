@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
-from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
+from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile, inspect
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, with_short_side, with_shortest_edge
 from sslhsic_transfer.adapters.onnx.runtime.resampling import resize_maps
-from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check_interface, open_session, run_session
+from sslhsic_transfer.adapters.onnx.runtime.session import (
+    ProviderReport,
+    Ranked,
+    check_interface,
+    open_session,
+    run_session,
+)
 from sslhsic_transfer.errors import InputError
 from sslhsic_transfer.images import Picture, to_uint8_array
 
@@ -45,6 +51,7 @@ class OnnxDenseModel:
         self.info = info
         self.providers = providers
         self._input = session.get_inputs()[0]
+        self._file: ModelFile | None = None
 
     def __repr__(self) -> str:
         """Model, task, outputs, providers."""
@@ -71,8 +78,12 @@ class OnnxDenseModel:
         model = inspect(path, DENSE)
         info = DenseInfo.of(model.metadata, str(path))
         session, report = open_session(model, providers, threads)
-        check_interface(session, info.outputs, Path(path))
-        return cls(session, info, report)
+        classes = len(info.classes) or None
+        kinds: dict[str, Ranked] = {name: _outputs(classes)[name] for name in info.outputs}
+        check_interface(session, info.input == "normalized", kinds, Path(path))
+        made = cls(session, info, report)
+        made._file = model
+        return made
 
     def predict(self, picture: Picture) -> Any:
         """What it sees in a picture, preprocessing included.
@@ -129,6 +140,8 @@ class OnnxDenseModel:
             raise InputError(f"Got images of shape {images.shape}; this file takes ({asked}).")
         if floating and count_non_finite(images):
             raise InputError("The images hold NaN or infinite values; expected finite ones.")
+        if self._file is not None:
+            self._file.check_pictures(images.shape)
         return run_session(self.session, images, self.info.outputs)
 
     def _resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -145,3 +158,17 @@ class OnnxDenseModel:
             raise InputError(f"The file does not give {', '.join(missing)}. Export it again, with all outputs.")
         corners = found["boxes"] * np.asarray([*factors, *factors], np.float32)
         return Boxes(corners, found["scores"], found["labels"])
+
+
+def _outputs(classes: int | None) -> dict[str, Ranked]:
+    """Types and sides of what dense models give."""
+    numbers = "tensor(float)"
+    return {
+        "logits": (numbers, (None, classes, None, None)),
+        "classes": ("tensor(uint8)", (None, None, None)),
+        "depth": (numbers, (None, 1, None, None)),
+        "boxes": (numbers, (None, 4)),
+        "scores": (numbers, (None,)),
+        "labels": ("tensor(int64)", (None,)),
+        "masks": (numbers, (None, 1, None, None)),
+    }

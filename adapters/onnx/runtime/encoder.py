@@ -12,8 +12,14 @@ from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.locate import locate
 from sslhsic_transfer.adapters.onnx.runtime.model_file import inspect
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized, resized
-from sslhsic_transfer.adapters.onnx.runtime.session import ProviderReport, check_interface, open_session, run_session
-from sslhsic_transfer.errors import ConfigError, FingerprintError, InputError
+from sslhsic_transfer.adapters.onnx.runtime.session import (
+    ProviderReport,
+    Ranked,
+    check_interface,
+    open_session,
+    run_session,
+)
+from sslhsic_transfer.errors import FingerprintError, InputError, ModelFileError
 from sslhsic_transfer.hub.download import HubAccess
 from sslhsic_transfer.images import Picture, as_pictures, convert_pictures, to_uint8_array
 from sslhsic_transfer.models.config import SMALLEST_SIDE, FeatureSpec, Stage
@@ -200,7 +206,10 @@ class OnnxEncoder:
         count = len(images)
         if self._batch and count < self._batch:
             images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
-        found = {name: value[:count] for name, value in run_session(self.session, images, outputs).items()}
+        given = run_session(self.session, images, outputs)
+        if odd := [name for name, value in given.items() if len(value) != len(images)]:
+            raise ModelFileError(f"The file gives other rows than one a picture: {', '.join(odd)}. Export it again.")
+        found = {name: value[:count] for name, value in given.items()}
         if any(count_non_finite(value) for value in found.values()):
             raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")
         return found
@@ -277,7 +286,12 @@ class OnnxEncoder:
 
 
 def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
-    check_interface(session, info.outputs, path)
-    for output in session.get_outputs():
-        if output.name not in POOLED and output.shape[1] != info.encoder.specs[output.name].channels:
-            raise ConfigError(f"{path} is of another network than its metadata say: {output.name} is {output.shape}.")
+    specs: dict[str, FeatureSpec] = {str(stage): spec for stage, spec in info.encoder.specs.items()}
+    expected: dict[str, Ranked] = {}
+    for output in info.outputs:
+        if output in POOLED:
+            width = len(info.classes) if output == "logits" else info.encoder.feature_dim
+            expected[output] = ("tensor(float)", (None, width))
+        else:
+            expected[output] = ("tensor(float)", (None, specs[output].channels, None, None))
+    check_interface(session, info.input == "normalized", expected, path)

@@ -10,6 +10,7 @@ from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, FolderConfig, read_config
 from sslhsic_transfer.hub.download import HubAccess, fetch_file
+from sslhsic_transfer.hub.names import refuse_address
 from sslhsic_transfer.hub.resolve import Published, resolve
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def locate(name_or_file: str | Path, variant: str, revision: str | None, access:
         HubError: the Hub refuses, fails or cannot be reached.
     """
     filename = variant_path(variant)
+    refuse_address(str(name_or_file))
     if str(name_or_file).endswith(".onnx"):
         return Located(Path(name_or_file).expanduser())
     found = resolve(name_or_file, revision)

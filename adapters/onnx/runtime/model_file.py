@@ -1,19 +1,20 @@
 """An ONNX file looked into before anything runs it: metadata, operators, tensors, files beside it."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sslhsic_transfer.adapters.onnx.info import kind_of
-from sslhsic_transfer.adapters.onnx.runtime.operators import ENCODER, KINDS, FileKind
+from sslhsic_transfer._content import what_it_is_instead
+from sslhsic_transfer.adapters.onnx.info import kind_of, says_nothing
+from sslhsic_transfer.adapters.onnx.runtime.graph_file import FLOAT, Graph, Tensor, read_graph
+from sslhsic_transfer.adapters.onnx.runtime.operators import ENCODER, KINDS, OPSETS, FileKind
+from sslhsic_transfer.adapters.onnx.runtime.weighing import weigh
 from sslhsic_transfer.adapters.onnx.runtime.wire import content, fields, integers, text
-from sslhsic_transfer.errors import ModelFileError, ModelNotFoundError
+from sslhsic_transfer.errors import InputError, ModelFileError, ModelNotFoundError
+from sslhsic_transfer.hub.names import refuse_address
 
-# Bytes of a number, by its code in TensorProto.DataType.
-_ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
-_EXTERNAL = 1
+_MOST_CHECKED = 10_000  # shapes of pictures that are kept in mind
 _LARGEST = (1 << 31) - 1  # bytes of a Protocol Buffers message
 
 
@@ -26,14 +27,43 @@ class ModelFile:
         content: its bytes.
         metadata: its entries.
         operators: names, with their domain where it is not the standard's.
-        beside: files that hold tensors of it.
+        beside: files that hold tensors of it, and their bytes.
+        size: its bytes, with those beside it.
+        opset: version of its operators.
+        doubtful: its graph, where it divides by what may be 0 for pictures of some sizes.
     """
 
     path: Path
     content: bytes = field(repr=False)
     metadata: dict[str, str] = field(default_factory=dict)
     operators: set[str] = field(default_factory=set)
-    beside: set[Path] = field(default_factory=set)
+    beside: dict[Path, bytes] = field(default_factory=dict, repr=False)
+    size: int = 0
+    opset: int = 0
+    doubtful: Graph | None = field(default=None, repr=False)
+    _checked: set[tuple[int, ...]] = field(default_factory=set, repr=False)
+
+    def check_pictures(self, shape: tuple[int, ...]) -> None:
+        """Refuse pictures of a size for which the graph would divide by 0, which ends the process.
+
+        Args:
+            shape: (B, 3, H, W) or (B, H, W, 3), as the file takes them.
+
+        Raises:
+            InputError: it would.
+        """
+        if self.doubtful is None or shape in self._checked:
+            return
+        channels_first = self.doubtful.inputs[0].kind == FLOAT
+        height, width = shape[2:] if channels_first else shape[1:3]
+        try:
+            weigh(self.doubtful, self.size, "model", [(shape[0], height, width)])
+        except ModelFileError as error:
+            raise InputError(
+                f"{self.path} cannot take pictures of {height} × {width} pixels: {error}. Crop them nearer to a square."
+            ) from error
+        if len(self._checked) < _MOST_CHECKED:
+            self._checked.add(shape)
 
 
 def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
@@ -46,21 +76,37 @@ def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
     Raises:
         ModelNotFoundError: there is no such file.
         ModelFileError: it is cut off or no ONNX file, it is of the other kind, it holds operators, functions or
-            sub-graphs that its kind does not have, tensors whose shape does not fit their data, or data outside of its
-            folder.
+            sub-graphs that its kind does not have, tensors whose shape does not fit their data, data outside of its
+            folder, or it would take far more memory than its size and its pictures account for, or divide by 0.
     """
     path = Path(path)
     if not path.is_file():
+        refuse_address(str(path))
         raise ModelNotFoundError(f"There is no file {path}. Make one: sslhsic export MODEL --output {path}")
     if (size := path.stat().st_size) > _LARGEST:
         raise ModelFileError(f"{path} has {size} bytes, an ONNX file at most {_LARGEST}. Export or fetch it again.")
     found = ModelFile(path, path.read_bytes())
+    if instead := what_it_is_instead(found.content):
+        raise ModelFileError(f"{path} is no ONNX file: {instead}.")
     with _telling(path):
         graph = _model(memoryview(found.content), found, kind)
     if (other := kind_of(found.metadata)) is not None and other != kind.name:
         raise ModelFileError(f"{path} is an exported {other}, no {kind.name}: open it by {KINDS[other].opener}.")
     with _telling(path):
-        _graph(graph, found, kind)
+        parts = read_graph(graph)
+        _check_operators(parts, found, kind)
+    if other is None:
+        raise says_nothing(str(path), kind.name)
+    with _telling(path):
+        if found.opset not in OPSETS:
+            raise ModelFileError(
+                f"its operators are of version {found.opset} (opset); known are {OPSETS.start} to {OPSETS.stop - 1}"
+            )
+        found.size = size + sum(len(content) for content in found.beside.values())
+        if weigh(parts, found.size, kind.name):
+            if kind is ENCODER:
+                raise ModelFileError("its operators divide integers by what may be 0")
+            found.doubtful = parts
     return found
 
 
@@ -81,6 +127,10 @@ def _model(message: memoryview, found: ModelFile, kind: FileKind) -> memoryview:
         elif number == 14:
             entry = {key: text(part) for key, part in fields(content(value))}
             found.metadata[entry.get(1, "")] = entry.get(2, "")
+        elif number == 8:
+            version = dict(fields(content(value)))
+            if text(version.get(1, memoryview(b""))) in ("", "ai.onnx"):
+                found.opset = integers(version.get(2, 0))[0]
         elif number in (20, 25):
             raise ModelFileError(f"it holds functions or training graphs, which an exported {kind.name} does not")
     if len(graphs) != 1:
@@ -88,66 +138,23 @@ def _model(message: memoryview, found: ModelFile, kind: FileKind) -> memoryview:
     return graphs[0]
 
 
-def _graph(message: memoryview, found: ModelFile, kind: FileKind) -> None:
-    for number, value in fields(message):
-        if number == 1:
-            _node(content(value), found, kind)
-        elif number == 5:
-            _tensor(content(value), found)
-        elif number == 15:
-            raise ModelFileError(f"it holds sparse tensors, which an exported {kind.name} does not")
+def _check_operators(graph: Graph, found: ModelFile, kind: FileKind) -> None:
+    for node in graph.nodes:
+        if node.domain not in ("", "ai.onnx") or node.operator not in kind.operators:
+            name = f"{node.domain}.{node.operator}" if node.domain else node.operator
+            raise ModelFileError(f"it holds the operator {name[:80]!r}, which no exported {kind.name} has")
+        found.operators.add(node.operator)
+        for value in node.attributes.values():
+            if isinstance(value, Tensor) and value.external is not None:
+                raise ModelFileError(f"its operator {node.operator} has a tensor in another file")
+    for tensor in graph.tensors:
+        if tensor.external is not None:
+            _beside(tensor, tensor.external, found)
 
 
-def _node(message: memoryview, found: ModelFile, kind: FileKind) -> None:
-    operator = domain = ""
-    for number, value in fields(message):
-        if number == 4:
-            operator = text(value)
-        elif number == 7:
-            domain = text(value)
-        elif number == 5:
-            for part, inner in fields(content(value)):
-                if part == 5:
-                    _tensor(content(inner), found)
-                elif part in (6, 11, 22, 23):
-                    raise ModelFileError(f"the operator {operator or 'of a node'} holds a sub-graph or sparse tensor")
-    if domain not in ("", "ai.onnx") or operator not in kind.operators:
-        name = f"{domain}.{operator}" if domain else operator
-        raise ModelFileError(f"it holds the operator {name!r}, which no exported {kind.name} has")
-    found.operators.add(operator)
-
-
-def _tensor(message: memoryview, found: ModelFile) -> None:
-    name, kind, location, size = "", 0, 0, None
-    shape: list[int] = []
-    external: dict[str, str] = {}
-    for number, value in fields(message):
-        if number == 1:
-            shape += integers(value)
-        elif number == 2:
-            kind = integers(value)[0]
-        elif number == 8:
-            name = text(value)
-        elif number == 9:
-            size = len(content(value))
-        elif number == 13:
-            entry = {key: text(part) for key, part in fields(content(value))}
-            external[entry.get(1, "")] = entry.get(2, "")
-        elif number == 14:
-            location = integers(value)[0]
-    if kind not in _ITEM_BYTES or any(side < 0 for side in shape):
-        raise ModelFileError(f"the tensor {name!r} is of kind {kind} and shape {shape}")
-    expected = math.prod(shape) * _ITEM_BYTES[kind]
-    if location == _EXTERNAL:
-        _beside(name, external, expected, found)
-    elif size is not None and size != expected:
-        raise ModelFileError(f"the tensor {name!r} of shape {shape} has {size} bytes, where {expected} were expected")
-    elif size is None and expected > len(message) * 8:
-        raise ModelFileError(f"the tensor {name!r} of shape {shape} holds too few numbers")
-
-
-def _beside(name: str, external: dict[str, str], expected: int, found: ModelFile) -> None:
+def _beside(tensor: Tensor, external: dict[str, str], found: ModelFile) -> None:
     """Tensor data in another file, which must lie in the same folder."""
+    name, expected = tensor.name[:80], tensor.size
     location = external.get("location", "")
     pure = PurePosixPath(location)
     folder = found.path.resolve().parent
@@ -162,4 +169,7 @@ def _beside(name: str, external: dict[str, str], expected: int, found: ModelFile
         raise ModelFileError(f"the data of the tensor {name!r} lie at no number: {error}") from error
     if length != expected or not 0 <= offset <= place.stat().st_size - length:
         raise ModelFileError(f"{location!r} is too short, or the tensor {name!r} does not fit its data")
-    found.beside.add(place)
+    if place not in found.beside:
+        found.beside[place] = place.read_bytes()
+    if offset + length > len(found.beside[place]):
+        raise ModelFileError(f"{location!r} was cut off while it was read")

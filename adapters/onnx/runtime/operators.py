@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+OPSETS = range(18, 24)  # 18: Resize filters; above 23 ONNX Runtime's kernels are not complete
+
 
 @dataclass(frozen=True)
 class FileKind:

@@ -1,6 +1,6 @@
 """ONNX Runtime sessions: providers by name, with what became of each; threads that fit the container."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ PROVIDERS: dict[str, Provider] = {
     "coreml": Provider("CoreMLExecutionProvider", "onnxruntime on macOS"),
     "cpu": Provider("CPUExecutionProvider", "onnxruntime"),
 }
+Ranked = tuple[str, tuple[int | None, ...]]  # type of numbers, and sides
 _USUAL = ("cuda", "cpu")  # tensorrt compiles for minutes, openvino and coreml round differently: only when asked for
 
 
@@ -59,7 +60,7 @@ def open_session(
     """Make a session of a file that has been inspected.
 
     Args:
-        model: the file; what is run are the bytes that were inspected, unless its tensors lie in files beside it.
+        model: the file; what is run are the bytes that were inspected.
         providers: names of `PROVIDERS` in order of preference; those that are not there are left out, and the CPU
             stands in. None: CUDA where there is one, else the CPU.
         threads: of one operator; None: as many as this process may use, a container's quota included.
@@ -74,7 +75,14 @@ def open_session(
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only: what was left out is in the report
     options.intra_op_num_threads = _threads(threads)
-    source: Any = str(model.path) if model.beside else model.content
+    source: Any = model.content
+    if model.beside and not hasattr(options, "add_external_initializers_from_files_in_memory"):
+        source = str(model.path)  # an older ONNX Runtime, which maps the files beside it
+    elif model.beside:  # given as they were inspected, as a mapped file that is shortened would end the process
+        contents = list(model.beside.values())
+        options.add_external_initializers_from_files_in_memory(
+            [path.name for path in model.beside], contents, [len(content) for content in contents]
+        )
     names = [PROVIDERS[name].full for name in chosen]
     try:
         session = ort.InferenceSession(source, options, providers=names)
@@ -86,15 +94,39 @@ def open_session(
     return session, ProviderReport(tuple(name for name in chosen if name not in left_out), left_out)
 
 
-def check_interface(session: Any, outputs: Sequence[str], path: Path) -> None:
+def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked], path: Path) -> None:
     """Compare what a session takes and gives with what its file's metadata say.
+
+    Args:
+        session: of ONNX Runtime.
+        floating: whether its input is float32 (B, 3, H, W), not uint8 (B, H, W, 3).
+        outputs: name -> type and sides, None where any will do.
+        path: the file.
 
     Raises:
         ModelFileError: they differ.
     """
     names = tuple(output.name for output in session.get_outputs())
     if names != tuple(outputs) or len(session.get_inputs()) != 1:
-        raise ModelFileError(f"{path} gives {', '.join(names)}, and its metadata name {', '.join(outputs)}.")
+        raise ModelFileError(
+            f"{path} gives {', '.join(names)[:200]}, and its metadata name {', '.join(outputs)}. Export it again."
+        )
+    (given,) = session.get_inputs()
+    wanted = ("tensor(float)", (None, 3, None, None)) if floating else ("tensor(uint8)", (None, None, None, 3))
+    for role, port, (kind, sides) in (
+        ("takes", given, wanted),
+        *(("gives", output, outputs[output.name]) for output in session.get_outputs()),
+    ):
+        found = port.shape or ()
+        fits = len(found) == len(sides) and all(
+            not isinstance(side, int) or asked in (None, side) for side, asked in zip(found, sides, strict=True)
+        )
+        if port.type != kind or not fits:
+            shown = ", ".join("any" if side is None else str(side) for side in sides)
+            raise ModelFileError(
+                f"{path} {role} {port.name!r} as {port.type} of sides {list(found)[:8]}; by its metadata expected "
+                f"{kind} of sides ({shown}). Export it again."
+            )
 
 
 def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:

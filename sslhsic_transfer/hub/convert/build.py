@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
+from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
 from sslhsic_transfer.hub.fingerprint import probe_image
@@ -18,7 +19,6 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-COUNTER = "num_batches_tracked"
 _STEMS: dict[int, Literal["imagenet", "small"]] = {7: "imagenet", 3: "small"}
 _WIDTHS: dict[int, Literal[1, 2, 4]] = {64: 1, 128: 2, 256: 4}
 _LARGEST_DIFFERENCE = 1e-4
@@ -76,7 +76,7 @@ def build(
     """
     with torch.device("meta"):
         encoder = Encoder(report.config, preprocessing)
-    state = {name: _own_copy(tensor) for name, tensor in state.items()}
+    state = {name: _own_copy(name, tensor) for name, tensor in state.items()}
     filled = [name for name in encoder.state_dict() if name.rpartition(".")[2] == COUNTER and name not in state]
     state |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
     check_fit(encoder, state, report.source, called=str(report.config), advice=peculiarity(state))
@@ -112,6 +112,8 @@ def check_same_features(encoder: Encoder, theirs: torch.nn.Module, forward: Any,
         )
 
 
-def _own_copy(tensor: Tensor) -> Tensor:
+def _own_copy(name: str, tensor: Tensor) -> Tensor:
     tensor = tensor.detach().to(device="cpu", copy=True)
+    if name.rpartition(".")[2] == COUNTER:
+        return tensor.to(torch.int64)
     return tensor.float().contiguous() if tensor.is_floating_point() else tensor.contiguous()

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import shortened, validated
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError, WeightsError
+from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert.build import build, check_same_features
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
 from sslhsic_transfer.hub.convert.report import Conversion
@@ -75,12 +75,18 @@ def _preprocessing(cfg: Mapping[str, Any], source: str) -> Preprocessing:
         return Preprocessing()
     if cfg.get("crop_mode", "center") != "center":
         raise WeightsError(f"{source} wants pictures in crop_mode={cfg['crop_mode']!r}; only 'center' can be kept.")
-    size = cfg["input_size"][-1]
-    values = {
-        "resize": math.floor(size / cfg["crop_pct"]),
-        "crop": size,
-        "interpolation": cfg["interpolation"],
-        "mean": tuple(cfg["mean"]),
-        "std": tuple(cfg["std"]),
-    }
+    try:
+        size = cfg["input_size"][-1]
+        values = {
+            "resize": math.floor(size / cfg["crop_pct"]),
+            "crop": size,
+            "interpolation": cfg["interpolation"],
+            "mean": tuple(cfg["mean"]),
+            "std": tuple(cfg["std"]),
+        }
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
+        facts = {name: cfg.get(name) for name in ("input_size", "crop_pct", "interpolation", "mean", "std")}
+        raise ConfigError(
+            f"The preprocessing of {source} cannot be used: {shortened(facts)} ({type(error).__name__})."
+        ) from error
     return validated(Preprocessing, values, source=f"The preprocessing of {source}")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError
 from sslhsic_transfer.hub.convert.build import build, check_same_features
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
@@ -117,14 +118,15 @@ def _random(architecture: str) -> dict[str, Tensor]:
 
 def _preprocessing(weights: Any) -> Preprocessing:
     transform = weights.transforms()
-    return Preprocessing(
-        resize=transform.resize_size[0],
-        crop=transform.crop_size[0],
-        interpolation=transform.interpolation.value,
-        antialias=transform.antialias is not False,
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-    )
+    values = {
+        "resize": transform.resize_size[0],
+        "crop": transform.crop_size[0],
+        "interpolation": transform.interpolation.value,
+        "antialias": transform.antialias is not False,
+        "mean": tuple(transform.mean),
+        "std": tuple(transform.std),
+    }
+    return validated(Preprocessing, values, source=f"The preprocessing of torchvision/{weights.name}")
 
 
 def _stages(model: Any, images: Tensor) -> Tensor:

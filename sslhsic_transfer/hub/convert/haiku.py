@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.build import COUNTER, infer_config
+from sslhsic_transfer.hub.convert.bounded import refuse_more_than_the_file
+from sslhsic_transfer.hub.convert.build import infer_config
+from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
 from sslhsic_transfer.hub.convert.report import ConversionReport
 from sslhsic_transfer.hub.state import some
@@ -39,7 +41,7 @@ _DROPPED = {
 
 
 def read_haiku(
-    parameters: Mapping[str, Any], state: Mapping[str, Any], source: str, layout: str
+    parameters: Mapping[str, Any], state: Mapping[str, Any], source: str, layout: str, *, size: int
 ) -> tuple[dict[str, Tensor], ConversionReport]:
     """Translate the encoder of haiku's nested dictionaries.
 
@@ -48,6 +50,7 @@ def read_haiku(
         state: module -> name -> array: the statistics of normalisation.
         source: the file, for messages.
         layout: what to call it in the report.
+        size: of the file, in bytes.
 
     Returns:
         Torchvision's names -> tensors, and the account of every array.
@@ -58,6 +61,7 @@ def read_haiku(
     """
     root = _find_root(parameters, source)
     tensors: dict[str, Tensor] = {}
+    used_bytes = 0
     used: list[str] = []
     unknown: list[str] = []
     dropped: dict[str, list[str]] = {}
@@ -65,6 +69,8 @@ def read_haiku(
         name = torchvision_name(key, root)
         reason = next((reason for pattern, reason in _DROPPED.items() if re.fullmatch(pattern, key)), None)
         if name is not None:
+            used_bytes += getattr(value, "nbytes", 0)
+            refuse_more_than_the_file(used_bytes, size, source)
             tensors[name] = _tensor(value, name, f"{source}: {key}")
             used.append(key)
         elif reason is not None:
@@ -134,7 +140,12 @@ def _tensor(value: Any, name: str, source: str) -> Tensor:
     if not isinstance(value, np.ndarray) or not value.size:
         raise WeightsError(f"{source} is a {type(value).__name__}; expected an array of numbers.")
     if name.endswith(COUNTER):
-        return torch.tensor(int(value.reshape(-1)[0]))
+        count = value.reshape(-1)[0]
+        if not abs(count) < 2**53 or count != int(count):
+            raise WeightsError(f"{source} is {count}; expected a whole number.")
+        return torch.tensor(int(count))
+    if value.dtype.kind != "f":
+        raise WeightsError(f"{source} is of {value.dtype}; expected floating numbers.")
     tensor = torch.from_numpy(value.astype(np.float32))  # a copy, in the machine's byte order
     if re.search(r"(conv\d|downsample\.0)\.weight$", name):
         if value.ndim != 4:

@@ -19,6 +19,7 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 # The evaluation of both: the centre 224/256 of the short side cut out, then resized without a filter; ImageNet's mean.
 PREPROCESSING = Preprocessing(resize=256, crop=224, interpolation="bicubic", antialias=False, style="byol-jax")
 _LARGEST_KERNEL_PARAMETER = 1024
+_MOST_KERNEL_NUMBERS = 1 << 14
 
 
 def convert_haiku(path: str | Path) -> Conversion:
@@ -39,13 +40,21 @@ def convert_haiku(path: str | Path) -> Conversion:
     checkpoint = load_pickled(path)
     if isinstance(checkpoint, Mapping) and "ema_state" not in checkpoint and "experiment_state" in checkpoint:
         raise WeightsError(f"{path} has no 'ema_state'. If it is BYOL's, use: sslhsic convert byol {path} --output DIR")
-    kernel = {
-        f"{module}/{name}": value.tolist()
+    kernel: dict[str, Any] = {
+        f"{module}/{name}": value
         for module, values in section(checkpoint, ("ema_state", "kernel_params"), path).items()
         for name, value in (values.items() if isinstance(values, Mapping) else ())
         if isinstance(value, np.ndarray) and value.size <= _LARGEST_KERNEL_PARAMETER
     }
-    return _convert(checkpoint, "SSL-HSIC", ("ema_state", "online_params"), path, {"kernel_params": kernel})
+    if (count := sum(np.size(values) for values in kernel.values())) > _MOST_KERNEL_NUMBERS:
+        raise WeightsError(f"{path}: the kernel has {count} parameters; expected at most {_MOST_KERNEL_NUMBERS}.")
+    return _convert(
+        checkpoint,
+        "SSL-HSIC",
+        ("ema_state", "online_params"),
+        path,
+        {"kernel_params": {name: values.tolist() for name, values in kernel.items()}},
+    )
 
 
 def convert_byol(path: str | Path) -> Conversion:
@@ -69,7 +78,8 @@ def _convert(
     statistics = ("experiment_state", "online_state")
     parameters, state = section(checkpoint, weights, path), section(checkpoint, statistics, path)
     taken = [".".join(weights), ".".join(statistics)]
-    tensors, report = read_haiku(parameters, state, str(path), f"haiku, {method}: {' and '.join(taken)}")
+    layout = f"haiku, {method}: {' and '.join(taken)}"
+    tensors, report = read_haiku(parameters, state, str(path), layout, size=path.stat().st_size)
     kept = [*taken, "ema_state.kernel_params"] if "kernel_params" in metadata else taken
     others = tuple(name for name in _entries(checkpoint) if name not in kept)
     dropped = dict(report.dropped) | ({"other entries of the file": others} if others else {})

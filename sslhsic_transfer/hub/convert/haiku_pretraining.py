@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.build import COUNTER, build
+from sslhsic_transfer.hub.convert.build import build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.haiku_checkpoint import section
+from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.pretraining_file import PretrainingState
 from sslhsic_transfer.hub.state import refuse_non_finite
@@ -55,7 +56,8 @@ def convert_haiku_networks(path: str | Path) -> PretrainingState:
     learner: dict[str, Tensor] = {}
     for network in ("online", "target"):
         parameters, state = (section(checkpoint, ("experiment_state", f"{network}_{part}"), path) for part in _PARTS)
-        tensors, report = read_haiku(parameters, state, str(path), f"haiku: {network} network")
+        layout = f"haiku: {network} network"
+        tensors, report = read_haiku(parameters, state, str(path), layout, size=path.stat().st_size)
         encoder = build(tensors, report).encoder.state_dict()
         learner |= {f"{network}.encoder.{name}": tensor for name, tensor in encoder.items()}
         learner |= _mlp(parameters, state, "projector", f"{network}.projector", path)

@@ -1,6 +1,5 @@
 """PyTorch checkpoints of supervised and self-supervised ResNets, in the layouts of `layouts.py`, as encoders."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslhsic_transfer._config import shortened
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.hub.convert.bounded import refuse_more_than_the_file
 from sslhsic_transfer.hub.convert.build import build
 from sslhsic_transfer.hub.convert.layouts import ENTRIES
 from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.torch_file import is_zip, load_torch
 from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
-from sslhsic_transfer.hub.state import read_safetensors
+from sslhsic_transfer.hub.names import refuse_address
+from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _MOST_LEVELS = 6
@@ -55,6 +58,8 @@ def convert_torch(
     path = Path(path)
     state, places, others = _find_state(_read(path), str(path), entry)
     tensors, report = read_state(state, str(path), prefix=prefix, drop=drop, padding=padding)
+    used = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    refuse_more_than_the_file(used, path.stat().st_size, str(path))
     report = replace(
         report,
         source=path.name,
@@ -66,29 +71,15 @@ def convert_torch(
 
 def _read(path: Path) -> Any:
     if not path.is_file():
+        refuse_address(str(path))
         raise ModelNotFoundError(
             f"There is no file {path}. Expected a checkpoint: .pth, .pt, .tar, .ckpt, .safetensors, .pkl."
         )
     if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    if path.suffix == ".pkl" and not _is_zip(path):  # torch.save writes zip archives, whatever they are called
+        return read_safetensors_file(path).tensors
+    if path.suffix == ".pkl" and not is_zip(path):
         return load_pickled(path)
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the options of a training script: data only
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch.load raise whatever it stumbles over
-        reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line), "")
-        raise WeightsError(
-            f"{path} cannot be read as weights only, without running code ({type(error).__name__}"
-            + (f": {reason[:300]}" if reason else "")
-            + "). If you trust it, open it where it was made and save its tensors alone: torch.save(checkpoint"
-            "['state_dict'], 'weights.pth'), or model.state_dict() of a whole module."
-        ) from error
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    return load_torch(path)
 
 
 def _find_state(
@@ -103,12 +94,12 @@ def _find_state(
         inner = [key for key in ENTRIES if isinstance(checkpoint.get(key), Mapping)]
         if entry is not None and entry not in places:
             if not isinstance(checkpoint.get(entry), Mapping) and not inner:
-                known = ", ".join(str(key) for key, value in checkpoint.items() if isinstance(value, Mapping))
+                known = ", ".join(_shown(key) for key, value in checkpoint.items() if isinstance(value, Mapping))
                 raise WeightsError(f"{source} has no entry {entry!r} that holds weights; it has: {known or 'none'}.")
             inner = [entry] if isinstance(checkpoint.get(entry), Mapping) else inner
         if not inner:
             return _tensors(checkpoint, source), tuple(places), tuple(others)
-        others += [".".join([*places, str(key)]) for key in checkpoint if key != inner[0]]
+        others += [".".join([*places, _shown(key)]) for key in checkpoint if key != inner[0]]
         places.append(inner[0])
         checkpoint = checkpoint[inner[0]]
     raise WeightsError(f"{source} nests its weights deeper than {_MOST_LEVELS} levels: {' → '.join(places)}.")
@@ -116,14 +107,22 @@ def _find_state(
 
 def _tensors(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
+    copies: dict[int, Tensor] = {}  # of arrays, which may stand under many names
     for name, value in state.items():
         if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+            if id(value) not in copies:
+                copies[id(value)] = torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+            value = copies[id(value)]
         if not isinstance(value, Tensor) or not isinstance(name, str):
-            known = ", ".join(str(key)[:40] for key in list(state)[:8])
+            known = ", ".join(_shown(key) for key in list(state)[:8])
             raise WeightsError(
-                f"{source}: {str(name)[:80]!r} is a {type(value).__name__}; expected a state dict: name → tensor. The "
+                f"{source}: {_shown(name)!r} is a {type(value).__name__}; expected a state dict: name → tensor. The "
                 f"keys here are {known}. If one of them holds the weights, name it: entry='…' or --entry …"
             )
         found[name] = value
     return found
+
+
+def _shown(key: object) -> str:
+    """A key, which may be anything that can be one, in a few words."""
+    return key[:80] if isinstance(key, str) else shortened(key)[:80]

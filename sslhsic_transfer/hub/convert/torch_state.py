@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from sslhsic_transfer.hub.convert.build import infer_config
+from sslhsic_transfer.hub.convert.kinds import check_kinds
 from sslhsic_transfer.hub.convert.report import ConversionReport
 from sslhsic_transfer.hub.convert.state_names import translate
 
@@ -33,11 +34,12 @@ def read_state(
         padding: the convention of the network, which no tensor tells.
 
     Raises:
-        WeightsError: there is no ResNet, or a tensor is not accounted for.
+        WeightsError: there is no ResNet, a tensor is not accounted for, or is of a kind that weights are not.
         UnknownArchitectureError: a ResNet of unknown depth, stem or width.
     """
     names = translate(state, source, prefix=prefix, drop=drop)
     tensors = {name: state[original] for name, original in names.used.items()}
+    check_kinds(tensors, source)
     config = infer_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, source, padding=padding)
     report = ConversionReport(
         source=source,

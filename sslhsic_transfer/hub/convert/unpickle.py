@@ -6,7 +6,6 @@ with the table in `rebuild.py`, attributes are never set, and what is made can h
 """
 
 import math
-import mmap
 import pickle
 import pickletools
 from collections.abc import Mapping
@@ -15,11 +14,13 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from sslhsic_transfer._content import shown_start, what_it_is_instead
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.hub.convert.bounded import BoundedFile
 from sslhsic_transfer.hub.convert.rebuild import Unfinished, find_name, rebuild
 
 LARGEST_FILE = 16 << 30
-MOST_INSTRUCTIONS = 20_000_000
+MOST_INSTRUCTIONS = 1_000_000
 _NPY_MAGIC = b"\x93NUMPY"
 _OTHERS = {b"PK\x03\x04": "a zip archive: a PyTorch checkpoint (use `sslhsic convert torch`) or an .npz file"}
 _NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
@@ -49,26 +50,31 @@ def load_pickled(path: str | Path, *, largest: int = LARGEST_FILE, most_instruct
     if not path.is_file():
         raise ModelNotFoundError(f"There is no file {path}. Expected a checkpoint, such as checkpoint.npy or .pkl.")
     size = path.stat().st_size
-    if not 0 < size <= largest:
-        raise WeightsError(f"{path} has {size} bytes; expected a checkpoint of 1 to {largest} bytes.")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    if size > largest:
+        raise WeightsError(f"{path} has {size} bytes; expected a checkpoint of at most {largest} bytes.")
+    with path.open("rb") as file:
+        start = file.read(512)
+        if found := what_it_is_instead(start):
+            raise WeightsError(f"{path} is no checkpoint: {found}.")
         for magic, what in _OTHERS.items():
-            if content[: len(magic)] == magic:
+            if start.startswith(magic):
                 raise WeightsError(f"{path} is {what}; expected a pickle or an .npy file.")
+        file.seek(0)
+        content = BoundedFile(file, size)
         try:
-            if content[: len(_NPY_MAGIC)] == _NPY_MAGIC:
+            if start.startswith(_NPY_MAGIC):
                 _skip_npy_header(content)
             return _Reader(size, most_instructions).read(content)
         except WeightsError as error:
             raise WeightsError(f"{path} {error}") from error
-        except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, RecursionError) as error:
             raise WeightsError(
-                f"{path} is not a whole pickle: {type(error).__name__} near byte {content.tell()}. Fetch or save "
-                "it again."
+                f"{path} is not a whole pickle: {type(error).__name__} near byte {content.tell()}; it begins with "
+                f"{shown_start(start)}. Fetch or save it again."
             ) from error
 
 
-def _skip_npy_header(content: mmap.mmap) -> None:
+def _skip_npy_header(content: Any) -> None:
     version = np.lib.format.read_magic(content)
     if version != (1, 0):
         raise WeightsError(f"has version {version} of the .npy layout; a saved dictionary has (1, 0).")
@@ -92,7 +98,7 @@ class _Reader:
         self.budget = budget
         self.most_instructions = most_instructions
 
-    def read(self, content: mmap.mmap) -> Any:
+    def read(self, content: BoundedFile) -> Any:
         for number, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], content))):
             if number >= self.most_instructions:
                 raise WeightsError(f"has more than {self.most_instructions} instructions; no checkpoint needs so many.")

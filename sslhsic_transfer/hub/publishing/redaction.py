@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from sslhsic_transfer._config import read_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.config_file import FolderConfig
 from sslhsic_transfer.hub.names import parse_name, shown
@@ -30,7 +31,7 @@ def redacted_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def redacted_recipe_file(path: Path) -> Path | bytes:
     """A recipe's file, or other contents for it where it names a path."""
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = read_yaml(path)
     if not isinstance(settings, Mapping) or (redacted := redacted_recipe(settings)) == settings:
         return path
     return yaml.safe_dump(redacted, sort_keys=False, allow_unicode=True).encode()

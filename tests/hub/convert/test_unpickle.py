@@ -273,7 +273,7 @@ def test_limits(tmp_path):
     path = write(tmp_path / "a.pkl", pickle.dumps(list(range(100))))
     with pytest.raises(WeightsError, match="more than 50 instructions"):
         load_pickled(path, most_instructions=50)
-    with pytest.raises(WeightsError, match="expected a checkpoint of 1 to 20 bytes"):
+    with pytest.raises(WeightsError, match="expected a checkpoint of at most 20 bytes"):
         load_pickled(path, largest=20)
 
 

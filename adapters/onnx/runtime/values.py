@@ -1,0 +1,193 @@
+"""What is known of a tensor before a graph runs: its kind, its largest size, and the numbers that sizes come from.
+
+Numbers are kept as bounds, one below and one above for each, of tensors that are small. They are Python's own, so that
+nothing overflows.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslhsic_transfer.adapters.onnx.runtime.graph_file import DTYPES, SMALL, Tensor
+
+Numbers = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least and the largest that each number of a tensor can be."""
+
+    low: Numbers
+    high: Numbers
+
+    @property
+    def exact(self) -> bool:
+        """Whether they are the numbers themselves."""
+        return bool((self.low == self.high).all())
+
+    @property
+    def ends(self) -> list[Any]:
+        """Give all numbers, those below and those above, in one list."""
+        return [*self.low.reshape(-1).tolist(), *self.high.reshape(-1).tolist()]
+
+    def moved(self, change: Callable[[Numbers], Numbers]) -> "Bounds":
+        """The bounds of numbers that only change places."""
+        return Bounds(as_numbers(change(self.low)), as_numbers(change(self.high)))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor as far as it is known.
+
+    Attributes:
+        kind: code of its numbers.
+        shape: its sides, or the most that they can be.
+        bounds: of its numbers; None where there are many or nothing is known.
+        early: no picture has a say in it, but for its size, so that it may be computed while the file is loaded.
+        positive: each of its numbers is 1 or more, whatever the pictures.
+        filled: none of its sides can be 0, whatever the pictures.
+        exact: the sides are those that it has.
+    """
+
+    kind: int
+    shape: tuple[int, ...]
+    bounds: Bounds | None = None
+    early: bool = False
+    positive: bool = False
+    filled: bool = False
+    exact: bool = True
+
+    @property
+    def count(self) -> int:
+        """Its numbers, at most."""
+        return math.prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Its bytes, at most."""
+        return self.count * DTYPES[self.kind].itemsize
+
+
+def as_numbers(values: Any) -> Numbers:
+    """An array of Python's own numbers."""
+    return np.asarray(values).astype(object)
+
+
+def of_tensor(tensor: Tensor) -> Value:
+    """A tensor that stands in the file."""
+    values = tensor.values
+    bounds = None if values is None else Bounds(as_numbers(values), as_numbers(values))
+    positive = values is not None and values.size > 0 and bool((values >= 1).all())
+    return Value(tensor.kind, tensor.shape, bounds, early=True, positive=positive, filled=0 not in tensor.shape)
+
+
+def of_numbers(kind: int, low: Any, high: Any = None, **facts: Any) -> Value:
+    """A small tensor of numbers between bounds, or of known ones."""
+    lowest = as_numbers(low)
+    highest = lowest if high is None else as_numbers(high)
+    return Value(kind, lowest.shape, Bounds(lowest, highest), **facts)
+
+
+def combined(operator: str, inputs: Sequence[Bounds], whole: bool) -> Bounds | None:
+    """Bounds of an operator that acts on each number by itself; None: nothing can be told.
+
+    Args:
+        operator: its name.
+        inputs: of its inputs.
+        whole: whether the numbers are integers.
+    """
+    if any(math.isnan(float(number)) for bounds in inputs for number in bounds.ends):
+        return None
+    if operator in _MONOTONE and len(inputs) == 1:
+        change = np.frompyfunc(_MONOTONE[operator], 1, 1)
+        return inputs[0].moved(change)
+    if operator == "Neg":
+        return Bounds(as_numbers(-inputs[0].high), as_numbers(-inputs[0].low))
+    if operator == "Where":
+        return _chosen(*inputs)
+    if operator in ("Max", "Min") or (operator == "Clip" and len(inputs) == 3):
+        return _extreme(operator, inputs)
+    if len(inputs) != 2:
+        return None
+    first, second = inputs
+    if operator in _COMPARED:
+        return _compared(_COMPARED[operator], first, second)
+    if operator in ("Div", "Mod") and bool((second.low <= 0).any()):
+        return None  # as a divisor's sign is not known
+    if operator == "Mod":
+        return Bounds(as_numbers(0 * first.low * second.low), as_numbers(second.high + 0 * first.low))
+    if operator not in _ARITHMETIC:
+        return None
+    act = np.frompyfunc(_quotient if operator == "Div" and whole else _ARITHMETIC[operator], 2, 1)
+    corners = [act(a, b) for a in (first.low, first.high) for b in (second.low, second.high)]
+    return Bounds(_fold(np.minimum, corners), _fold(np.maximum, corners))
+
+
+def _fold(act: Any, parts: Sequence[Any]) -> Numbers:
+    found = parts[0]
+    for part in parts[1:]:
+        found = act(found, part)
+    return as_numbers(found)
+
+
+def _chosen(condition: Bounds, first: Bounds, second: Bounds) -> Bounds:
+    low, high = np.minimum(first.low, second.low), np.maximum(first.high, second.high)
+    always, never = condition.low.astype(bool), ~condition.high.astype(bool)
+    return Bounds(
+        as_numbers(np.where(always, first.low, np.where(never, second.low, low))),
+        as_numbers(np.where(always, first.high, np.where(never, second.high, high))),
+    )
+
+
+def _extreme(operator: str, inputs: Sequence[Bounds]) -> Bounds:
+    if operator == "Clip":
+        value, least, most = inputs
+        return _extreme("Min", (_extreme("Max", (value, least)), most))
+    act = np.maximum if operator == "Max" else np.minimum
+    return Bounds(_fold(act, [part.low for part in inputs]), _fold(act, [part.high for part in inputs]))
+
+
+def _compared(test: Callable[[Any, Any], Any], first: Bounds, second: Bounds) -> Bounds:
+    """Of truth values: decided where both sides are known."""
+    decided = np.logical_and((first.low == first.high).astype(bool), (second.low == second.high).astype(bool))
+    truth = np.asarray(test(first.low, second.low)).astype(bool)
+    return Bounds(
+        as_numbers(np.where(decided, truth, False).astype(int)), as_numbers(np.where(decided, truth, True).astype(int))
+    )
+
+
+def _quotient(dividend: int, divisor: int) -> int:
+    """Of integers, rounded towards 0."""
+    found = abs(dividend) // abs(divisor)
+    return found if (dividend < 0) == (divisor < 0) else -found
+
+
+def fits(shape: Sequence[int]) -> bool:
+    """Whether a tensor is small enough for its numbers to be kept."""
+    return math.prod(shape) <= SMALL
+
+
+_MONOTONE: dict[str, Callable[[Any], Any]] = {
+    "Ceil": math.ceil,
+    "Floor": math.floor,
+    "Round": round,
+    "Identity": lambda x: x,
+    "Relu": lambda x: max(x, 0),
+    "Sqrt": lambda x: math.sqrt(max(x, 0)),
+}
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "Mul": lambda a, b: a * b,
+    "Div": lambda a, b: a / b,
+}
+_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "Equal": lambda a, b: a == b,
+    "Greater": lambda a, b: a > b,
+    "GreaterOrEqual": lambda a, b: a >= b,
+    "Less": lambda a, b: a < b,
+}
