@@ -92,10 +92,9 @@ def linear(
 def _evaluate(model: str, task: "Task", output: Path, **options: Any) -> None:
     from sslhsic_transfer.evaluate.probe import evaluate
     from sslhsic_transfer.evaluate.table import print_results
-    from sslhsic_transfer.results import load_results, save_results
+    from sslhsic_transfer.results import check_results, save_results
 
-    if output.exists():
-        load_results(output)  # before any work: whether records can be added to it
+    check_results(output)
     results = evaluate(model, [task], **options)
     print_results(results)
     save_results(output, results)
