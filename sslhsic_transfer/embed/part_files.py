@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
 
     Raises:
         PartError: it is damaged, or not of this job.
+        PermissionError: it may not be read.
     """
     start, stop = _bounds(path)
     try:
@@ -104,32 +105,40 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
             raise ValueError(f"it holds {len(names) + len(skipped)} pictures")
         if facts["sha256"] != _hash_of(job, start, stop, names, embeddings, facts["skipped"]):
             raise ValueError("its hash is not that of these rows of this job")
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise PartError(f"The part {path} is damaged, or of another job or version ({reason}).") from error
     return Part(stop, table, skipped)
 
 
-def merge_parts(files: Sequence[Path], output: Path, facts: Mapping[str, Any], dim: int) -> None:
+def merge_parts(
+    files: Sequence[Path], output: Path, facts: Mapping[str, Any], job: Mapping[str, Any], dim: int
+) -> None:
     """Write the rows of parts as one file, in groups of 2,048 whatever the parts hold.
 
     Args:
-        files: parts that `read_part` or `write_part` has vouched for, in their order.
+        files: the parts, in their order.
         output: the file.
         facts: what its metadata tell.
+        job: what the rows depend on.
         dim: D, length of an embedding.
+
+    Raises:
+        PartError: one is damaged; there is no output then.
     """
     schema = schema_of(dim).with_metadata({METADATA_KEY: json.dumps(facts)})
     with atomic_path(output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for rows in _groups(files):
+        for rows in _groups(read_part(file, job, dim).table for file in files):
             # Memory of its own: how values lie in pages depends on the pieces that a column is in.
             writer.write_table(rows.combine_chunks().replace_schema_metadata(schema.metadata))
 
 
-def _groups(files: Sequence[Path]) -> Iterator[pa.Table]:
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: pa.Table | None = None
-    for file in files:
-        table = pq.read_table(file, partitioning=None).replace_schema_metadata(None)
+    for table in tables:
+        table = table.replace_schema_metadata(None)
         waiting = table if waiting is None else pa.concat_tables([waiting, table])
         while len(waiting) >= _GROUP_ROWS:
             yield waiting.slice(0, _GROUP_ROWS)

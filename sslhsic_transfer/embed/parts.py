@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sslhsic_transfer._files import read_json, write_json, write_text
 from sslhsic_transfer.embed.part_files import PartError, is_part, merge_parts, parts_from, read_part, write_part
-from sslhsic_transfer.errors import OutputExistsError
+from sslhsic_transfer.errors import DataError, OutputExistsError
 
 _JOB_NAME = "job.json"
 _PART_ROWS = 2048
@@ -73,40 +73,38 @@ class Parts:
                 f"{self.folder} holds the unfinished rows of another job: {told}. Finish that one, choose another "
                 "output, or pass --overwrite to begin anew."
             )
-        if not differing:
-            self._take_up()
+        damage = None if differing else self._take_up()
         if problem is not None and any(is_part(entry) for entry in self._entries()):
             if not self.done and not overwrite:
                 raise OutputExistsError(
-                    f"{problem}, and the rows beside it are not of this job: pass --overwrite to begin anew, or choose "
-                    "another output."
+                    f"{problem}, and the rows beside it are damaged or of another job: pass --overwrite to begin anew, "
+                    "or choose another output."
                 )
-            warnings.warn(f"{problem}: {self.done} pictures whose rows are of this job are kept.", stacklevel=2)
+            warnings.warn(f"{problem}: rows that are of this job by their own hash are kept.", stacklevel=2)
+        if damage is not None:
+            warnings.warn(f"{damage} Going on after {self.done} of {self.job['pictures']} pictures.", stacklevel=2)
         for entry in self._entries():
             if entry not in self.files:
                 entry.unlink()
         write_json(path, self.job)
 
-    def _take_up(self) -> None:
-        """Find the parts of this job that are whole, from the first on."""
-        problem = None
+    def _take_up(self) -> PartError | None:
+        """Find the parts of this job that are whole, from the first on; return why a later one cannot be used."""
+        damage = None
         while self.done < self.job["pictures"]:
             for path in parts_from(self.folder, self.done):
                 try:
                     part = read_part(path, self.job, self.dim)
                 except PartError as error:
-                    problem = error
+                    damage = error
                     continue
                 self.files.append(path)
                 self.skipped += part.skipped
                 self.done = part.stop
                 break
             else:
-                break
-        else:
-            return
-        if problem is not None:
-            warnings.warn(f"{problem} Going on from picture {self.done} of {self.job['pictures']}.", stacklevel=2)
+                return damage
+        return None
 
     def _entries(self) -> list[Path]:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
@@ -144,6 +142,9 @@ class Parts:
         """Write the list of skipped pictures, then the output beside it; remove the parts.
 
         Rows lie in groups of 2,048 wherever the job was interrupted, so that the file is the same to the byte.
+
+        Raises:
+            DataError: a part has been damaged since it was written.
         """
         report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
@@ -151,7 +152,10 @@ class Parts:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *self.skipped])
             write_text(report, text.getvalue())
-        merge_parts(self.files, self.output, facts, self.dim)
+        try:
+            merge_parts(self.files, self.output, facts, self.job, self.dim)
+        except PartError as error:
+            raise DataError(f"{error} Start the same command again: it goes on before that part.") from error
         self.remove()
 
     def remove(self) -> None:
@@ -186,6 +190,8 @@ def _read_job(path: Path) -> tuple[dict[str, Any] | None, str | None]:
         job = read_json(path)
     except FileNotFoundError:
         return None, f"{path} is not there"
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         return None, f"{path} is damaged ({error})"
     if not isinstance(job, dict):
