@@ -61,6 +61,7 @@ def _held(path: Path, patience: float, message: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=patience)
     try:
+        path.open("ab").close()  # filelock takes some refusals, such as /proc's, for a lock that another one holds
         lock.acquire()
         try:
             yield
