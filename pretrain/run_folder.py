@@ -71,8 +71,8 @@ class RunFolder:
                 )
             if not self.recipe.exists():
                 raise CheckpointError(
-                    f"{self.root} holds checkpoints, but no {self.recipe.name} that tells what they are of. Put it back, "
-                    "or choose another --output."
+                    f"{self.root} holds checkpoints, but no {self.recipe.name} that tells what they are of. "
+                    "Put it back, or choose another --output."
                 )
             self._refuse_other_recipe(recipe)
         write_text(self.recipe, as_yaml(recipe))

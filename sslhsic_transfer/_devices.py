@@ -30,7 +30,7 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
         try:
             torch.zeros(1, device=place).cpu()
         except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"Got the device {device}, on which torch computes nothing here; expected cpu.") from error
+            raise ConfigError(f"Got the device {device}, but torch computes nothing on it; expected cpu.") from error
     return place
 
 

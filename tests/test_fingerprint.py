@@ -50,7 +50,19 @@ def test_other_names_and_orders_are_others(tmp_path):
 
 
 def test_values_do_not_run_into_one_another():
-    values = [["ab", "c"], ["a", "bc"], ["abc"], [1], ["1"], [b"1"], [None], [[], [1]], [[1], []], [{"a": 1}], [np.ones(1)]]
+    values = [
+        ["ab", "c"],
+        ["a", "bc"],
+        ["abc"],
+        [1],
+        ["1"],
+        [b"1"],
+        [None],
+        [[], [1]],
+        [[1], []],
+        [{"a": 1}],
+        [np.ones(1)],
+    ]
     assert len({fingerprint_of(value) for value in values}) == len(values)
 
 

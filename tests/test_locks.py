@@ -12,13 +12,12 @@ from sslhsic_transfer.errors import OutputBusyError
 HOLD = """
 import sys, time
 from pathlib import Path
-import torch
 from sslhsic_transfer._locks import writing
 from sslhsic_transfer._workers import reading_ahead
 
 path = Path(sys.argv[1])
 with writing(path, path / ".lock"):
-    for item in reading_ahead(list(range(10_000_000)), 2, batch_size=None):  # readers inherit what this process has open
+    for item in reading_ahead(list(range(10_000_000)), 2, batch_size=None):
         if not item:
             print("held", flush=True)
         time.sleep(0.01)
@@ -30,7 +29,10 @@ def test_one_process_writes_and_a_killed_one_blocks_nobody(tmp_path):
     command = [sys.executable, "-c", HOLD, str(output)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(OutputBusyError, match=r"Another process is writing .*run"), writing(output, output / ".lock"):
+        with (
+            pytest.raises(OutputBusyError, match=r"Another process is writing .*run"),
+            writing(output, output / ".lock"),
+        ):
             pass
         other.kill()  # its readers live on for a moment
         other.wait()

@@ -137,7 +137,9 @@ def test_whether_records_can_be_added_is_known_before(tmp_path):
 def test_a_changed_file_gives_an_error_of_ours_or_records(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("changed") / "results.json"
     path.write_bytes(mutated(results_text([record(), record(task="linear")]).encode(), data))
+    said = "results.json"
     try:
         assert all(isinstance(result.value, float) for result in load_results(path))
     except ConfigError as error:
-        assert "results.json" in str(error)
+        said = str(error)
+    assert "results.json" in said

@@ -18,7 +18,7 @@ def main() -> NoReturn:
         try:
             _call()
             status = 0
-        except SystemExit as end:  # of typer, which has said why
+        except SystemExit:  # of typer, which has said why
             if signals.received is None:
                 raise
             status = 128 + signals.received

@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from sslhsic_transfer import __version__
 from sslhsic_transfer.cli import exporting, measuring, sharing, training
 from sslhsic_transfer.cli.converting import convert_app
-from sslhsic_transfer.cli.transferring import transfer_app
 from sslhsic_transfer.cli.stopping import Stopped
+from sslhsic_transfer.cli.transferring import transfer_app
 
 
 class _Commands(TyperGroup):

@@ -55,8 +55,8 @@ def embed_folder(
     hold the model, the hash of its weights and its preprocessing. Pictures that cannot be read are skipped and listed.
 
     What is done lies in ``<output>.parts`` until the file is whole: the same call goes on where one was interrupted,
-    with the same file in the end, and loses no more than 2,048 pictures to a kill, none to Ctrl-C. Each part has a hash:
-    a damaged one is made anew, with a warning.
+    with the same file in the end, and loses no more than 2,048 pictures to a kill, none to Ctrl-C. Each part has a
+    hash: a damaged one is made anew, with a warning.
 
     Args:
         model: anything that `from_pretrained` takes.

@@ -41,9 +41,8 @@ def world(model_folder, digits, tmp_path_factory) -> Path:
     for key, value in (("encoder", None), ("preprocessing", [1]), ("fingerprint", "x")):
         shutil.copytree(model_folder, root / "models" / key)
         (root / "models" / key / "config.json").write_text(json.dumps(config | {key: value}))
-    for name in ("deep", "html"):
-        (root / "models" / f"transfer-{name}").mkdir()
-        (root / "models" / f"transfer-{name}" / "transfer.json").write_text(DEEP if name == "deep" else "<html>")
+    (root / "models/transfer-html").mkdir()
+    (root / "models/transfer-html/transfer.json").write_text("<html>")
     for name, text in (("metrics", "[1]\n{}\n" + DEEP + "\n"), ("none", "")):
         (root / "runs" / name).mkdir(parents=True)
         (root / "runs" / name / "recipe.yaml").write_text("epochs: 1\n")
@@ -52,11 +51,22 @@ def world(model_folder, digits, tmp_path_factory) -> Path:
     (root / "run-of-another" / "recipe.yaml").write_text("a: [")
     (root / "run-of-another" / "metrics.jsonl").write_text("{}\n")
     (root / "recipes").mkdir()
-    for name, text in (("deep", f"epochs: {DEEP}"), ("list", "[1]"), ("page", "<html>"), ("tab", "epochs:\t{"), ("bin", "\0")):
+    for name, text in (
+        ("deep", f"epochs: {DEEP}"),
+        ("list", "[1]"),
+        ("page", "<html>"),
+        ("tab", "epochs:\t{"),
+        ("bin", "\0"),
+    ):
         (root / "recipes" / f"{name}.yaml").write_text(text)
     (root / "recipes" / "alias.yaml").write_text("a: &a [*a]\n")
     (root / "results").mkdir()
-    for name, text in (("deep", DEEP), ("number", '{"results": 3}'), ("rows", '{"results": [1]}'), ("nan", '{"results": [NaN]}')):
+    for name, text in (
+        ("deep", DEEP),
+        ("number", '{"results": 3}'),
+        ("rows", '{"results": [1]}'),
+        ("nan", '{"results": [NaN]}'),
+    ):
         (root / "results" / f"{name}.json").write_text(text)
     (root / "out.parquet").write_text("mine")
     return root
@@ -73,7 +83,9 @@ def rows() -> list[tuple[str, ...]]:
     def each(command: str, *values: str) -> None:
         found.extend(tuple(value if part == "_" else part for part in command.split()) for value in values)
 
-    models = [f"models/{n}" for n in ("deep", "empty", "list", "page", "cut", "encoder", "preprocessing", "fingerprint")]
+    models = [
+        f"models/{n}" for n in ("deep", "empty", "list", "page", "cut", "encoder", "preprocessing", "fingerprint")
+    ]
     runs = "digits --output OUT/run"
     each("embed _ digits/test --workers 0 --output OUT/o.parquet", *FILES, *models, "org/none", "a/b/c", "", ".", "\0")
     each("embed model _ --workers 0 --output OUT/o.parquet", *FILES, "nothing", "unreadable", "odd", "", "out.parquet")
@@ -87,7 +99,12 @@ def rows() -> list[tuple[str, ...]]:
     probe = "--train digits/train --test digits/test --workers 0 --output OUT/r.json"
     for kind in ("knn", "linear"):
         each(f"evaluate {kind} _ {probe}", "missing", "empty", "junk", "models/deep", "models/cut")
-        each(f"evaluate {kind} model --train _ --test digits/test --output OUT/r.json", *FILES, "nothing", "digits/train/0")
+        each(
+            f"evaluate {kind} model --train _ --test digits/test --output OUT/r.json",
+            *FILES,
+            "nothing",
+            "digits/train/0",
+        )
         each(f"evaluate {kind} model --train digits/train --test _ --output OUT/r.json", *FILES, "nothing", "digits")
         each(f"evaluate {kind} model {probe} --seeds _", "", "nan", "-1", "1,1", "1.5", "x", "9" * 5000)
         each(f"evaluate {kind} model {probe} --batch-size _", "0", "-3", "nan")
@@ -104,16 +121,33 @@ def rows() -> list[tuple[str, ...]]:
     each(f"pretrain _ --data {runs}", *RECIPES, "", "none", "\0")
     each(f"pretrain _ --data {runs}", *(f"recipes/{n}.yaml" for n in ("list", "page", "tab", "bin", "alias")))
     each("pretrain demo --output OUT/run --data _", *FILES, "", "nothing", "hf://", "hf://x?streaming=maybe", "x://y")
-    each("pretrain demo --output OUT/run --data _", "torchvision://X", "torchvision://CIFAR10?root=missing", "s3://b", "\0")
+    each(
+        "pretrain demo --output OUT/run --data _",
+        "torchvision://X",
+        "torchvision://CIFAR10?root=missing",
+        "s3://b",
+        "\0",
+    )
     each("pretrain demo --output OUT/run --data _", "missing-{0..3}.tar", "junk*", "hf://imagefolder?data_dir=missing")
     numbers = ("nan", "inf", "-1", "0", "x", "null", "[]", "{}", "1e400", "true", '""', "{")
-    for key in ("epochs", "batch_size", "seed", "workers", "optimizer.learning_rate", "loss.gamma", "augmentation.size"):
+    for key in (
+        "epochs",
+        "batch_size",
+        "seed",
+        "workers",
+        "optimizer.learning_rate",
+        "loss.gamma",
+        "augmentation.size",
+    ):
         allowed = {"seed": ("0",), "workers": ("0",), "optimizer.learning_rate": (), "loss.gamma": ("0",)}.get(key, ())
         each(f"pretrain demo _ --data {runs}", *(f"{key}={n}" for n in numbers if n not in allowed))
     each(f"pretrain demo _ --data {runs}", "=", "epochs", "no.such=1", "epochs.a=1", "batch_size=999")
     each("pretrain demo --data digits --output _", "run-of-another", "empty", "empty/run", "/proc/run", "\0")
     each("pretrain demo --data digits --resume --output _", "run-of-another", "empty")
-    each(f"pretrain demo _ --data {runs}", *(f"init_from={n}" for n in ("missing", "models/deep", "junk", "torchvision/X")))
+    each(
+        f"pretrain demo _ --data {runs}",
+        *(f"init_from={n}" for n in ("missing", "models/deep", "junk", "torchvision/X")),
+    )
 
     each("plot _ --output OUT/curves.png", *FILES, "runs/metrics", "runs/none", "model", "\0")
     each("plot runs/none --output _", "OUT/a.txt", "folder", "/proc/a.png")
@@ -129,7 +163,7 @@ def rows() -> list[tuple[str, ...]]:
     each("convert torch model/model.safetensors --output OUT/m --resize _", "0", "-1", "nan", "x")
     each("convert torch model/model.safetensors --output _", "empty", "empty/m", "/proc/m")
 
-    each("export _ --output OUT/m.onnx", "missing", "junk", "models/deep", "models/cut", "models/transfer-deep")
+    each("export _ --output OUT/m.onnx", "missing", "junk", "models/deep", "models/cut", "models/transfer-html")
     each("export model --output _", "o.bin", "folder", "", "empty/m.onnx", "/proc/m.onnx")
     each("export model --output OUT/m.onnx --outputs _", "", "x", "pooled,pooled", ",")
     each("export model --output OUT/m.onnx --opset _", "0", "-1", "999", "x")
@@ -150,13 +184,22 @@ def rows() -> list[tuple[str, ...]]:
         each(f"transfer {task} _ --data digits --output OUT/run {small}", "missing", "models/deep", "models/cut")
         each(f"transfer {task} model --data digits --output OUT/run _", *(f"iterations={n}" for n in numbers))
         each(f"transfer {task} model --data digits --output OUT/run _", "learning_rate=nan", "no=1", "=", "x", "a.b=1")
-    each(f"transfer classification model --data digits --output OUT/run {small} --init _", "missing", "junk", "models/cut")
+    each(
+        f"transfer classification model --data digits --output OUT/run {small} --init _",
+        "missing",
+        "junk",
+        "models/cut",
+    )
     each(f"transfer classification model --data digits {small} --output _", "run-of-another", "empty", "/proc/run")
     return found
 
 
 def _name(row: tuple[str, ...]) -> str:
-    return " ".join(part if len(part) < 40 else f"{part[:40]}…" for part in row).encode("ascii", "backslashreplace").decode()
+    return (
+        " ".join(part if len(part) < 40 else f"{part[:40]}…" for part in row)
+        .encode("ascii", "backslashreplace")
+        .decode()
+    )
 
 
 @pytest.mark.parametrize("row", rows(), ids=_name)

@@ -125,7 +125,7 @@ def test_a_folder_that_is_not_ours_stays(output, overwrite, name):
         path.parent.unlink()
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(OutputExistsError, match="no embedding job has written.*move the folder away"):
+    with pytest.raises(OutputExistsError, match=r"no embedding job has written.*move the folder away"):
         go_on(output, job=JOB | {"model": "other"}, overwrite=overwrite)
     assert path.read_text() == "mine"
     assert pictures_done(output) == 6
@@ -171,11 +171,14 @@ def test_any_change_gives_the_same_file_or_an_error_of_ours(tmp_path_factory, wh
             path.write_text(with_another_value(json.loads(path.read_text()), data))
         else:
             path.write_bytes(mutated(path.read_bytes(), data))
+        said = None
         try:
             go_on(output)
         except OutputExistsError as error:
-            assert "--overwrite" in str(error)
-            assert len(str(error)) < 2000
+            said = str(error)
+        if said is not None:
+            assert "--overwrite" in said
+            assert len(said) < 2000
             go_on(output, overwrite=True)
         assert output.read_bytes() == whole
         assert sorted(file.name for file in output.parent.iterdir()) == ["out.parquet", "out.parquet.skipped.csv"]

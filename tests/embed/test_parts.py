@@ -88,7 +88,9 @@ def test_overwrite_keeps_what_the_same_job_has_done(model_folder, digits, tmp_pa
     assert embed_folder(model_folder, digits / "test", output, overwrite=True, progress=False).resumed == 8
 
 
-@pytest.mark.parametrize(("rows", "group", "stops"), [(8, 5, (1,)), (4, 7, (1, 2, 1)), (12, 24, (5,)), (100, 9, (2, 3))])
+@pytest.mark.parametrize(
+    ("rows", "group", "stops"), [(8, 5, (1,)), (4, 7, (1, 2, 1)), (12, 24, (5,)), (100, 9, (2, 3))]
+)
 def test_the_file_is_the_same_wherever_it_was_interrupted(
     model_folder, digits, tmp_path, interrupted, monkeypatch, rows, group, stops
 ):

@@ -43,14 +43,12 @@ def test_values_that_change_are_found(saved, tmp_path_factory, data):
 
 
 def _is_refused_or_the_same(path):
+    said = ""
     try:
         step, state = load_checkpoint(path)
     except CheckpointError as error:
-        assert path.name in str(error)
-        assert len(str(error)) < 1000
-    else:
-        assert step == 12
-        assert same(state, STATE)
+        said = str(error)
+    assert (path.name in said and len(said) < 1000) or (step == 12 and same(state, STATE))
 
 
 def test_keys_that_are_gone_do_not_make_it_one_of_before(saved, tmp_path):
@@ -82,10 +80,12 @@ def test_checkpoints_of_before_are_read(tmp_path):
 def test_those_of_before_give_a_state_or_an_error_of_ours(tmp_path_factory, data):
     path = of_before(tmp_path_factory.mktemp("before"))
     (path / "state.json").write_text(with_another_value(json.loads((path / "state.json").read_text()), data))
+    said = path.name
     try:
         load_checkpoint(path)
     except CheckpointError as error:
-        assert path.name in str(error)
+        said = str(error)
+    assert path.name in said
 
 
 def test_another_version_is_told(saved, tmp_path):
@@ -133,7 +133,7 @@ def test_tensors_of_like_names_stay_apart(tmp_path):
 
 def test_a_state_that_does_not_fit_is_one_line(tmp_path):
     path = tmp_path / "step-00000001"
-    with pytest.raises(CheckpointError, match=r"step-00000001 does not fit this run \(RuntimeError") as caught:
-        with taking_up(path):
-            torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(3, 3)})
+    message = r"step-00000001 does not fit this run \(RuntimeError"
+    with pytest.raises(CheckpointError, match=message) as caught, taking_up(path):
+        torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(3, 3)})
     assert "\n" not in str(caught.value)
