@@ -77,6 +77,7 @@ def _keep_what_was_added(before: FolderConfig | None, folder: RunFolder) -> None
 
 def _hours(folder: RunFolder, batch_size: int) -> float:
     """Hours that all steps took, by the speed that was logged; waiting to be resumed does not count."""
-    speeds = [(record["step"], record["images_per_second"]) for record in folder.read_metrics() if "loss" in record]
+    found = [(record["step"], record.get("images_per_second")) for record in folder.read_metrics() if "loss" in record]
+    speeds = [(step, speed) for step, speed in found if isinstance(speed, float) and speed > 0]
     before = [0, *(step for step, _ in speeds)]
     return sum((step - last) * batch_size / speed / 3600 for (step, speed), last in zip(speeds, before, strict=False))
