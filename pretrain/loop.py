@@ -30,6 +30,7 @@ from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 from sslhsic_transfer.pretrain.sources.fingerprint import fingerprint
+from sslhsic_transfer.pretrain.sources.folders import refuse_output_among
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
 
 _LONG_STEP = 1.0  # seconds: launchers give processes half a minute after a signal
@@ -53,7 +54,7 @@ def pretrain(
     Raises:
         DataError: no pictures, or fewer than a batch.
         DeviceMemoryError: the device has no more memory.
-        ConfigError: a batch that the processes cannot share.
+        ConfigError: a batch that the processes cannot share, or an output among the pictures.
         ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
         OutputBusyError: another process is at work in ``output``.
@@ -68,6 +69,7 @@ def pretrain(
                 f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
                 f"set batch_size={len(found.train)} or less; better a small part of them."
             )
+        refuse_output_among(found.train, folder.root)
         return _Run(recipe, found, folder, resume=resume, progress=progress).run()
 
 

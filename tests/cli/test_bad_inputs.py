@@ -143,6 +143,7 @@ def rows() -> list[tuple[str, ...]]:
         each(f"pretrain demo _ --data {runs}", *(f"{key}={n}" for n in numbers if n not in allowed))
     each(f"pretrain demo _ --data {runs}", "=", "epochs", "no.such=1", "epochs.a=1", "batch_size=999")
     each("pretrain demo --data digits --output _", "run-of-another", "empty", "empty/run", "/proc/run", "\0")
+    each("pretrain demo --data digits/train batch_size=2 --output _", "digits/train", "digits/train/run")
     each("pretrain demo --data digits --resume --output _", "run-of-another", "empty")
     each(
         f"pretrain demo _ --data {runs}",
