@@ -98,15 +98,14 @@ class RunFolder:
 
     def _refuse_other_recipe(self, recipe: BaseModel) -> None:
         old = validated(type(recipe), read_yaml(self.recipe), source=str(self.recipe))
-        unknown = {PICTURES_KEY} if getattr(old, PICTURES_KEY, None) is None else set()  # of an earlier version
-        changes = differences(old, recipe, free=_FREE | unknown)
-        if any(change.startswith(f"{PICTURES_KEY}:") for change in changes):
-            raise CheckpointError(
-                f"{self.root} was begun on other pictures than are there now: of other names, sizes or labels. Resume "
-                "with the same data, or choose another --output."
-            )
-        if changes:
+        if changes := differences(old, recipe, free=_FREE | {PICTURES_KEY}):
             raise CheckpointError(
                 f"{self.root} was begun with another recipe ({'; '.join(changes)}). "
                 f"Go on with the settings of {self.recipe}, or choose another --output."
+            )
+        was = getattr(old, PICTURES_KEY, None)  # recipes of an earlier version do not tell
+        if was not in (None, getattr(recipe, PICTURES_KEY, None)):
+            raise CheckpointError(
+                f"{self.root} was begun on other pictures than are there now: of other names, sizes or labels. Resume "
+                "with the same data, or choose another --output."
             )
