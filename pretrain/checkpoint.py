@@ -1,10 +1,16 @@
-"""Checkpoints: a folder a step, whole or absent, without pickle: tensors in safetensors, the rest in JSON."""
+"""Checkpoints: a folder a step, whole or absent, without pickle: tensors in safetensors, the rest in JSON.
 
+The JSON holds the hash of the tensors' file and one of itself, so that no state is taken up that was changed since.
+"""
+
+import hashlib
 import json
 import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +18,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sslhsic_transfer._files import sha256_of_file, write_json
-from sslhsic_transfer.errors import CheckpointError
+from sslhsic_transfer._files import read_json, sha256_of_file, write_json
+from sslhsic_transfer.errors import CheckpointError, SSLHSICError
 
 _TENSORS = "state.safetensors"
 _STRUCTURE = "state.json"
 _NAME = re.compile(r"step-(\d{8})")
+_VERSION = 2
+# Those of version 1 have no hash of their own; whatever has other keys than one of these is damaged.
+_KEYS_OF_1 = frozenset({"step", "score", "sha256", "state"})
+_KEYS = _KEYS_OF_1 | {"version", "own_sha256"}
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int, score: float | None = None) -> Path:
@@ -39,7 +49,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
     target = folder / f"step-{step:08d}"
     temporary = folder / f".{target.name}.tmp"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in folder.glob(".step-*.tmp"):  # by a kill
+            shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
         tensors: dict[str, torch.Tensor] = {}
         structure = _pack(state, "", tensors)
@@ -47,18 +58,20 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
         with (temporary / _TENSORS).open("r+b") as file:  # Windows flushes what may be written to only
             os.fsync(file.fileno())
         digest = sha256_of_file(temporary / _TENSORS)
-        write_json(temporary / _STRUCTURE, {"step": step, "score": score, "sha256": digest, "state": structure})
+        document = {"version": _VERSION, "step": step, "score": score, "sha256": digest, "state": structure}
+        write_json(temporary / _STRUCTURE, document | {"own_sha256": _hash_of(document)})
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         earlier = ", ".join(path.name for path in list_checkpoints(folder)) or "none"
         raise CheckpointError(
             f"The checkpoint {target} cannot be written: {error}. Earlier ones are untouched ({earlier}): make "
             "room and resume."
         ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     for old in _superfluous(folder, keep):
-        shutil.rmtree(old)
+        shutil.rmtree(old.rename(folder / f".{old.name}.tmp"))  # half removed, it would look damaged
     return target
 
 
@@ -86,7 +99,7 @@ def newest_intact(folder: Path) -> Path | None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints in a folder, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -98,19 +111,66 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
     """Read a checkpoint back: the step and the state as it was saved, tensors on the CPU.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: it is damaged: changed in any way since it was saved.
     """
     try:
-        document = json.loads((path / _STRUCTURE).read_text(encoding="utf-8"))
+        document = _read_structure(path)
         if (found := sha256_of_file(path / _TENSORS)) != document["sha256"]:
             raise CheckpointError(
                 f"{path / _TENSORS} has SHA-256 {found}, not the {document['sha256']} it was saved with: damaged."
             )
         tensors = load_file(path / _TENSORS)
         state = _unpack(document["state"], tensors)
-        return int(document["step"]), state
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if tensors:
+            raise ValueError(f"nothing refers to the tensor {next(iter(tensors))}")
+        if not isinstance(state, dict):
+            raise TypeError(f"the state is a {type(state).__name__}")
+        return document["step"], state
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
+
+
+@contextmanager
+def taking_up(checkpoint: Path) -> Iterator[None]:
+    """Turn what goes wrong while a state is put into its places into one error.
+
+    Raises:
+        CheckpointError: the state does not fit.
+    """
+    try:
+        yield
+    except SSLHSICError:
+        raise
+    except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"The state in {checkpoint} does not fit this run ({type(error).__name__}: {reason}): it is of another "
+            "version of the library, or damaged. Move it away to go on from the one before."
+        ) from error
+
+
+def _read_structure(path: Path) -> dict[str, Any]:
+    """state.json, checked against the hash of itself that it holds, and the folder's name."""
+    file = path / _STRUCTURE
+    document = read_json(file)
+    if not isinstance(document, dict) or document.keys() not in (_KEYS, _KEYS_OF_1):
+        raise CheckpointError(f"{file} does not hold what was saved: damaged.")
+    if "version" in document:
+        own = document.pop("own_sha256")
+        if document["version"] != _VERSION:
+            raise CheckpointError(f"{file} is of version {document['version']}; this library reads {_VERSION}.")
+        if (found := _hash_of(document)) != own:
+            raise CheckpointError(f"What {file} holds has SHA-256 {found}, not the {own} it was saved with: damaged.")
+    name = _NAME.fullmatch(path.name)
+    if type(document["step"]) is not int or (name and int(name[1]) != document["step"]):
+        raise CheckpointError(f"{file} is of step {document['step']}, the folder of another: damaged.")
+    return document
+
+
+def _hash_of(document: dict[str, Any]) -> str:
+    """SHA-256 of a JSON value in one fixed form."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _superfluous(folder: Path, keep: int) -> list[Path]:
@@ -122,15 +182,17 @@ def _superfluous(folder: Path, keep: int) -> list[Path]:
 
 def _score(path: Path) -> float | None:
     try:
-        score: float | None = json.loads((path / _STRUCTURE).read_text(encoding="utf-8")).get("score")
-    except (OSError, ValueError, AttributeError):
+        score = _read_structure(path)["score"]
+    except (OSError, ValueError, CheckpointError):
         return None  # damaged: not the best
-    return score
+    return score if isinstance(score, int | float) and score == score else None
 
 
 def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
     """Turn a nested value into JSON, moving tensors to ``tensors`` under the path at which they stand."""
     if isinstance(value, torch.Tensor):
+        while name in tensors:  # {"a/b": …, "a": {"b": …}}
+            name += "'"
         # A clone, because safetensors refuses tensors that share memory.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
@@ -144,12 +206,18 @@ def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Turn JSON back into a nested value, taking each tensor out of ``tensors``: none may stand at two places."""
     if not isinstance(value, dict):
+        if isinstance(value, list):
+            raise TypeError("a list stands where a value was expected")
         return value
     ((kind, content),) = value.items()
     if kind == "tensor":
-        return tensors[content]
+        return tensors.pop(content)
     if kind == "dict":
-        return {key: _unpack(item, tensors) for key, item in content}
+        found = {key: _unpack(item, tensors) for key, item in content}
+        if len(found) < len(content):
+            raise ValueError("a name stands twice in a dict")
+        return found
     items = [_unpack(item, tensors) for item in content]
-    return tuple(items) if kind == "tuple" else items
+    return {"list": list, "tuple": tuple}[kind](items)

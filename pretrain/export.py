@@ -6,6 +6,7 @@ import torch
 
 import sslhsic_transfer
 from sslhsic_transfer._files import copy_file
+from sslhsic_transfer._locks import changing
 from sslhsic_transfer.errors import SSLHSICError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
@@ -40,9 +41,10 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "recipe": recipe.model_dump(mode="json"),
         "library_version": sslhsic_transfer.__version__,
     }
-    before = _config_of(folder.model)
-    encoder.save_pretrained(folder.model, overwrite=True)
-    _keep_what_was_added(before, folder)
+    with changing(folder.model / CONFIG_NAME):
+        before = _config_of(folder.model)
+        encoder.save_pretrained(folder.model, overwrite=True)
+        _keep_what_was_added(before, folder)
     copy_file(folder.recipe, folder.model / folder.recipe.name)
     copy_file(folder.metrics, folder.model / folder.metrics.name)
     plot_runs([folder.root], folder.model / "curves.png")
@@ -75,6 +77,7 @@ def _keep_what_was_added(before: FolderConfig | None, folder: RunFolder) -> None
 
 def _hours(folder: RunFolder, batch_size: int) -> float:
     """Hours that all steps took, by the speed that was logged; waiting to be resumed does not count."""
-    speeds = [(record["step"], record["images_per_second"]) for record in folder.read_metrics() if "loss" in record]
+    found = [(record["step"], record.get("images_per_second")) for record in folder.read_metrics() if "loss" in record]
+    speeds = [(step, speed) for step, speed in found if isinstance(speed, float) and speed > 0]
     before = [0, *(step for step, _ in speeds)]
     return sum((step - last) * batch_size / speed / 3600 for (step, speed), last in zip(speeds, before, strict=False))

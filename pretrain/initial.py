@@ -110,18 +110,18 @@ def initial_state(source: str, config: EncoderConfig) -> InitialState:
     """
     path = Path(source)
     if is_checkpoint(path):
-        _require_same(load_recipe(path.resolve().parents[1] / "recipe.yaml").encoder, config, source)
-        state = load_checkpoint(path)[1]["trainer"]
+        encoder, state = _trainer_state(path)
+        _require_same(encoder, config, source)
         return InitialState(source, state["learner"], state["criterion"].get("kernel_scale"), state["average"])
     if not (path / PRETRAINING_NAME).is_file():
         raise ConfigError(
             f"init_parts=all, but init_from={source} has no {PRETRAINING_NAME} and is no run's checkpoint. Make such a "
             "folder by sslhsic convert haiku CHECKPOINT --output DIR --with-heads, or set init_parts=encoder."
         )
-    encoder, state = load_folder(path), load_pretraining(path)
-    _require_same(encoder.config, config, source)
-    average = {"count": state.averaged, "values": dict(encoder.named_parameters())} if state.averaged else None
-    return InitialState(source, state.learner, state.kernel_scale, average)
+    model, kept = load_folder(path), load_pretraining(path)
+    _require_same(model.config, config, source)
+    average = {"count": kept.averaged, "values": dict(model.named_parameters())} if kept.averaged else None
+    return InitialState(source, kept.learner, kept.kernel_scale, average)
 
 
 def _require_same(found: EncoderConfig, config: EncoderConfig, source: str) -> None:
@@ -134,12 +134,26 @@ def _require_same(found: EncoderConfig, config: EncoderConfig, source: str) -> N
 
 def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:
     """The online encoder, its weights averaged where the run averages them."""
-    recipe = load_recipe(path.resolve().parents[1] / "recipe.yaml")
-    _, state = load_checkpoint(path)
+    encoder, state = _trainer_state(path)
     prefix = f"{ENCODER}."
-    learner, average = state["trainer"]["learner"], state["trainer"]["average"]
+    learner, average = state["learner"], state["average"]
     weights = {name.removeprefix(prefix): value for name, value in learner.items() if name.startswith(prefix)}
-    return recipe.encoder, weights | (average["values"] if average else {})
+    return encoder, weights | (average["values"] if average else {})
+
+
+def _trainer_state(path: Path) -> tuple[EncoderConfig, dict[str, Any]]:
+    """The encoder of a checkpoint's run, and the state of what it trained."""
+    _, state = load_checkpoint(path)
+    trained = state.get("trainer")
+    if not isinstance(trained, dict) or not {"learner", "criterion", "average"} <= trained.keys():
+        raise ConfigError(
+            f"init_from={path} is no checkpoint of a pretraining run. Of a fine-tuned model, name the encoder that it "
+            "began with."
+        )
+    recipe = path.resolve().parent.parent / "recipe.yaml"
+    if not recipe.is_file():
+        raise ConfigError(f"init_from={path}: there is no {recipe}; expected a checkpoint in its run's folder.")
+    return load_recipe(recipe).encoder, trained
 
 
 def _from_torchvision(name: str, config: EncoderConfig) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._threads import resume_threads
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, taking_up
 from sslhsic_transfer.pretrain.export import export_run
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
@@ -28,6 +29,8 @@ from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
+from sslhsic_transfer.pretrain.sources.fingerprint import fingerprint
+from sslhsic_transfer.pretrain.sources.folders import refuse_output_among
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
 
 _LONG_STEP = 1.0  # seconds: launchers give processes half a minute after a signal
@@ -51,19 +54,23 @@ def pretrain(
     Raises:
         DataError: no pictures, or fewer than a batch.
         DeviceMemoryError: the device has no more memory.
-        ConfigError: a batch that the processes cannot share.
+        ConfigError: a batch that the processes cannot share, or an output among the pictures.
         ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
+        OutputBusyError: another process is at work in ``output``.
         TrainingError: loss or weights are no longer finite, or the embeddings have collapsed.
         TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
     """
-    found = find_data(data)
-    if len(found.train) < recipe.batch_size:
-        raise DataError(
-            f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
-            f"set batch_size={len(found.train)} or less; better a small part of them."
-        )
-    return _Run(recipe, found, RunFolder(output), resume=resume, progress=progress).run()
+    folder = RunFolder(output)
+    with folder.held():
+        found = find_data(data)
+        if len(found.train) < recipe.batch_size:
+            raise DataError(
+                f"{data} holds {len(found.train)} pictures, fewer than a batch of {recipe.batch_size}: "
+                f"set batch_size={len(found.train)} or less; better a small part of them."
+            )
+        refuse_output_among(found.train, folder.root)
+        return _Run(recipe, found, folder, resume=resume, progress=progress).run()
 
 
 class _Run:
@@ -164,12 +171,24 @@ class _Run:
                 f"{self.folder.root} was begun on {state['pictures']} pictures; {self.data.name} now holds "
                 f"{len(self.data.train)}. Resume with the same data, or choose another --output."
             )
+        if state.get("pictures_sha256", self.pictures_sha256) != self.pictures_sha256:
+            raise CheckpointError(
+                f"{self.folder.root} was begun on other pictures than {self.data.name} now holds, though as many: "
+                "names, sizes or labels differ. Resume with the same data, or begin a new run from these weights by "
+                f"init_from={checkpoint}."
+            )
         resume_threads(state.get("threads"))
-        self.trainer.load_state_dict(step, state["trainer"])
-        loaders: list[dict[str, Any]] = state["loaders"]
-        # A number of processes that differs is for the loader to judge, by any of the places.
-        rank = self.accelerator.process_index
-        return loaders[rank if len(loaders) == self.accelerator.num_processes else 0]
+        with taking_up(checkpoint):
+            self.trainer.load_state_dict(step, state["trainer"])
+            loaders: list[dict[str, Any]] = state["loaders"]
+            # A number of processes that differs is for the loader to judge, by any of the places.
+            rank = self.accelerator.process_index
+            return loaders[rank if len(loaders) == self.accelerator.num_processes else 0]
+
+    @cached_property
+    def pictures_sha256(self) -> str:
+        """What the pictures are; checkpoints of before this was kept are taken up without."""
+        return fingerprint(self.data.train)
 
     def _log(self, loss: torch.Tensor, scalars: Scalars, speed: float) -> None:
         on_device = {
@@ -257,6 +276,7 @@ class _Run:
             keep = self.recipe.checkpoints_kept
             state = {
                 "pictures": len(self.data.train),
+                "pictures_sha256": self.pictures_sha256,
                 "loaders": loaders,
                 "threads": torch.get_num_threads(),
                 "trainer": self.trainer.state_dict(),

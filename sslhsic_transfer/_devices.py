@@ -26,6 +26,11 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
         raise ConfigError(f"Got the device {device}, but torch finds no CUDA here; expected cpu, or no device at all.")
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise ConfigError(f"Got the device {device}; this machine has {count}: expected cuda:0 to cuda:{count - 1}.")
+    if place.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=place).cpu()
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"Got the device {device}, but torch computes nothing on it; expected cpu.") from error
     return place
 
 

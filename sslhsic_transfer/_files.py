@@ -66,6 +66,28 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json_text(value))
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON in UTF-8, or nested too deeply to be read.
+    """
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file with one a line; none where there is no file, and without those that a crash cut."""
     if not path.exists():
@@ -73,7 +95,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     records = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
         with suppress(ValueError):
-            records.append(json.loads(line))
+            if isinstance(record := parse_json(line), dict):
+                records.append(record)
     return records
 
 

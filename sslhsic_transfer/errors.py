@@ -77,8 +77,8 @@ class TrainingError(SSLHSICError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
-class TrainingInterruptedError(SSLHSICError):
-    """A signal stopped training between two steps; its state is saved.
+class StoppedError(SSLHSICError):
+    """A signal stopped the work; the message says what is saved.
 
     Attributes:
         signal: the signal's number.
@@ -89,8 +89,16 @@ class TrainingInterruptedError(SSLHSICError):
         self.signal = signal
 
 
+class TrainingInterruptedError(StoppedError):
+    """A signal stopped training between two steps; its state is saved."""
+
+
 class OutputExistsError(SSLHSICError, FileExistsError):
     """The output is already there and would be overwritten."""
+
+
+class OutputBusyError(SSLHSICError, RuntimeError):
+    """Another process is writing the same output."""
 
 
 class MissingDependencyError(SSLHSICError, ImportError):

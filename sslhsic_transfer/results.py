@@ -1,7 +1,6 @@
 """Records of what was measured, in results.json; tables and cards are made from nothing else."""
 
 import datetime
-import json
 import platform
 import statistics
 import subprocess
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
-from sslhsic_transfer._files import json_text, write_text
+from sslhsic_transfer._files import json_text, read_json, write_text
+from sslhsic_transfer._locks import changing
 from sslhsic_transfer._processes import process_count
 from sslhsic_transfer.errors import ConfigError
 
@@ -95,13 +95,19 @@ def load_results(path: str | Path) -> list[Result]:
     Raises:
         ConfigError: it is not one.
     """
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Result]]:
+    """All that a results.json holds, and its records."""
     try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
-        return [validated(Result, row, source=f"{path}, record {number}") for number, row in enumerate(rows)]
+        document = read_json(path)
+        rows = document["results"]
+        if not isinstance(rows, list):
+            raise TypeError(f"'results' is a {type(rows).__name__}")
     except (ValueError, KeyError, TypeError, OSError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"{path} is not a results.json: {error!r}. Expected {{'results': […]}}.") from error
+    return document, [validated(Result, row, source=f"{path}, record {number}") for number, row in enumerate(rows)]
 
 
 def over_seeds(results: Sequence[Result]) -> Result:
@@ -113,16 +119,43 @@ def over_seeds(results: Sequence[Result]) -> Result:
 
 
 def save_results(path: str | Path, results: Sequence[Result]) -> None:
-    """Add records to a results.json; one that measures the same thing as an older one takes its place."""
+    """Add records to a results.json; one that measures the same thing as an older one takes its place.
+
+    Several processes may add to the same file at once.
+
+    Raises:
+        ConfigError: there is a file that is not a results.json; it stays as it is.
+        OutputBusyError: another process has held the file for a minute.
+    """
+    path = Path(path).resolve()  # where it is a link, what it leads to is replaced
+    with changing(path):
+        document, older = _read(path) if path.exists() else ({}, [])
+        merged = {_key(result): result for result in (*older, *results)}
+        write_text(path, _text([*merged.values()], document))
+
+
+def check_results(path: str | Path) -> None:
+    """Find out before any work whether records can be added to a file.
+
+    Raises:
+        ConfigError: there is a file that is not a results.json.
+        OutputBusyError: another process has held the file for a minute.
+        OSError: nothing can be written there.
+    """
     path = Path(path)
-    older = load_results(path) if path.exists() else []
-    merged = {_key(result): result for result in (*older, *results)}
-    write_text(path, results_text([*merged.values()]))
+    with changing(path.resolve()):
+        if path.exists():
+            _read(path)
 
 
 def results_text(results: Sequence[Result]) -> str:
     """Records as they stand in a results.json."""
-    return json_text({"results": [result.model_dump(mode="json") for result in results]})
+    return _text(results, {})
+
+
+def _text(results: Sequence[Result], others: dict[str, Any]) -> str:
+    """Records, and whatever else a file holds beside them."""
+    return json_text(others | {"results": [result.model_dump(mode="json") for result in results]})
 
 
 def _key(result: Result) -> tuple[str, ...]:

@@ -1,9 +1,14 @@
 import json
+import subprocess
+import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.results import hardware, load_results, new_result, save_results
+from sslhsic_transfer.results import check_results, hardware, load_results, new_result, results_text, save_results
+from tests.mutations import mutated
 
 
 def record(**changes):
@@ -78,3 +83,63 @@ def test_figures_are_written_as_their_kind_is_read(metric, facts, figure):
 def test_hardware_is_what_was_computed_on():
     assert "CPU" in hardware("cpu")
     assert hardware("mps").endswith(", mps")
+
+
+ADD = """
+import sys
+from sslhsic_transfer.results import new_result, save_results
+
+path, name = sys.argv[1:]
+facts = dict(model=name, dataset="d", split="test", protocol="k=20", metric="top-1", value=0.5, n=10)
+record = new_result(task="0", **facts)
+for number in range(25):
+    save_results(path, [record.model_copy(update={"task": str(number)})])
+"""
+
+
+def test_records_of_several_processes_all_arrive(tmp_path):
+    path = tmp_path / "new" / "results.json"
+    command = [sys.executable, "-c", ADD, str(path)]
+    processes = [subprocess.Popen([*command, name]) for name in "abc"]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    found = {(result.model, result.task) for result in load_results(path)}
+    assert found == {(name, str(number)) for name in "abc" for number in range(25)}
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+
+
+def test_what_others_wrote_beside_the_records_stays(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text('{"note": "mine", "results": []}')
+    save_results(path, [record()])
+    assert json.loads(path.read_text())["note"] == "mine"
+    assert len(load_results(path)) == 1
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "results.json")
+    save_results(tmp_path / "link.json", [record()])
+    assert (tmp_path / "link.json").is_symlink()
+    assert load_results(tmp_path / "results.json") == [record()]
+
+
+def test_whether_records_can_be_added_is_known_before(tmp_path):
+    check_results(tmp_path / "new" / "results.json")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        check_results(tmp_path / "file" / "results.json")
+    with pytest.raises(ConfigError, match="is not a results"):
+        check_results(tmp_path / "file")
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_a_changed_file_gives_an_error_of_ours_or_records(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("changed") / "results.json"
+    path.write_bytes(mutated(results_text([record(), record(task="linear")]).encode(), data))
+    said = "results.json"
+    try:
+        assert all(isinstance(result.value, float) for result in load_results(path))
+    except ConfigError as error:
+        said = str(error)
+    assert "results.json" in said

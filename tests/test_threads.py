@@ -150,7 +150,8 @@ def app():
     names = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")
     print(json.dumps([settings.get(name) for name in names] + [torch.get_num_threads()]))
 
-cli.app = app
+import sslhsic_transfer.cli.app
+sslhsic_transfer.cli.app.app = app
 sys.argv = ["sslhsic", "{command}"]
 cli.main()
 """

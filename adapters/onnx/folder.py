@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import sslhsic_transfer.adapters.onnx.exporting as exporting
+from sslhsic_transfer._locks import changing
 from sslhsic_transfer.adapters.onnx.compared import compared_folder
 from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.adapters.onnx.quantization import Quantization
@@ -54,9 +55,10 @@ def add_onnx(
         path = folder / variant_path(precision)
         report = exporting.export(encoder, path, precision=precision, pictures=pictures, overwrite=True, **options)
         reports[precision] = report
-        config = read_config(folder)
         listed = OnnxFile(file=variant_path(precision), sha256=report.sha256, size=path.stat().st_size)
-        write_config(folder / CONFIG_NAME, config.model_copy(update={"onnx": config.onnx | {precision: listed}}))
+        with changing(folder / CONFIG_NAME):
+            config = read_config(folder)
+            write_config(folder / CONFIG_NAME, config.model_copy(update={"onnx": config.onnx | {precision: listed}}))
     files = {variant_path(name): OnnxEncoder.from_pretrained(reports[name].path) for name in reports}
     speeds = {batch: pictures_per_second(encoder, files, batch) for batch in _BATCHES}
     sha256 = read_config(folder).fingerprint.sha256

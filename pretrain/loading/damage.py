@@ -26,7 +26,8 @@ class DamageRecord:
 
     def _read(self) -> None:
         """Take in what other processes, or an earlier start, have written."""
-        self.reasons |= {entry["picture"]: entry["reason"] for entry in read_json_lines(self.path)}
+        entries = [(entry.get("picture"), entry.get("reason")) for entry in read_json_lines(self.path)]
+        self.reasons |= {name: reason for name, reason in entries if isinstance(name, str) and isinstance(reason, str)}
 
     def note(self, entries: Iterable[tuple[str, str]]) -> None:
         """Take in pictures and why they cannot be read.

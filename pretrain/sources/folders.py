@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.image_folder import ImageFolder, pictures_below
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.sources.found import PretrainingData
 from sslhsic_transfer.pretrain.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
+from sslhsic_transfer.pretrain.sources.streams import Stream
 
 
 def find_in_folder(directory: Path) -> PretrainingData:
@@ -30,6 +31,19 @@ def find_in_folder(directory: Path) -> PretrainingData:
             "Expected the same."
         )
     return PretrainingData(name, train, validation)
+
+
+def refuse_output_among(pictures: Pictures | Stream, output: Path) -> None:
+    """Refuse a run among its pictures: when it is taken up, it would find its own, such as curves.png.
+
+    Raises:
+        ConfigError: the output lies in a folder whose pictures are trained on.
+    """
+    if isinstance(pictures, ImageFolder) and output.resolve().is_relative_to(pictures.root.resolve()):
+        raise ConfigError(
+            f"The output {output} lies in {pictures.root}, whose pictures are trained on, and gets some of its own: "
+            "choose an output beside it."
+        )
 
 
 def _open(directory: Path, *, labelled: bool = False) -> Pictures:

@@ -3,7 +3,7 @@
 import inspect
 import os
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from PIL import Image
@@ -65,13 +65,30 @@ class TorchvisionPictures:
 
     def name(self, index: int) -> str:
         """The file of a picture, where its class lists files; else its number."""
+        for files in self._lists():
+            if (file := _file_of(files[index])) is not None:
+                return file
+        return f"{self._name}[{index}]"
+
+    @property
+    def files(self) -> list[str] | None:
+        """The files of all pictures, where its class lists them."""
+        for files in self._lists():
+            found = [file for entry in files if (file := _file_of(entry)) is not None]
+            if len(found) == len(files):
+                return found
+        return None
+
+    def _lists(self) -> Iterator[list[Any]]:
         for attribute in ("samples", "imgs", "_samples", "_image_files", "_images"):
             files = getattr(self.dataset, attribute, None)
             if isinstance(files, list) and len(files) == len(self.dataset):
-                file = files[index][0] if isinstance(files[index], tuple) else files[index]
-                if isinstance(file, str | os.PathLike):
-                    return str(file)
-        return f"{self._name}[{index}]"
+                yield files
+
+
+def _file_of(entry: Any) -> str | None:
+    file = entry[0] if isinstance(entry, tuple) else entry
+    return str(file) if isinstance(file, str | os.PathLike) else None
 
 
 def find_in_torchvision(address: Address) -> PretrainingData:

@@ -37,6 +37,22 @@ def embed(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Embed every picture of a folder: a Parquet file with a row a picture. The same command goes on after a stop."""
+    from sslhsic_transfer.cli.stopping import saying
+
+    with saying(lambda: _saved(output)):
+        _embed(model, images, output, overwrite, batch_size, workers, device, precision)
+
+
+def _embed(
+    model: str,
+    images: Path,
+    output: Path,
+    overwrite: bool,
+    batch_size: int,
+    workers: int,
+    device: str | None,
+    precision: Precision,
+) -> None:
     from sslhsic_transfer.embed.files import embed_folder
 
     options: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "device": device, "precision": precision}
@@ -49,6 +65,15 @@ def embed(
             f"{len(report.skipped)} could not be read; they are listed in {report.output}.skipped.csv",
             err=True,
         )
+
+
+def _saved(output: Path) -> str:
+    """What remains of a job that a signal stopped."""
+    from sslhsic_transfer.embed.parts import parts_folder, pictures_done
+
+    if done := pictures_done(output):
+        return f"{done} pictures are done and saved in {parts_folder(output)}; the same command goes on after them."
+    return "No rows are saved yet."
 
 
 def knn(
@@ -90,13 +115,14 @@ def linear(
 
 
 def _evaluate(model: str, task: "Task", output: Path, **options: Any) -> None:
+    from sslhsic_transfer.cli.stopping import saying
     from sslhsic_transfer.evaluate.probe import evaluate
     from sslhsic_transfer.evaluate.table import print_results
-    from sslhsic_transfer.results import load_results, save_results
+    from sslhsic_transfer.results import check_results, save_results
 
-    if output.exists():
-        load_results(output)  # before any work: whether records can be added to it
-    results = evaluate(model, [task], **options)
+    with saying(lambda: f"No record was added to {output}."):
+        check_results(output)
+        results = evaluate(model, [task], **options)
     print_results(results)
     save_results(output, results)
     typer.echo(f"Written to {output}")

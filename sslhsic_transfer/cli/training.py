@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
 
 
 def pretrain(
@@ -22,10 +23,11 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")] = False,
 ) -> None:
     """Pretrain an encoder on pictures."""
-    from sslhsic_transfer.pretrain.loop import pretrain as run
-    from sslhsic_transfer.pretrain.recipe_file import load_recipe
+    with saying(lambda: what_a_run_saved(output)):
+        from sslhsic_transfer.pretrain.loop import pretrain as run
+        from sslhsic_transfer.pretrain.recipe_file import load_recipe
 
-    model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
+        model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
     if is_main_process():
         typer.echo(f"Model: {model}/")  # the slash tells it from a repository on the Hub
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
 
 if TYPE_CHECKING:
     from sslhsic_transfer.transfer.config import Framework
@@ -101,12 +102,13 @@ def _run(
     overrides: list[str] | None,
     resume: bool,
 ) -> None:
-    from sslhsic_transfer.evaluate.table import print_results
-    from sslhsic_transfer.transfer.run import transfer
+    with saying(lambda: what_a_run_saved(output)):
+        from sslhsic_transfer.evaluate.table import print_results
+        from sslhsic_transfer.transfer.run import transfer
 
-    results = transfer(
-        task, model, data, output, framework=framework, init=init, overrides=overrides or (), resume=resume
-    )
+        results = transfer(
+            task, model, data, output, framework=framework, init=init, overrides=overrides or (), resume=resume
+        )
     if is_main_process():
         print_results(results)
         typer.echo(f"Model: {output / 'model'}/; figures: {output / 'results.json'}; see {output / 'predictions.png'}")

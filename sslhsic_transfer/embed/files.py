@@ -3,11 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import sslhsic_transfer
 from sslhsic_transfer._devices import default_device
+from sslhsic_transfer._locks import lock_beside, writing
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.parts import Parts
@@ -53,7 +55,8 @@ def embed_folder(
     hold the model, the hash of its weights and its preprocessing. Pictures that cannot be read are skipped and listed.
 
     What is done lies in ``<output>.parts`` until the file is whole: the same call goes on where one was interrupted,
-    with the same result, and loses no more than 2,048 pictures to a kill, none to Ctrl-C.
+    with the same file in the end, and loses no more than 2,048 pictures to a kill, none to Ctrl-C. Each part has a
+    hash: a damaged one is made anew, with a warning.
 
     Args:
         model: anything that `from_pretrained` takes.
@@ -72,7 +75,8 @@ def embed_folder(
     Raises:
         ConfigError: the output's name does not end in .parquet.
         OutputExistsError: the output exists, or unfinished rows of other weights or pictures, and ``overwrite`` is
-            false.
+            false; or something that no job has written lies where its unfinished rows go.
+        OutputBusyError: another process is writing the output.
         DataError: the folder holds no pictures, none that can be read, or one whose name is not UTF-8.
     """
     output = Path(output)
@@ -80,8 +84,25 @@ def embed_folder(
         raise ConfigError(f"Got the output {output}; expected a name ending in .parquet.")
     if output.is_dir():
         raise ConfigError(f"The output {output} is a folder; expected a file's name.")
-    if output.exists() and not overwrite:
-        raise OutputExistsError(f"{output} already exists; choose another name, or pass overwrite=True (--overwrite).")
+    with writing(output, lock_beside(output)):
+        if output.exists() and not overwrite:
+            raise OutputExistsError(
+                f"{output} already exists; choose another name, or pass overwrite=True (--overwrite)."
+            )
+        options: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+        return _embed(model, images, output, device, precision, overwrite, progress, options)
+
+
+def _embed(
+    model: str | Path,
+    images: str | Path,
+    output: Path,
+    device: str | None,
+    precision: Precision,
+    overwrite: bool,
+    progress: bool,
+    options: dict[str, Any],
+) -> EmbeddingReport:
     folder = ImageFolder.scan(images)
     names = _relative_names(folder)
     encoder = from_pretrained(model, device=device or default_device())
@@ -101,10 +122,9 @@ def embed_folder(
             encoder,
             folder.paths,
             start=resumed,
-            batch_size=batch_size,
-            workers=workers,
             precision=precision,
             progress="embed" if progress else None,
+            **options,
         ):
             stop = start + len(embeddings) + len(errors)
             readable = [names[index] for index in range(start, stop) if index not in errors]

@@ -2,23 +2,19 @@
 
 import csv
 import io
-import json
-import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from sslhsic_transfer._files import atomic_path, write_json, write_text
-from sslhsic_transfer.errors import OutputExistsError
+from sslhsic_transfer._files import read_json, write_json, write_text
+from sslhsic_transfer.embed.part_files import PartError, is_part, merge_parts, parts_from, read_part, write_part
+from sslhsic_transfer.errors import DataError, OutputExistsError
 
-METADATA_KEY = b"sslhsic_transfer"
-_SKIPPED_KEY = b"skipped"
 _JOB_NAME = "job.json"
 _PART_ROWS = 2048
 
@@ -34,7 +30,7 @@ class Parts:
     """
 
     def __init__(self, output: Path, job: Mapping[str, Any], dim: int, *, overwrite: bool) -> None:
-        """Take up the folder of this job, or begin one.
+        """Take up the folder of this job, or begin one. A damaged part, and those after it, are made anew.
 
         Args:
             output: the file that `merge` will write.
@@ -43,37 +39,75 @@ class Parts:
             overwrite: whether parts of another job may be removed.
 
         Raises:
-            OutputExistsError: parts of another job are there and ``overwrite`` is false.
+            OutputExistsError: parts of another job are there and ``overwrite`` is false, or something that no job has
+                written.
         """
         self.output = output
-        self.folder = Path(f"{output}.parts")
-        self.schema = pa.schema([("path", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])
+        self.folder = parts_folder(output)
+        self.job = dict(job)
+        self.dim = dim
         self.files: list[Path] = []
         self.skipped: list[tuple[str, str]] = []
         self.done = 0
-        self._begin(job, overwrite)
-        while found := list(self.folder.glob(f"{self.done:010d}-*.parquet")):
-            self.files += found[:1]
-            self.skipped += [tuple(row) for row in json.loads(pq.read_schema(found[0]).metadata[_SKIPPED_KEY])]
-            self.done = int(found[0].stem.partition("-")[2])
         self._clear()
+        self._refuse_what_is_not_ours()
+        self._begin(overwrite)
 
-    def _begin(self, job: Mapping[str, Any], overwrite: bool) -> None:
+    def _refuse_what_is_not_ours(self) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputExistsError(f"{self.folder} is a file; unfinished rows go there: move it away.")
+        foreign = [entry.name for entry in self._entries() if not _is_ours(entry)]
+        if foreign:
+            raise OutputExistsError(
+                f"{self.folder} holds {foreign[0]}, which no embedding job has written; unfinished rows go there: move "
+                "the folder away, or choose another output."
+            )
+
+    def _begin(self, overwrite: bool) -> None:
         path = self.folder / _JOB_NAME
-        if path.exists():
-            was = json.loads(path.read_text(encoding="utf-8"))
-            differing = [key for key in job if was.get(key) != job[key]]
-            if not differing:
-                return
-            if not overwrite:
-                told = ", ".join(f"{key} {was.get(key)} instead of {job[key]}" for key in differing)
+        was, problem = _read_job(path)
+        differing = [key for key in self.job if was.get(key) != self.job[key]] if was is not None else []
+        if differing and not overwrite:
+            told = ", ".join(f"{key} {_short((was or {}).get(key))} instead of {self.job[key]}" for key in differing)
+            raise OutputExistsError(
+                f"{self.folder} holds the unfinished rows of another job: {told}. Finish that one, choose another "
+                "output, or pass --overwrite to begin anew."
+            )
+        damage = None if differing else self._take_up()
+        if problem is not None and any(is_part(entry) for entry in self._entries()):
+            if not self.done and not overwrite:
                 raise OutputExistsError(
-                    f"{self.folder} holds the unfinished rows of another job: {told}. Finish that one, choose another "
-                    "output, or pass --overwrite to begin anew."
+                    f"{problem}, and the rows beside it are damaged or of another job: pass --overwrite to begin anew, "
+                    "or choose another output."
                 )
-        if self.folder.exists():  # of another job, or of none, as when it was being removed
-            self.remove()
-        write_json(path, dict(job))
+            warnings.warn(f"{problem}: rows that are of this job by their own hash are kept.", stacklevel=2)
+        if damage is not None:
+            warnings.warn(f"{damage} Going on after {self.done} of {self.job['pictures']} pictures.", stacklevel=2)
+        for entry in self._entries():
+            if entry not in self.files:
+                entry.unlink()
+        write_json(path, self.job)
+
+    def _take_up(self) -> PartError | None:
+        """Find the parts of this job that are whole, from the first on; return why a later one cannot be used."""
+        damage = None
+        while self.done < self.job["pictures"]:
+            for path in parts_from(self.folder, self.done):
+                try:
+                    part = read_part(path, self.job, self.dim)
+                except PartError as error:
+                    damage = error
+                    continue
+                self.files.append(path)
+                self.skipped += part.skipped
+                self.done = part.stop
+                break
+            else:
+                return damage
+        return None
+
+    def _entries(self) -> list[Path]:
+        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def _clear(self) -> None:
         self._names: list[str] = []
@@ -95,37 +129,76 @@ class Parts:
             self._write()
 
     def _write(self) -> None:
-        stop = self.done + len(self._names) + len(self._skipped)
-        if stop == self.done:
+        if not self._names and not self._skipped:
             return
-        path = self.folder / f"{self.done:010d}-{stop:010d}.parquet"
-        values = pa.FixedSizeListArray.from_arrays(
-            pa.array(torch.cat(self._embeddings).numpy().ravel()), type=self.schema.field("embedding").type
-        )
-        table = pa.Table.from_arrays([pa.array(self._names, pa.string()), values], schema=self.schema)
-        with atomic_path(path) as temporary:
-            pq.write_table(table.replace_schema_metadata({_SKIPPED_KEY: json.dumps(self._skipped)}), temporary)
+        embeddings = torch.cat([part.reshape(-1, self.dim) for part in self._embeddings]).numpy()
+        path = write_part(self.folder, self.job, self.done, self._names, embeddings, self._skipped)
         self.files.append(path)
         self.skipped += self._skipped
-        self.done = stop
+        self.done += len(self._names) + len(self._skipped)
         self._clear()
 
     def merge(self, facts: Mapping[str, Any]) -> None:
-        """Write the list of skipped pictures, then the output beside it, a row group a part; remove the parts."""
+        """Write the list of skipped pictures, then the output beside it; remove the parts.
+
+        Rows lie in groups of 2,048 wherever the job was interrupted, so that the file is the same to the byte.
+
+        Raises:
+            DataError: a part has been damaged since it was written.
+        """
         report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
         if self.skipped:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *self.skipped])
             write_text(report, text.getvalue())
-        schema = self.schema.with_metadata({METADATA_KEY: json.dumps(facts)})
-        with atomic_path(self.output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-            for file in self.files:
-                table = pq.read_table(file)
-                if len(table):
-                    writer.write_table(table.replace_schema_metadata(schema.metadata))
+        try:
+            merge_parts(self.files, self.output, facts, self.job, self.dim)
+        except PartError as error:
+            raise DataError(f"{error} Start the same command again: it goes on before that part.") from error
         self.remove()
 
     def remove(self) -> None:
-        """Remove the parts."""
-        shutil.rmtree(self.folder)
+        """Remove the parts, the job last."""
+        for entry in sorted(self._entries(), key=lambda path: path.name == _JOB_NAME):
+            entry.unlink()
+        if not self.folder.is_symlink():
+            self.folder.rmdir()
+
+
+def parts_folder(output: Path) -> Path:
+    """Where the parts of an output lie."""
+    return Path(f"{output}.parts")
+
+
+def pictures_done(output: Path) -> int:
+    """How many pictures of an unfinished job are in parts, by the names of these."""
+    done = 0
+    while found := parts_from(parts_folder(output), done):
+        done = int(found[-1].stem.partition("-")[2])
+    return done
+
+
+def _is_ours(path: Path) -> bool:
+    temporary = path.name.startswith(".") and path.name.endswith(".tmp")
+    return path.is_file() and (path.name == _JOB_NAME or temporary or is_part(path))
+
+
+def _read_job(path: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """What the folder's parts are of, or why that is not known."""
+    try:
+        job = read_json(path)
+    except FileNotFoundError:
+        return None, f"{path} is not there"
+    except PermissionError:
+        raise
+    except (OSError, ValueError) as error:
+        return None, f"{path} is damaged ({error})"
+    if not isinstance(job, dict):
+        return None, f"{path} is damaged (it holds a {type(job).__name__})"
+    return job, None
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 200 else f"{text[:200]}…"

@@ -1,6 +1,5 @@
 """Embedding files, read back: which picture each row is, and what made them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from sslhsic_transfer._files import parse_json
 from sslhsic_transfer._precision import Precision
-from sslhsic_transfer.embed.parts import METADATA_KEY
+from sslhsic_transfer.embed.part_files import METADATA_KEY
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
@@ -46,16 +46,18 @@ def read_embeddings(path: str | Path) -> EmbeddingFile:
     """
     try:
         with pq.ParquetFile(path) as file:
-            facts = json.loads((file.schema_arrow.metadata or {})[METADATA_KEY])
+            facts = parse_json((file.schema_arrow.metadata or {})[METADATA_KEY])
             paths: list[str] = []
             embeddings = torch.empty(file.metadata.num_rows, file.schema_arrow.field("embedding").type.list_size)
             for group in file.iter_batches():
                 rows = embeddings[len(paths) : len(paths) + len(group)]
                 rows.numpy().ravel()[:] = group["embedding"].flatten().to_numpy()
                 paths += group["path"].to_pylist()
+        preprocessing = Preprocessing.model_validate(facts["preprocessing"])
+        told = {name: facts[name] for name in ("model", "weights_sha256", "precision", "library_version")}
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there; expected a file of `sslhsic embed`.") from error
-    except (pa.ArrowException, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is not a file that `sslhsic embed` wrote: {error}") from error
-    preprocessing = Preprocessing.model_validate(facts.pop("preprocessing"))
-    return EmbeddingFile(tuple(paths), embeddings, preprocessing=preprocessing, **facts)
+    except (OSError, pa.ArrowException, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a file that `sslhsic embed` wrote, or damaged: {reason}") from error
+    return EmbeddingFile(tuple(paths), embeddings, preprocessing=preprocessing, **told)

@@ -28,6 +28,9 @@ class TransferConfig(BaseModel):
     framework: Framework = Field(description="Whose network it is.")
     classes: tuple[str, ...] = Field(default=(), description="Names, in the order of their numbers.")
     data: str = Field(description="What it was trained on.")
+    pictures_sha256: str | None = Field(
+        default=None, description="Hash of the files' names and sizes and of the labels; kept with the run alone."
+    )
     encoder: EncoderConfig = Field(description="The encoder in it.")
     preprocessing: Preprocessing = Field(description="Of the encoder.")
     initial_weights: str = Field(description="Where the encoder's weights came from.")
@@ -41,7 +44,7 @@ class TransferConfig(BaseModel):
     def save(self, folder: Path) -> None:
         """Write transfer.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / CONFIG_NAME, self.model_dump(mode="json"))
+        write_json(folder / CONFIG_NAME, self.model_dump(mode="json", exclude={"pictures_sha256"}))
 
     @classmethod
     def load(cls, folder: Path) -> "TransferConfig":

@@ -20,7 +20,7 @@ from sslhsic_transfer._threads import resume_threads
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint
+from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint, taking_up
 from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler
 from sslhsic_transfer.pretrain.monitors.health import memory_gib
@@ -234,10 +234,11 @@ class _Fit:
             return 0
         step, state = load_checkpoint(checkpoint)
         resume_threads(state.get("threads"))
-        self.plain.load_state_dict(state["network"])
-        restore(self.optimizer, state["optimizer"])
-        if self.accelerator.scaler is not None and "scaler" in state:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        with taking_up(checkpoint):
+            self.plain.load_state_dict(state["network"])
+            restore(self.optimizer, state["optimizer"])
+            if self.accelerator.scaler is not None and "scaler" in state:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.accelerator.is_main_process:
             self.folder.forget_after(step)
         return step

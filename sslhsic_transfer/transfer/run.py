@@ -7,6 +7,7 @@ from typing import Any
 from sslhsic_transfer._config import configured
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, write_json
+from sslhsic_transfer._fingerprint import fingerprint_of
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
@@ -69,7 +70,24 @@ def transfer(
         MissingDependencyError: the framework is not installed; the message is the command that installs it.
         DeviceMemoryError: the device has no more memory.
         OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
+        OutputBusyError: another process is at work in ``output``.
     """
+    folder = RunFolder(output)
+    with folder.held():
+        return _transfer(task, model, data, folder, framework, init, overrides, resume, progress)
+
+
+def _transfer(
+    task: Task,
+    model: str | Path,
+    data: str | Path,
+    folder: RunFolder,
+    framework: Framework | None,
+    init: str,
+    overrides: Sequence[str],
+    resume: bool,
+    progress: bool,
+) -> list[Result]:
     if task not in FRAMEWORKS:
         raise ConfigError(f"Unknown task {task!r}; expected {', '.join(FRAMEWORKS)}.")
     framework = framework or next(iter(FRAMEWORKS[task]))
@@ -102,13 +120,13 @@ def transfer(
         framework=framework,
         classes=classes,
         data=f"{training.name}, {settings.train}: {len(training)} pictures",
+        pictures_sha256=fingerprint_of(training),
         encoder=encoder.config,
         preprocessing=encoder.preprocessing,
         initial_weights=initial,
         initial_sha256=encoder.weights_sha256,
         settings=settings.model_dump(mode="json"),
     )
-    folder = RunFolder(output)
     if is_main_process():
         folder.begin(config, resume=resume)
     with advising_on_memory(f"Set batch_size={max(1, settings.batch_size // 2)}, or smaller pictures, and begin anew."):

@@ -18,7 +18,7 @@ def test_help_lists_the_commands_and_imports_none_of_their_work(sslhsic):
     shown = sslhsic("--help").stdout
     for command in ("pretrain", "plot", "embed", "evaluate", "models", "publish", "convert"):
         assert command in shown
-    code = "import sys; import sslhsic_transfer.cli; print(*sys.modules)"
+    code = "import sys; import sslhsic_transfer.cli.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not set(HEAVY) & set(loaded)
 

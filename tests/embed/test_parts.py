@@ -8,7 +8,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from sslhsic_transfer.embed import embed_folder, files, parts
+from sslhsic_transfer.embed import embed_folder, files, part_files, parts
 from sslhsic_transfer.errors import OutputExistsError
 
 
@@ -46,7 +46,7 @@ def test_ctrl_c_loses_nothing(model_folder, digits, tmp_path, interrupted):
     assert not (tmp_path / "out.parquet").exists()
     report = embed_folder(model_folder, images, tmp_path / "out.parquet", batch_size=4, progress=False)
     assert (report.resumed, report.rows, report.skipped) == (12, 24, expected.skipped)
-    assert pq.read_table(report.output).equals(pq.read_table(expected.output), check_metadata=True)
+    assert report.output.read_bytes() == expected.output.read_bytes()
     assert (tmp_path / "out.parquet.skipped.csv").read_text() == (tmp_path / "whole.parquet.skipped.csv").read_text()
     assert not (tmp_path / "out.parquet.parts").exists()
 
@@ -88,9 +88,26 @@ def test_overwrite_keeps_what_the_same_job_has_done(model_folder, digits, tmp_pa
     assert embed_folder(model_folder, digits / "test", output, overwrite=True, progress=False).resumed == 8
 
 
-def test_row_groups_hold_many_pictures(model_folder, digits, tmp_path):
-    report = embed_folder(model_folder, digits / "test", tmp_path / "out.parquet", batch_size=2, progress=False)
-    assert pq.ParquetFile(report.output).num_row_groups == 3  # not 12
+@pytest.mark.parametrize(
+    ("rows", "group", "stops"), [(8, 5, (1,)), (4, 7, (1, 2, 1)), (12, 24, (5,)), (100, 9, (2, 3))]
+)
+def test_the_file_is_the_same_wherever_it_was_interrupted(
+    model_folder, digits, tmp_path, interrupted, monkeypatch, rows, group, stops
+):
+    images = tmp_path / "images"
+    shutil.copytree(digits / "test", images)
+    (images / "0" / "aaa.jpg").write_bytes(b"?")
+    monkeypatch.setattr(part_files, "_GROUP_ROWS", group)
+    whole = embed_folder(model_folder, images, tmp_path / "whole.parquet", batch_size=4, progress=False)
+    assert pq.ParquetFile(whole.output).num_row_groups == -(-24 // group)
+    monkeypatch.setattr(parts, "_PART_ROWS", rows)
+    output = tmp_path / "out.parquet"
+    for stop in stops:
+        interrupted(model_folder, images, output, at=stop)
+    report = embed_folder(model_folder, images, output, batch_size=4, progress=False)
+    assert report.resumed > 0
+    assert report.output.read_bytes() == whole.output.read_bytes()
+    assert (tmp_path / "out.parquet.skipped.csv").read_bytes() == (tmp_path / "whole.parquet.skipped.csv").read_bytes()
 
 
 def test_other_pictures_of_the_same_names_are_another_job(model_folder, digits, tmp_path, interrupted):
@@ -112,10 +129,3 @@ def test_a_picture_of_another_time_makes_another_job(model_folder, digits, tmp_p
     os.utime(first, ns=(0, first.stat().st_mtime_ns + 1))  # its size stays
     with pytest.raises(OutputExistsError, match="names, sizes and times of pictures"):
         embed_folder(model_folder, images, output, progress=False)
-
-
-def test_rows_of_nobodys_job_are_not_taken_up(model_folder, digits, tmp_path, interrupted):
-    output = tmp_path / "out.parquet"
-    interrupted(model_folder, digits / "test", output, at=2)
-    (tmp_path / "out.parquet.parts" / "job.json").unlink()
-    assert embed_folder(model_folder, digits / "test", output, progress=False).resumed == 0

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.embed import embed_folder, parts, read_embeddings
+from sslhsic_transfer.embed import embed_folder, part_files, read_embeddings
 from sslhsic_transfer.errors import DataError
 
 
 def test_gives_what_was_written(model_folder, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "_PART_ROWS", 10)  # several row groups
+    monkeypatch.setattr(part_files, "_GROUP_ROWS", 10)  # several row groups
     embed_folder(model_folder, digits / "test", tmp_path / "out.parquet", batch_size=5, progress=False)
     encoder = from_pretrained(model_folder)
     found = read_embeddings(tmp_path / "out.parquet")

@@ -33,8 +33,12 @@ def launch(command, recipe, data, output, **environment):
     command = [sys.executable, "-m", *command, "demo", *recipe, "--data", str(data), "--output", str(output)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"} | environment
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Model: ") == 1, "one process speaks"
+    if "STOPPED" in environment:
+        assert done.returncode != 0
+    else:
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Model: ") == 1, "one process speaks"
+    return done
 
 
 def torchrun(processes):
@@ -131,3 +135,14 @@ def test_two_processes_with_micro_batches_by_accelerates_launcher(overrides, dig
     assert [record["step"] for record in logged(tmp_path / "run")] == list(range(1, STEPS + 1))
     groups = [torch.arange(BATCH)[rank::2][start : start + 4] for rank in (0, 1) for start in (0, 4)]
     assert logged(tmp_path / "run")[0]["loss"] == pytest.approx(first_loss(groups), abs=2e-5)
+
+
+def test_processes_stop_together_at_a_logged_step_when_one_is_told_to(overrides, digits, runs, tmp_path):
+    run = tmp_path / "run"
+    command, recipe = [*torchrun(2), str(PROGRAM)], [*overrides, "monitor.log_every=2"]
+    stopped = launch(command, recipe, digits, run, NOTES=str(tmp_path), STOPPED="1")
+    assert "Stopped by SIGTERM after step 2 of 4" in stopped.stderr
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000002"]
+    launch(command, [*recipe, "--resume"], digits, run, NOTES=str(tmp_path))
+    whole = runs[2][0] / "model/model.safetensors"
+    assert (run / "model/model.safetensors").read_bytes() == whole.read_bytes()

@@ -8,7 +8,7 @@ from sslhsic_transfer import create_encoder, from_pretrained
 from sslhsic_transfer.errors import CheckpointError, ConfigError, ModelNotFoundError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
+from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, save_checkpoint
 from sslhsic_transfer.pretrain.initial import initial_weights
 
 R18 = EncoderConfig(architecture="resnet18")
@@ -99,3 +99,12 @@ def test_a_checkpoint_gives_the_averaged_weights(tiny_overrides, digits, tmp_pat
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="damaged"):
         initial_weights(str(checkpoint), R18)
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_refused(tmp_path):
+    path = save_checkpoint(tmp_path, 3, {"network": {}, "optimizer": {}}, keep=1)
+    with pytest.raises(ConfigError, match="no checkpoint of a pretraining run"):
+        initial_weights(str(path), EncoderConfig(architecture="resnet18"))
+    path = save_checkpoint(tmp_path, 4, {"trainer": {"learner": {}, "criterion": {}, "average": None}}, keep=1)
+    with pytest.raises(ConfigError, match=r"there is no .*recipe\.yaml"):
+        initial_weights(str(path), EncoderConfig(architecture="resnet18"))

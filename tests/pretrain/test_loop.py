@@ -194,3 +194,15 @@ def test_damaged_pictures_disturb_neither_training_nor_knn(tiny_overrides, digit
     assert from_pretrained(pretrain(recipe, tmp_path / "data", tmp_path / "run", progress=False))
     assert len((tmp_path / "run" / "damaged.jsonl").read_text().splitlines()) == 2
     assert any("knn" in record for record in RunFolder(tmp_path / "run").read_metrics())
+
+
+def test_labels_change_nothing_that_is_trained(tiny_overrides, digits, tmp_path):
+    recipe = load_recipe("demo", [*tiny_overrides, "epochs=1", "optimizer.warmup_epochs=0", "workers=0"])
+    (tmp_path / "plain").mkdir()
+    for path in sorted((digits / "train").rglob("*.jpg")):
+        shutil.copy(path, tmp_path / "plain" / f"{path.parent.name}-{path.name}")  # in the same order
+    weights = []
+    for name, data in (("labelled", digits / "train"), ("unlabelled", tmp_path / "plain")):
+        model = pretrain(recipe, data, tmp_path / name, progress=False)
+        weights.append((model / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]

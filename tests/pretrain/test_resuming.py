@@ -13,12 +13,14 @@ import torch
 
 from sslhsic_transfer.errors import (
     CheckpointError,
+    OutputBusyError,
     OutputExistsError,
     TrainingInterruptedError,
 )
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
+from sslhsic_transfer.pretrain.run_folder import RunFolder
 from tests.pretrain.conftest import figures
 
 
@@ -123,6 +125,37 @@ def test_other_data_cannot_be_taken_up(run, tiny, digits, tmp_path):
     next((tmp_path / "data" / "train").rglob("*.jpg")).unlink()
     with pytest.raises(CheckpointError, match="begun on 72 pictures; data now holds 71"):
         pretrain(tiny, tmp_path / "data", run, resume=True, progress=False)
+
+
+def test_other_pictures_of_the_same_number_cannot_be_taken_up(run, tiny, digits, tmp_path):
+    moved = tmp_path / "elsewhere" / digits.name
+    shutil.copytree(digits, moved)
+    copy = shutil.copytree(run, tmp_path / "run")
+    pretrain(tiny, moved, copy, resume=True, progress=False)  # the same ones in another place
+    first, *_, last = sorted((moved / "train").rglob("*.jpg"))
+    shutil.copy(last, first)
+    with pytest.raises(CheckpointError, match=r"begun on other pictures than .*, though as many.*init_from="):
+        pretrain(tiny, moved, copy, resume=True, progress=False)
+    state = list_checkpoints(copy / "checkpoints")[-1] / "state.json"
+    document = json.loads(state.read_text())
+    document["state"]["dict"] = [pair for pair in document["state"]["dict"] if pair[0] != "pictures_sha256"]
+    state.write_text(json.dumps({key: document[key] for key in ("step", "score", "sha256", "state")}))
+    pretrain(tiny, moved, copy, resume=True, progress=False)  # a checkpoint of before does not tell
+
+
+def test_a_folder_without_its_recipe_is_not_taken_up(run, tiny, digits, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "recipe.yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"holds checkpoints, but no recipe\.yaml"):
+        pretrain(tiny, digits, copy, resume=True, progress=False)
+    with pytest.raises(OutputExistsError, match="already holds a run"):
+        pretrain(tiny, digits, copy, progress=False)
+
+
+def test_two_runs_in_one_folder_are_refused_at_once(run, tiny, digits):
+    with RunFolder(run).held(), pytest.raises(OutputBusyError, match="Another process is writing"):
+        pretrain(tiny, digits, run, resume=True, progress=False)
+    assert not (run / ".lock").exists()
 
 
 def test_resuming_a_finished_run_changes_nothing(run, tiny, digits):

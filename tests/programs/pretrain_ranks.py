@@ -1,8 +1,12 @@
-"""Started by torchrun: `sslhsic pretrain`, where each process also notes what it trained on and what came of it."""
+"""Started by torchrun: `sslhsic pretrain`, where each process also notes what it trained on and what came of it.
+
+The process of rank STOPPED sends itself a SIGTERM in its first step.
+"""
 
 import hashlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +33,8 @@ class NotingTrainer(loop.Trainer):
             for first, second in micro_batches
             for row in range(len(first.pixels))
         ]
+        if os.environ.get("STOPPED") == os.environ["RANK"] and not self.step:
+            signal.raise_signal(signal.SIGTERM)
         loss, scalars = super().train_step(micro_batches, **kwargs)
         self.steps.append({"loss": float(loss), "pictures": pictures})
         if self.step == self.total_steps:

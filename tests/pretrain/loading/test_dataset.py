@@ -94,6 +94,14 @@ def test_a_record_cut_by_a_crash_is_read_without_its_last_line(tmp_path):
     assert DamageRecord(path, 9, 0.5).reasons == {"a.jpg": "x"}
 
 
+def test_damaged_lines_of_a_record_are_passed_over(tmp_path):
+    path = tmp_path / "damaged.jsonl"
+    path.write_text(
+        '{"picture": "a", "reason": "r"}\n[1]\n{"pictxre": "b", "reason": "r"}\n{"picture": [], "reason": 1}\n'
+    )
+    assert DamageRecord(path, 9, 0.5).reasons == {"a": "r"}
+
+
 def test_nothing_but_damage_ends_at_once(tmp_path):
     for number in range(12):
         (tmp_path / f"{number}.png").write_bytes(b"?")

@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM at any moment of a command: it ends in order, and says what is saved."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+# Launchers pass a signal on to processes that a terminal or a scheduler has sent it to already.
+_SAME_REQUEST_SECONDS = 3.0
+
+
+class Stopped(BaseException):
+    """What Ctrl-C raises, past click, which would say no more than "Aborted"; the argument tells what is saved."""
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+
+    What ignores a signal, as a job in the background does SIGINT, goes on ignoring it.
+
+    Attributes:
+        received: the first that came.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._noted_at = 0.0
+        self._process = os.getpid()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+                    self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a reader that has just been forked: it has nothing to save
+            os._exit(128 + number)
+        if self.received is None:
+            self.received, self._noted_at = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - self._noted_at < _SAME_REQUEST_SECONDS:
+            return
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def saying(what_is_saved: Callable[[], str]) -> Iterator[None]:
+    """Tell what is saved if a signal ends the block.
+
+    Args:
+        what_is_saved: called then; a sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(what_is_saved()) from error
+
+
+def what_a_run_saved(output: Path) -> str:
+    """The last checkpoint of a run that was stopped before or after its steps, by its name."""
+    checkpoints = sorted(path.name for path in (output / "checkpoints").glob("step-*"))
+    if not checkpoints:
+        return f"No step is saved in {output} yet."
+    return f"{output} holds the state of {checkpoints[-1]}; go on with --resume."
