@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sslhsic_transfer._files import read_json, sha256_of_file, write_json
+from sslhsic_transfer._files import sha256_of_file, write_json
+from sslhsic_transfer._json import read_json
 from sslhsic_transfer.errors import CheckpointError, SSLHSICError
 
 _TENSORS = "state.safetensors"

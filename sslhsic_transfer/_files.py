@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sslhsic_transfer._json import parse_json
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
@@ -64,28 +66,6 @@ def json_text(value: Any) -> str:
 def write_json(target: Path, value: Any) -> None:
     """Write a JSON file atomically, indented, with a final newline."""
     write_text(target, json_text(value))
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is not JSON in UTF-8, or nested too deeply to be read.
-    """
-    return parse_json(path.read_text(encoding="utf-8"))
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON.
-
-    Raises:
-        ValueError: it is not JSON, or nested too deeply to be read.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

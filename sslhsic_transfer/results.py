@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
-from sslhsic_transfer._files import json_text, read_json, write_text
+from sslhsic_transfer._files import json_text, write_text
+from sslhsic_transfer._json import read_json
 from sslhsic_transfer._locks import changing
 from sslhsic_transfer._processes import process_count
 from sslhsic_transfer.errors import ConfigError

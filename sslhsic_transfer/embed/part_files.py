@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sslhsic_transfer._files import atomic_path, parse_json
+from sslhsic_transfer._files import atomic_path
+from sslhsic_transfer._json import parse_json
 
 METADATA_KEY = b"sslhsic_transfer"
 _KEY = b"sslhsic_transfer.part"

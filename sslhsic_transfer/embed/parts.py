@@ -11,7 +11,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from sslhsic_transfer._files import read_json, write_json, write_text
+from sslhsic_transfer._files import write_json, write_text
+from sslhsic_transfer._json import read_json
 from sslhsic_transfer.embed.part_files import PartError, is_part, merge_parts, parts_from, read_part, write_part
 from sslhsic_transfer.errors import DataError, OutputExistsError
 

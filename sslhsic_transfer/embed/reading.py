@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from sslhsic_transfer._files import parse_json
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.part_files import METADATA_KEY
 from sslhsic_transfer.errors import DataError

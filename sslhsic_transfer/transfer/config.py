@@ -1,6 +1,5 @@
 """What a fine-tuned model's folder says of itself: transfer.json."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import write_json
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -60,8 +60,8 @@ class TransferConfig(BaseModel):
                 f"No {CONFIG_NAME} in {folder}: expected RUN/model after `sslhsic transfer … --output RUN`."
             )
         try:
-            return validated(cls, json.loads(read_text(path, ConfigError)), source=str(path))
-        except (ValueError, RecursionError) as error:
+            return validated(cls, parse_json(read_text(path, ConfigError)), source=str(path))
+        except ValueError as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"{path} is not JSON: {error}") from error
