@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,26 @@ def begin_worker(_: int, *, yielding: bool) -> None:
     A reader that takes a core from one of the network's threads makes all of them wait; with a low priority it works
     while they wait for it.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _obey_only_parent()
     if yielding and hasattr(os, "nice"):
         os.nice(19)
+
+
+def _obey_only_parent() -> None:
+    """End at a SIGTERM of the parent alone.
+
+    A signal to the whole group is the parent's affair, which still wants batches; but multiprocessing ends the workers
+    that remain at exit by a SIGTERM and waits for them: one that ignored it would be waited for without end. Where the
+    sender cannot be told, torch's own handler stays.
+    """
+    if not hasattr(signal, "sigwaitinfo"):
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _await_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
