@@ -108,3 +108,9 @@ def test_both_unicode_forms_of_a_name_are_one_class(tmp_path):
     first, second = (ImageFolder.scan(tmp_path / form) for form in ("NFC", "NFD"))
     assert first.classes == second.classes == ("b", unicodedata.normalize("NFC", "café"))
     assert first.labels == second.labels == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.jpe", "1.jp2", "1.pgm", "1.pnm", "1.tga", "1.mpo", "1.apng", "1.AVIF"])
+def test_less_common_pictures_are_found(tmp_path, name):
+    touch(tmp_path, name)
+    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == [name]
