@@ -1,6 +1,8 @@
 """Folders of pictures: what is in them, and the classes that their sub-folders name."""
 
+import errno
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,10 @@ from PIL import Image
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import open_image
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo"}
+    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"}
+)
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,14 @@ class ImageFolder:
         if not paths:
             raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
         parts = [path.relative_to(root).parts for path in paths]
-        classes = tuple(sorted({part[0] for part in parts}))
+        names = [unicodedata.normalize("NFC", part[0]) for part in parts]  # macOS writes NFD
+        classes = tuple(sorted(set(names)))
         if any(len(part) == 1 for part in parts) or len(classes) < 2:
             if labelled:
                 raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
             return cls(root, paths, (), ())
         index = {name: number for number, name in enumerate(classes)}
-        return cls(root, paths, classes, tuple(index[part[0]] for part in parts))
+        return cls(root, paths, classes, tuple(index[name] for name in names))
 
     def subset(self, indices: Iterable[int]) -> "ImageFolder":
         """Some of the pictures, in the order of ``indices``; the classes stay."""
@@ -93,7 +99,20 @@ def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # such as lost+found: passed over, as by os.walk
         return
     for entry in entries:
+        if _leads_in_a_circle(entry):
+            continue
         if entry.is_dir():
             yield from _below(folder / entry.name, above | {real})
         elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
             yield folder / entry.name
+
+
+def _leads_in_a_circle(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to itself, or one of several to one another: passed over, as a dangling one."""
+    try:
+        entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return True
+    return False

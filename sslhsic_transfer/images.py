@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from sslhsic_transfer.errors import ImageError, InputError
 
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
 
 Converted = TypeVar("Converted")
+
+# EXIF orientation -> what turns the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class Pictures(Protocol):
@@ -93,7 +105,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ImageError: it is damaged, or its values go beyond these or 16 bits.
     """
     with picture_errors(image):
-        image = ImageOps.exif_transpose(image)
+        image = _turned_upright(image)
         if image.mode.startswith("I;16") or image.mode == "I":
             grey = np.asarray(image, dtype=np.int64)
             if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
@@ -110,14 +122,37 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after the turn that the EXIF orientation asks for, without decoding the image.
+    """Width and height after the turn that the EXIF orientation asks for, mostly without decoding the image.
 
-    Raises:
-        ImageError: its EXIF data are damaged.
+    A broken EXIF block asks for none.
     """
-    with picture_errors(image):
-        sideways = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return (image.height, image.width) if sideways else image.size
+    tags: Any = getattr(image, "tag_v2", None)
+    if tags is not None:  # of a TIFF; whether Pillow has swapped its size before decoding depends on the release
+        width, height = tags.get(ExifTags.Base.ImageWidth), tags.get(ExifTags.Base.ImageLength)
+        sideways = tags.get(ExifTags.Base.Orientation) in _SIDEWAYS
+        return (height, width) if sideways and width and height else image.size
+    return (image.height, image.width) if _orientation(image) in _SIDEWAYS else image.size
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read, as viewers have it."""
+    for _ in range(2):  # after an error Pillow gives what it could read
+        try:
+            value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:  # of many kinds, as in `picture_errors`
+            continue
+        return int(value) if value in _TURNS else 1
+    return 1
+
+
+def _turned_upright(image: Image.Image) -> Image.Image:
+    """A decoded copy, turned as its orientation says; it tells no orientation any more."""
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    upright = image.copy() if turn is None else image.transpose(turn)
+    for key in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+        upright.info.pop(key, None)
+    return upright
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import gc
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,25 @@ def test_folders_that_may_not_be_read_are_passed_over(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     assert [path.name for path in ImageFolder.scan(tmp_path).paths] == ["1.png"]
+
+
+def test_a_link_to_itself_is_passed_over(tmp_path):
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "a/self.png").symlink_to("self.png")
+    (tmp_path / "b/there").symlink_to("back")
+    (tmp_path / "b/back").symlink_to("there")
+    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == ["1.png", "2.png"]
+
+
+def test_both_unicode_forms_of_a_name_are_one_class(tmp_path):
+    for form in ("NFC", "NFD"):
+        touch(tmp_path / form, unicodedata.normalize(form, "café/1.png"), "b/1.png")
+    first, second = (ImageFolder.scan(tmp_path / form) for form in ("NFC", "NFD"))
+    assert first.classes == second.classes == ("b", unicodedata.normalize("NFC", "café"))
+    assert first.labels == second.labels == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.jpe", "1.jp2", "1.pgm", "1.pnm", "1.tga", "1.mpo", "1.apng", "1.AVIF"])
+def test_less_common_pictures_are_found(tmp_path, name):
+    touch(tmp_path, name)
+    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == [name]

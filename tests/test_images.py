@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.images import load_image, to_rgb, to_uint8_tensor
+from sslhsic_transfer.images import load_image, open_image, to_rgb, to_uint8_tensor, upright_size
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
@@ -60,3 +60,27 @@ def test_tensor_of_a_picture_is_its_pixels():
         assert torch.equal(to_uint8_tensor(picture), expected)
     assert torch.equal(to_uint8_tensor(array[..., 0]), expected[:1].expand(3, -1, -1))
     assert torch.equal(to_uint8_tensor(expected[:1]), expected[:1].expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.webp", "turned.tif", "packed.tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_upright_size_is_that_of_the_decoded_picture(tmp_path, name, orientation):
+    image = Image.new("RGB", (6, 3))
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / name, exif=exif, **({"compression": "tiff_lzw"} if name == "packed.tif" else {}))
+    with open_image(tmp_path / name) as opened:
+        size = upright_size(opened)
+        upright = to_rgb(opened)
+    assert size == upright.size == ((3, 6) if orientation > 4 else (6, 3))
+    assert to_rgb(upright).size == size
+
+
+@pytest.mark.parametrize("block", [b"junkjunkjunk", b"II", b"ZZ*\0\x08\0\0\0\0\0"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_a_broken_exif_block_asks_for_no_turn(tmp_path, name, block):
+    image = Image.new("RGB", (6, 3), (200, 10, 10))
+    image.save(tmp_path / name, exif=b"Exif\0\0" + block)
+    with open_image(tmp_path / name) as opened:
+        assert upright_size(opened) == (6, 3)
+        assert to_rgb(opened).size == (6, 3)

@@ -1,5 +1,6 @@
 """Training batches that follow from the seed and the iteration alone, so that a run may stop and go on."""
 
+import copy
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 # isort: split
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_train_loader, get_detection_dataset_dicts
+from detectron2.data import DatasetMapper, build_detection_train_loader, get_detection_dataset_dicts, transforms
 from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.images import load_image
 
 
 def train_loader(cfg: CfgNode, start: int) -> Iterable[list[dict[str, Any]]]:
@@ -38,7 +40,7 @@ def train_loader(cfg: CfgNode, start: int) -> Iterable[list[dict[str, Any]]]:
     return build_detection_train_loader(  # type: ignore[no-any-return]
         dataset=Draws(pictures),
         sampler=DrawSampler(len(pictures), cfg.SEED, start * cfg.SOLVER.IMS_PER_BATCH),
-        mapper=SeededMapper(DatasetMapper(cfg, is_train=True), cfg.SEED),
+        mapper=SeededMapper(PictureMapper(cfg, is_train=True), cfg.SEED),
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
@@ -81,6 +83,34 @@ class DrawSampler(Sampler[int]):
             order = torch.randperm(self.size, generator=generator)
             yield from (order + epoch * self.size).tolist()
             epoch += 1
+
+
+class PictureMapper(DatasetMapper):
+    """Detectron2's mapper for boxes and masks of objects, with pictures read as `load_image` does."""
+
+    def __call__(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """One picture, (3, H, W) uint8 in INPUT.FORMAT, and its objects.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            DataError: it has another size than its annotations say.
+        """
+        entry = copy.deepcopy(entry)  # the data set's
+        pixels = np.asarray(load_image(entry["file_name"]))
+        height, width = pixels.shape[:2]
+        told = entry.setdefault("width", width), entry.setdefault("height", height)
+        if told != (width, height):
+            raise DataError(
+                f"{entry['file_name']} has {width} × {height} pixels, its annotations say {told[0]} × {told[1]}; "
+                "expected the same size."
+            )
+        changed = transforms.AugInput(pixels[..., ::-1] if self.image_format == "BGR" else pixels)
+        applied = self.augmentations(changed)
+        entry["image"] = torch.as_tensor(np.ascontiguousarray(changed.image.transpose(2, 0, 1)))
+        if self.is_train and "annotations" in entry:
+            self._transform_annotations(entry, applied, changed.image.shape[:2])
+        entry.pop("annotations", None)
+        return entry
 
 
 class SeededMapper:

@@ -6,6 +6,25 @@ import numpy as np
 from mmcv.transforms import BaseTransform, Resize
 from mmseg.registry import TRANSFORMS
 
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.images import load_image
+
+
+@TRANSFORMS.register_module()
+class LoadSSLHSICPicture(BaseTransform):
+    """Read a picture as `load_image` does, by which the same models evaluate and predict; in BGR, as mmseg has it."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add ``img``, (H, W, 3) uint8, and its size.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        image = np.ascontiguousarray(np.asarray(load_image(results["img_path"]))[..., ::-1])
+        results["img"] = image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
 
 @TRANSFORMS.register_module()
 class LoadSSLHSICMask(BaseTransform):
@@ -15,10 +34,17 @@ class LoadSSLHSICMask(BaseTransform):
         """Add ``gt_seg_map``, (H, W) uint8: class numbers, 255 where ignored.
 
         Raises:
-            DataError: as `SegmentationData.read_mask`.
+            DataError: as `SegmentationData.read_mask`, or the mask does not have the picture's size.
         """
         if "number" in results:
-            results["gt_seg_map"] = results["segmentation"].read_mask(results["number"])
+            mask = results["segmentation"].read_mask(results["number"])
+            if mask.shape != results["img"].shape[:2]:
+                (height, width), (high, wide) = results["img"].shape[:2], mask.shape
+                raise DataError(
+                    f"{results['img_path']} has {width} × {height} pixels, its mask {results['seg_map_path']} "
+                    f"{wide} × {high}; expected the same size."
+                )
+            results["gt_seg_map"] = mask
             results["seg_fields"].append("gt_seg_map")
         return results
 

@@ -1,6 +1,6 @@
 """Loading and augmentation that the data sets share: batches of 16 on 8 GPUs, whole pictures for evaluation."""
 
-load = [dict(type="LoadImageFromFile", imdecode_backend="pillow"), dict(type="LoadSSLHSICMask")]
+load = [dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")]
 scale = dict(type="SSLHSICRandomScale", ratio_range=(0.5, 2.0))
 flip_and_pack = [dict(type="RandomFlip", prob=0.5), dict(type="PackSegInputs")]
 test_pipeline = [*load, dict(type="PackSegInputs")]
