@@ -11,7 +11,7 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def as_device(device: torch.device | str | None) -> torch.device | None:
-    """A device by its name, where this machine has it; None stays None.
+    """A device by its name, where this machine has it, or ``meta``, which holds no numbers; None stays None.
 
     Raises:
         ConfigError: there is no such device, here or at all.
@@ -26,11 +26,23 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
         raise ConfigError(f"Got the device {device}, but torch finds no CUDA here; expected cpu, or no device at all.")
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise ConfigError(f"Got the device {device}; this machine has {count}: expected cuda:0 to cuda:{count - 1}.")
-    if place.type not in ("cpu", "cuda"):
+    if place.type not in ("cpu", "cuda", "meta"):
         try:
             torch.zeros(1, device=place).cpu()
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"Got the device {device}, but torch computes nothing on it; expected cpu.") from error
+    return place
+
+
+def computing_device(device: torch.device | str | None = None) -> torch.device:
+    """A device by its name on which torch computes; None: the accelerator where there is one, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device, or it holds no numbers.
+    """
+    place = as_device(device) or default_device()
+    if place.type == "meta":
+        raise ConfigError("Got the device meta, but torch computes nothing on it; expected cpu.")
     return place
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import sslhsic_transfer
-from sslhsic_transfer._devices import default_device
+from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer._locks import lock_beside, writing
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.extract import extract_batches
@@ -105,7 +105,7 @@ def _embed(
 ) -> EmbeddingReport:
     folder = ImageFolder.scan(images)
     names = _relative_names(folder)
-    encoder = from_pretrained(model, device=device or default_device())
+    encoder = from_pretrained(model, device=computing_device(device))
     encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     facts = {
         "model": str(model),

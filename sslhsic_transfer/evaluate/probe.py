@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from sslhsic_transfer._devices import default_device
+from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.evaluate.features import (
@@ -96,7 +96,7 @@ def evaluate(
     training = extraction.splits[0]
     if "linear" in tasks and validation is None and training is not None:
         check_can_split(torch.tensor(training.labels))
-    place = device or default_device()
+    place = computing_device(device)
     encoder = from_pretrained(model, device=place)
     results = []
     if floors:

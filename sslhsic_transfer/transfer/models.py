@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from sslhsic_transfer._devices import default_device
+from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import Picture, evenly, to_uint8_tensor
 from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
@@ -120,5 +120,5 @@ def load_transferred(folder: str | Path, device: torch.device | str | None = Non
     """
     folder = Path(folder)
     config = TransferConfig.load(folder)
-    place = torch.device(device) if device is not None else default_device()
+    place = computing_device(device)
     return TransferredModel(config, *FRAMEWORKS[config.task][config.framework].load(config, folder, place))

@@ -16,6 +16,7 @@ AT_IMPORT = """
 import importlib.abc, signal, sys
 
 module, number, *arguments = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background inherits it ignored
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

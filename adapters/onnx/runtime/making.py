@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sslhsic_transfer.adapters.onnx.runtime.given import Given
+from sslhsic_transfer.adapters.onnx.runtime.given import Given, place_of
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import INT64, Tensor
 from sslhsic_transfer.adapters.onnx.runtime.shapes import PLACES, Rule
 from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, fits, of_numbers
@@ -128,8 +128,16 @@ def _constant_of_shape(given: Given) -> Iterator[Value]:
 
 def _one_hot(given: Given) -> Iterator[Value]:
     shape, (depth,) = given[0].shape, given.most(1, "depth")
-    axis = given.attribute("axis", -1) % (len(shape) + 1)
-    yield Value(given[2].kind, (*shape[:axis], depth, *shape[axis:]))
+    axis = place_of(given.attribute("axis", -1), len(shape) + 1)
+    made = (*shape[:axis], depth, *shape[axis:])
+    indices, values = given[0].bounds, given[2].bounds
+    bounds = None
+    if fits(made) and given[1].bounds is not None and given[1].bounds.exact and indices and indices.exact and values:
+        places = np.arange(depth).reshape(-1, *(1,) * (len(shape) - axis))
+        asked = np.expand_dims(indices.low, axis)
+        chosen = (asked == places) | (asked == places - depth)  # those beyond choose none
+        bounds = values.moved(lambda ends: np.where(chosen, ends[1], ends[0]))
+    yield Value(given[2].kind, made, bounds)
 
 
 def _regions(given: Given) -> Iterator[Value]:

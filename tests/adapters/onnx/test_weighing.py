@@ -140,6 +140,13 @@ def test_operators_of_dense_models(name, poisoned):
         inspect(path, DENSE)
 
 
+@pytest.mark.parametrize(("index", "made"), [(1, [3, 5, 3]), (-1, [3, 3, 5]), (3, [3, 3, 3])])
+def test_one_hot_numbers_are_known(index, made, poisoned):
+    """Detectron2's exported detectors make shapes of them."""
+    walk = _walk(poisoned("x = OneHot(i, n, v)", i=index, n=3, v=[3, 5]), (1, 3, 64, 64))
+    assert walk.known["x"].bounds.low.tolist() == walk.known["x"].bounds.high.tolist() == made
+
+
 def test_names_kinds_and_order(poisoned, files):
     for text, constants, words in (
         ("x = Relu(y)\ny = Relu(pictures)", {}, "takes 'y', which nothing before it makes"),

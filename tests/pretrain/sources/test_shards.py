@@ -145,7 +145,7 @@ def test_errors_say_what_to_do(shards, tmp_path, folder):
     with pytest.raises(DataError, match=r"cannot be read as a shard: unexpected end of data"):
         find_data(disguised)
     empty = write_tar(tmp_path / "c.tar", [("a.txt", b"?")])
-    with pytest.raises(DataError, match=r"c\.tar holds no pictures .*end in \.bmp"):
+    with pytest.raises(DataError, match=r"c\.tar holds no pictures .*end in .*\.png"):
         find_data(empty)
 
 
