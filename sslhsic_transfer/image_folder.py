@@ -3,19 +3,17 @@
 import errno
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.images import open_image
-
-SUFFIXES = frozenset(
-    {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo"}
-    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"}
-)
+from sslhsic_transfer.picture_formats import readable_suffixes, unreadable_suffixes
 
 
 @dataclass(frozen=True)
@@ -37,28 +35,34 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
-        """Find the pictures below ``root``.
+        """Find the pictures below ``root``; a warning tells of files and classes that are passed over.
 
         Args:
             root: a plain folder of pictures, or one with a sub-folder for each class.
             labelled: whether classes are required.
 
         Raises:
-            DataError: not a folder, no pictures in it, or no classes where these are required.
+            DataError: not a folder, no pictures in it, or no classes where these are required, or one whose pictures
+                cannot be read here.
         """
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; expected a folder of pictures.")
-        paths = tuple(sorted(pictures_below(root)))
+        readable = readable_suffixes()
+        found = sorted(_below(root, readable | unreadable_suffixes()))
+        paths = tuple(path for path in found if path.suffix.lower() in readable)
+        unread = [path for path in found if path.suffix.lower() not in readable]
         if not paths:
-            raise DataError(f"{root} holds no pictures; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+            raise DataError(f"{root} holds no pictures; {_expected(unread)}")
         parts = [path.relative_to(root).parts for path in paths]
         names = [unicodedata.normalize("NFC", part[0]) for part in parts]  # macOS writes NFD
         classes = tuple(sorted(set(names)))
         if any(len(part) == 1 for part in parts) or len(classes) < 2:
             if labelled:
                 raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
+            _tell_of_unread(root, unread)
             return cls(root, paths, (), ())
+        _tell_of_empty(root, set(names), unread, labelled=labelled)
         index = {name: number for number, name in enumerate(classes)}
         return cls(root, paths, classes, tuple(index[name] for name in names))
 
@@ -85,11 +89,45 @@ def pictures_below(root: Path) -> Iterator[Path]:
 
     A link that leads back to a folder above it is not followed.
     """
-    yield from _below(root, frozenset())
+    yield from _below(root, readable_suffixes())
 
 
-def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Those of a folder that is not among those above it, by their real places."""
+def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, labelled: bool) -> None:
+    """Tell of folders of ``root`` that give no class; refuse one that does not because its pictures cannot be read.
+
+    Args:
+        root: the folder.
+        classes: those that have pictures.
+        unread: its pictures that cannot be read here.
+        labelled: whether figures depend on the classes.
+    """
+    named = {path: unicodedata.normalize("NFC", path.relative_to(root).parts[0]) for path in unread}
+    lost = [path for path, name in named.items() if name not in classes]
+    if lost and labelled:
+        raise DataError(f"No picture of the class {named[lost[0]]} of {root} can be read; {_expected(lost)}")
+    _tell_of_unread(root, unread)
+    with os.scandir(root) as found:
+        folders = [entry.name for entry in found if not entry.name.startswith(".") and _is_folder(entry)]
+    empty = sorted(name for name in folders if unicodedata.normalize("NFC", name) not in classes)
+    if empty and is_main_process():
+        shown = ", ".join(map(repr, empty[:3])) + (", …" if len(empty) > 3 else "")
+        warnings.warn(f"No class comes of folders of {root} without pictures: {shown}.", stacklevel=4)
+
+
+def _tell_of_unread(root: Path, unread: Sequence[Path]) -> None:
+    if unread and is_main_process():
+        warnings.warn(f"{len(unread)} pictures of {root} are passed over; {_expected(unread)}", stacklevel=5)
+
+
+def _expected(unread: Sequence[Path]) -> str:
+    if unread:
+        kinds = sorted({path.suffix.lower() for path in unread})
+        return f"Pillow reads no {', '.join(kinds)} here, such as {unread[0]}: convert them, to JPEG for instance."
+    return f"expected files ending in {', '.join(sorted(readable_suffixes()))}."
+
+
+def _below(folder: Path, suffixes: frozenset[str], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Files with these suffixes in a folder that is not among those above it, by their real places."""
     real = folder.resolve()
     if real in above:
         return
@@ -99,20 +137,21 @@ def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # such as lost+found: passed over, as by os.walk
         return
     for entry in entries:
-        if _leads_in_a_circle(entry):
-            continue
-        if entry.is_dir():
-            yield from _below(folder / entry.name, above | {real})
-        elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
+        if _is_folder(entry):
+            yield from _below(folder / entry.name, suffixes, above | {real})
+        elif Path(entry.name).suffix.lower() in suffixes and _is_there(entry.is_file):
             yield folder / entry.name
 
 
-def _leads_in_a_circle(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a link to itself, or one of several to one another: passed over, as a dangling one."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return _is_there(entry.is_dir)
+
+
+def _is_there(question: Callable[[], bool]) -> bool:
+    """Ask; a link to itself, or one of several to one another, is nothing, as is a dangling one."""
     try:
-        entry.is_dir()
+        return question()
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        return True
-    return False
+        return False

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sslhsic_transfer.errors import ImageError, InputError
+from sslhsic_transfer.picture_formats import readable_formats
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def open_image(path: str | Path) -> Image.Image:
         ImageError: there is no such file, or it is not a picture.
     """
     with picture_errors(path):
-        return Image.open(path)
+        return Image.open(path, formats=readable_formats())
 
 
 def open_bytes(content: bytes, name: str) -> Image.Image:
@@ -83,7 +84,7 @@ def open_bytes(content: bytes, name: str) -> Image.Image:
         ImageError: it is not a picture.
     """
     with picture_errors(name):
-        return Image.open(BytesIO(content))
+        return Image.open(BytesIO(content), formats=readable_formats())
 
 
 def load_image(path: str | Path) -> Image.Image:

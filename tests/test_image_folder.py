@@ -114,3 +114,31 @@ def test_both_unicode_forms_of_a_name_are_one_class(tmp_path):
 def test_less_common_pictures_are_found(tmp_path, name):
     touch(tmp_path, name)
     assert [path.name for path in ImageFolder.scan(tmp_path).paths] == [name]
+
+
+def test_pictures_that_cannot_be_read_here_are_told(tmp_path):
+    touch(tmp_path, "a.jpg", "b.heic", "deep/c.JXL", "notes.txt")
+    with pytest.warns(UserWarning, match=r"2 pictures of .* passed over; Pillow reads no \.heic, \.jxl here, such as"):
+        assert len(ImageFolder.scan(tmp_path)) == 1
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"holds no pictures; Pillow reads no \.heic, \.jxl here"):
+        ImageFolder.scan(tmp_path)
+
+
+def test_a_class_does_not_vanish_without_a_word(tmp_path):
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "c" / "inner").mkdir(parents=True)
+    (tmp_path / ".cache").mkdir()
+    with pytest.warns(UserWarning, match=r"No class comes of folders .* without pictures: 'c'\."):
+        assert ImageFolder.scan(tmp_path, labelled=True).classes == ("a", "b")
+    touch(tmp_path, "c/inner/1.heic")
+    with pytest.raises(DataError, match=r"No picture of the class c .* Pillow reads no \.heic here.*convert"):
+        ImageFolder.scan(tmp_path, labelled=True)
+    with pytest.warns(UserWarning, match="passed over"), pytest.warns(UserWarning, match="without pictures"):
+        assert ImageFolder.scan(tmp_path).classes == ("a", "b")
+
+
+def test_a_class_of_which_some_pictures_can_be_read_stays(tmp_path):
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.cr2")
+    with pytest.warns(UserWarning, match=r"1 pictures of"):
+        assert ImageFolder.scan(tmp_path, labelled=True).classes == ("a", "b")

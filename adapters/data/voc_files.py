@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from sslhsic_transfer.adapters.data.files import is_there
 from sslhsic_transfer.adapters.data.lists import first_columns
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.image_folder import SUFFIXES
+from sslhsic_transfer.picture_formats import readable_suffixes
 from sslhsic_transfer.text_files import read_lines
 
 _FLAGGED = re.compile(r"\S+\s+-?\d")  # a name, and whether the picture has an object of some class
@@ -43,7 +43,7 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
         yield column, column
         path = PurePosixPath(column.replace("\\", "/"))
         for name in (str(path), path.name):
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in readable_suffixes():
                 yield column, name.removesuffix(path.suffix)
             yield column, name
 
@@ -88,7 +88,8 @@ class PictureFolder:
     def _named(self, name: str) -> list[Path]:
         if self._by_name is None:
             self._by_name = {}
+            suffixes = readable_suffixes()
             for path in sorted(self.folder.rglob("*")) if self.folder.is_dir() else ():
-                if path.suffix.lower() in SUFFIXES:
+                if path.suffix.lower() in suffixes:
                     self._by_name.setdefault(path.with_suffix(""), []).append(path)
         return self._by_name.get(self.folder / name, [])

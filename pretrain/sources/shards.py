@@ -19,8 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sslhsic_transfer.errors import DataError, ImageError
-from sslhsic_transfer.image_folder import SUFFIXES
 from sslhsic_transfer.images import open_bytes
+from sslhsic_transfer.picture_formats import readable_suffixes
 
 # One picture of a shard: where its bytes begin, how many there are, its label.
 _Entry = tuple[int, int, str | None]
@@ -66,7 +66,7 @@ class ShardedPictures:
         if not labels:
             raise DataError(
                 f"{shards[0]} holds no pictures (nor do the {len(shards) - 1} other shards); expected files whose "
-                f"names end in {', '.join(sorted(SUFFIXES))} after their first dot."
+                f"names end in {', '.join(sorted(readable_suffixes()))} after their first dot."
             )
         return cls(tuple(shards), np.concatenate(places), *_classes(labels))
 
@@ -153,6 +153,7 @@ def _alternatives(braces: str) -> list[str]:
 
 def _entries(path: Path) -> Iterator[_Entry]:
     """The pictures of one shard; of several in one example, the first."""
+    suffixes = readable_suffixes()
     try:
         with tarfile.open(path, "r:") as tar:
             key, picture, label = "", None, None
@@ -166,7 +167,7 @@ def _entries(path: Path) -> Iterator[_Entry]:
                         yield (*picture, label)
                     key, picture, label = folder + slash + stem, None, None
                 extension = extension.lower()
-                if f".{extension}" in SUFFIXES and stem:
+                if f".{extension}" in suffixes and stem:
                     picture = picture or (member.offset_data, member.size)
                 elif extension in ("cls", "json") and label is None:
                     label = _label(tar, member, extension)
