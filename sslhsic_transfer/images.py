@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from sslhsic_transfer.errors import ImageError, InputError
-from sslhsic_transfer.picture_formats import readable_formats
+from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
+from sslhsic_transfer.picture_formats import open_picture
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def open_image(path: str | Path) -> Image.Image:
         ImageError: there is no such file, or it is not a picture.
     """
     with picture_errors(path):
-        return Image.open(path, formats=readable_formats())
+        return open_picture(path, path)
 
 
 def open_bytes(content: bytes, name: str) -> Image.Image:
@@ -84,7 +84,7 @@ def open_bytes(content: bytes, name: str) -> Image.Image:
         ImageError: it is not a picture.
     """
     with picture_errors(name):
-        return Image.open(BytesIO(content), formats=readable_formats())
+        return open_picture(BytesIO(content), name)
 
 
 def load_image(path: str | Path) -> Image.Image:
@@ -163,7 +163,7 @@ def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
         source = getattr(source, "filename", "") or "the image"
     try:
         yield
-    except ImageError:
+    except SSLHSICError:
         raise
     except FileNotFoundError as error:
         raise ImageError(f"There is no picture at {source}.") from error

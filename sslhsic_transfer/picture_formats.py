@@ -1,8 +1,20 @@
-"""Which files are pictures: what the installed Pillow reads, and what people keep pictures in besides."""
+"""Which files are pictures: what the installed Pillow reads up to a bound, and what people keep pictures in besides."""
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
+from typing import IO
 
 from PIL import Image, features
+
+from sslhsic_transfer.errors import ConfigError, ImageError
+
+# A decoded picture takes up to 15 bytes a pixel, once in every reader; telephones make pictures of 108 million pixels.
+_MOST_PIXELS = 128_000_000
+MOST_PIXELS_VARIABLE = "SSLHSIC_MAX_PIXELS"
 
 # Measurements and films of which Pillow reads the head alone, and drawings for which it would start another program.
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
@@ -29,6 +41,73 @@ def readable_suffixes() -> frozenset[str]:
 def unreadable_suffixes() -> frozenset[str]:
     """Endings of the names of files that people would call pictures, and that cannot be read here."""
     return _COMMON - readable_suffixes()
+
+
+def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
+    """Open a picture without decoding it, if it has no more pixels than is allowed.
+
+    Args:
+        file: where it is.
+        name: what an error calls it.
+
+    Raises:
+        ImageError: it has more pixels.
+        ConfigError: the bound in the environment is no number.
+        Exception: what Pillow raises, of many kinds.
+    """
+    most = most_pixels()
+    with beyond_pillows_bound():
+        image = Image.open(file, formats=readable_formats())
+    pixels = image.width * image.height
+    if pixels > most:
+        size = f"{image.width} × {image.height}"
+        image.close()
+        raise ImageError(
+            f"{name} has {_millions(pixels)} pixels ({size}); the bound is {_millions(most)}, for the memory that they "
+            f"take. Set {MOST_PIXELS_VARIABLE}={pixels} in the environment to allow them."
+        )
+    return image
+
+
+@contextmanager
+def beyond_pillows_bound() -> Iterator[None]:
+    """Set Pillow's own bound on pixels aside, which is one for the whole program and whose words speak of attacks."""
+    with _LOCK:
+        pillows, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = pillows
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have: the environment's SSLHSIC_MAX_PIXELS, or 128 million.
+
+    Raises:
+        ConfigError: that is no whole number above 0.
+    """
+    told = os.environ.get(MOST_PIXELS_VARIABLE, "").strip()
+    if not told:
+        return _MOST_PIXELS
+    if not told.isdecimal() or not 0 < len(told.lstrip("0")) < 19:
+        raise ConfigError(f"{MOST_PIXELS_VARIABLE} is {told!r}; expected a number of pixels, such as {_MOST_PIXELS}.")
+    return int(told)
+
+
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.1f} million" if pixels >= 1e6 else str(pixels)
+
+
+_LOCK = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a thread may have held it, which the child has not
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @lru_cache(maxsize=4)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from sslhsic_transfer._content import what_file_is_instead
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.image_folder import pictures_below
+from sslhsic_transfer.picture_formats import open_picture
 from sslhsic_transfer.text_files import read_lines
 
 T = TypeVar("T")
@@ -106,8 +107,10 @@ def map_header(path: Path) -> tuple[str, tuple[int, int]]:
 @contextmanager
 def _map(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, path) as picture:
             yield picture
+    except ImageError as error:
+        raise DataError(str(error)) from error
     except Exception as error:  # Pillow raises many kinds
         raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or error}") from error
 
