@@ -39,9 +39,9 @@ def test_names_that_other_libraries_dropped_are_there():
 
 
 def test_what_needs_compiled_operations_says_so():
+    """By the stand-in of this library, or by the one that it has written into Detectron2."""
     from detectron2 import _C
 
-    assert not hasattr(_C, "__file__")
     assert DeformConv(3, 4, 3).weight.shape == (4, 3, 3, 3)
     with pytest.raises(MissingDependencyError, match="no compiled operations, and box_iou_rotated is one"):
         _ = _C.box_iou_rotated

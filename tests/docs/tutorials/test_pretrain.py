@@ -13,8 +13,8 @@ def test_pretrain(tutorial):
     page = tutorial(
         "pretrain",
         budget={
-            "epochs=20 batch_size=128": " ".join(SMALL),
-            '"epochs=20", "batch_size=128"': ", ".join(f'"{setting}"' for setting in SMALL),
+            "epochs=20": " ".join(SMALL),
+            '"epochs=20"': ", ".join(f'"{setting}"' for setting in SMALL),
         },
     )
     page.run(until="--resume")
