@@ -13,7 +13,7 @@ def test_pretrain(tutorial):
     page = tutorial(
         "pretrain",
         budget={
-            "epochs=20": " ".join(SMALL),
+            "runs/first epochs=20": " ".join(["runs/first", *SMALL]),
             '"epochs=20"': ", ".join(f'"{setting}"' for setting in SMALL),
         },
     )
