@@ -40,7 +40,7 @@ def what_file_is_instead(path: Path) -> str | None:
 
 def shown_start(content: bytes) -> str:
     """Show the first bytes of a file in a message: as text where they are text, else in hexadecimal."""
-    line = content[:_SHOWN].splitlines()[0] if content[:_SHOWN].splitlines() else content[:_SHOWN]
+    line = next(iter(content[:_SHOWN].splitlines()), b"")
     if line and all(32 <= byte < 127 or byte == 9 for byte in line):
         return repr(line.decode("ascii"))
     return f"the bytes {content[:8].hex(' ')}"

@@ -58,4 +58,5 @@ def test_nothing_is_left_of_it(tmp_path):
 def test_a_lock_file_that_was_left_behind_does_not_block(tmp_path):
     (tmp_path / ".lock").write_text("1234")
     with writing(tmp_path, tmp_path / ".lock"):
-        pass
+        assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / ".lock").exists()

@@ -46,13 +46,13 @@ class BoxedPicture:
 
     @property
     def truth(self) -> "Boxes":
-        """What a perfect detector would find, in full confidence."""
+        """Give what a perfect detector would find, in full confidence."""
         return Boxes(self.boxes, np.ones(len(self.boxes), dtype=np.float32), self.labels)
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """What a detector finds in a picture.
+    """Hold what a detector finds in a picture.
 
     Attributes:
         boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.

@@ -72,7 +72,7 @@ def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
 
 
 class Extent(NamedTuple):
-    """What a depth map holds: pixels that were measured, those that count, and the depths of the former in metres."""
+    """Count a depth map's measured pixels and those that count, and give the depths of the former in metres."""
 
     measured: int
     counted: int
@@ -82,7 +82,7 @@ class Extent(NamedTuple):
 
 
 def within(depth: Depth, least: float, cap: float) -> Extent:
-    """How far a map's depths go, and how many count between ``least`` and ``cap`` metres."""
+    """Measure how far a map's depths go, and how many count between ``least`` and ``cap`` metres."""
     known = depth[depth > 0]
     if not known.size:
         return Extent(0, 0, 0.0, 0.0, 0.0)

@@ -98,7 +98,7 @@ def all_there(paths: Iterable[Path], source: Path) -> None:
 
 
 def _instead(path: Path) -> str:
-    """What lies where a file was expected, in brackets."""
+    """Tell in brackets what lies where a file was expected."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except (OSError, ValueError):

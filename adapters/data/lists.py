@@ -52,7 +52,7 @@ def read_pairs(source: Path, root: Path) -> tuple[list[tuple[Path, Path]], int]:
 
 
 def first_columns(text: str) -> Iterator[str]:
-    """What the first column of a line may be: the whole line, or what stands before a separator."""
+    """Give what the first column of a line may be: the whole line, or what stands before a separator."""
     yield text
     for separator in (r"\t+", r"\s*[,;]\s*", r"\s+"):
         yield re.split(separator, text, maxsplit=1)[0].strip("\"'")

@@ -198,7 +198,7 @@ def _lists(root: Path, split: str) -> SegmentationData | None:
 
 
 def _is_camvid(root: Path, pairs: Sequence[tuple[Path, Path]]) -> bool:
-    """Whether a folder without classes.txt holds CamVid in SegNet's numbers, by the names of files and folders."""
+    """Tell whether a folder without classes.txt holds CamVid in SegNet's numbers, by the names of files and folders."""
     return not (root / CLASSES_NAME).is_file() and all(
         _CAMVID_FRAME.fullmatch(picture.stem) and mask.parent.name.endswith("annot") for picture, mask in pairs
     )

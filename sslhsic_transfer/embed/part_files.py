@@ -47,7 +47,7 @@ def schema_of(dim: int) -> pa.Schema:
 
 
 def is_part(path: Path) -> bool:
-    """Whether a file has a part's name."""
+    """Tell whether a file has a part's name."""
     return _NAME.fullmatch(path.name) is not None
 
 

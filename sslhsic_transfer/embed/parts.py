@@ -168,7 +168,7 @@ class Parts:
 
 
 def parts_folder(output: Path) -> Path:
-    """Where the parts of an output lie."""
+    """Give the folder in which the parts of an output lie."""
     return Path(f"{output}.parts")
 
 
@@ -186,7 +186,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _read_job(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """What the folder's parts are of, or why that is not known."""
+    """Read what the folder's parts are of, or why that is not known."""
     try:
         job = read_json(path)
     except FileNotFoundError:

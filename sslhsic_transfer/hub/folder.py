@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from sslhsic_transfer._devices import as_dtype
 from sslhsic_transfer._files import atomic_path, removed_on_failure, sha256_of_file
-from sslhsic_transfer.errors import FingerprintError, ModelNotFoundError, OutputExistsError, SSLHSICError
+from sslhsic_transfer.errors import FingerprintError, OutputExistsError, SSLHSICError
 from sslhsic_transfer.hub.config_file import (
     CONFIG_NAME,
     Fingerprint,
@@ -21,6 +21,7 @@ from sslhsic_transfer.hub.config_file import (
 )
 from sslhsic_transfer.hub.files import ModelFiles
 from sslhsic_transfer.hub.fingerprint import check_features, probe_features
+from sslhsic_transfer.hub.safetensors_file import check_there
 from sslhsic_transfer.hub.state import refuse_non_finite
 from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
 from sslhsic_transfer.hub.weights_file import read_weights
@@ -111,8 +112,7 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
 def _load(files: ModelFiles, sha256: str | None) -> Encoder:
     config = read_config(files.config, sha256=sha256)
     encoder = _empty(config.encoder, config.preprocessing, config.metadata)
-    if not files.weights.is_file():
-        raise ModelNotFoundError(f"No {files.weights.name} in {files.weights.parent}. Fetch or save the folder again.")
+    check_there(files.weights)
     mark = mark_for(files.weights, config.model_dump_json(include={"encoder", "preprocessing", "fingerprint"}))
     verified = is_verified(mark)
     content = read_weights(files.weights, encoder, hashed=not verified)
@@ -127,7 +127,7 @@ def _load(files: ModelFiles, sha256: str | None) -> Encoder:
 
 
 def _moment(files: ModelFiles) -> list[tuple[int, int, int] | None]:
-    """What changes of two files when they are written; None for one that is not there."""
+    """Give what changes of two files when they are written; None for one that is not there."""
     found: list[tuple[int, int, int] | None] = []
     for path in (files.config, files.weights):
         try:
@@ -140,7 +140,7 @@ def _moment(files: ModelFiles) -> list[tuple[int, int, int] | None]:
 
 
 def _changed_since(before: list[tuple[int, int, int] | None], files: ModelFiles) -> bool:
-    """Whether the files are others than before, or become so in a moment, as between the two of a model saved anew."""
+    """Tell whether the files are others than before, or become so in a moment, as when a model is saved anew."""
     newest = max((state[2] for state in before if state), default=0) / 1e9
     end = time.monotonic() + (_BETWEEN_TWO if abs(time.time() - newest) < _LATELY else 0)
     while _moment(files) == before:

@@ -71,13 +71,22 @@ def read_safetensors_file(
         WeightsError: it is truncated, declares other tensors than it has bytes for, changes while it is read, or is
             something else.
     """
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
+    check_there(path)
     try:
         with path.open("rb") as file:
             return _read(file, hashed, largest_header)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise not_whole(path, str(error) or type(error).__name__) from error
+
+
+def check_there(path: Path) -> None:
+    """Refuse a file of weights that is missing.
+
+    Raises:
+        ModelNotFoundError: it is.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
 
 
 def not_whole(path: Path, reason: str) -> WeightsError:

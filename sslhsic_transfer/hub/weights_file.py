@@ -4,9 +4,14 @@ from pathlib import Path
 
 import torch
 
-from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
-from sslhsic_transfer.hub.safetensors_file import LARGEST_HEADER, SafetensorsContent, read_safetensors_file
+from sslhsic_transfer.hub.safetensors_file import (
+    LARGEST_HEADER,
+    SafetensorsContent,
+    check_there,
+    read_safetensors_file,
+)
 from sslhsic_transfer.hub.state import check_fit
 from sslhsic_transfer.models.encoder import Encoder
 
@@ -34,8 +39,7 @@ def read_weights(path: Path, encoder: Encoder, *, hashed: bool = False) -> Safet
         ModelNotFoundError: there is no such file.
         WeightsError: the file is damaged, or its names, shapes or kinds of numbers are not the encoder's.
     """
-    if not path.is_file():
-        raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
+    check_there(path)
     if (size := path.stat().st_size) > (most := largest_weights(encoder)):
         raise WeightsError(f"{path} has {size} bytes; this network's weights have at most {most}.")
     content = read_safetensors_file(path, hashed=hashed, largest_header=LARGEST_HEADER)

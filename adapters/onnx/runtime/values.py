@@ -26,7 +26,7 @@ class Bounds:
 
     @property
     def exact(self) -> bool:
-        """Whether they are the numbers themselves."""
+        """Tell whether they are the numbers themselves."""
         return bool((self.low == self.high).all())
 
     @property
@@ -167,7 +167,7 @@ def _quotient(dividend: int, divisor: int) -> int:
 
 
 def fits(shape: Sequence[int]) -> bool:
-    """Whether a tensor is small enough for its numbers to be kept."""
+    """Tell whether a tensor is small enough for its numbers to be kept."""
     return math.prod(shape) <= SMALL
 
 

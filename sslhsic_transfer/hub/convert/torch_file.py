@@ -191,6 +191,6 @@ class _Scale:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip archive, as torch.save writes them, whatever it is called."""
+    """Tell whether a file is a zip archive, as torch.save writes them, whatever it is called."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
