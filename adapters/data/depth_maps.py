@@ -72,7 +72,7 @@ def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
 
 
 class Extent(NamedTuple):
-    """Count a depth map's measured pixels and those that count, and give the depths of the former in metres."""
+    """Count a depth map's measured pixels and those that count; depths, of the former, are in metres."""
 
     measured: int
     counted: int

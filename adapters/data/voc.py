@@ -70,7 +70,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _other_content(path: Path) -> str | None:
-    """Tell what stands in the place of a file that is no XML; a page that looks like it is left to the parser's message."""
+    """Tell what stands in the place of a file that is no XML; a page that looks like it is left to the parser."""
     found = what_file_is_instead(path)
     return None if found and "web page" in found else found
 
