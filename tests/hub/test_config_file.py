@@ -1,5 +1,6 @@
 """config.json as anybody may write it: a configuration, or one error of ours; never a crash."""
 
+import copy
 import json
 import math
 
@@ -45,7 +46,7 @@ def test_odd_values_are_a_configuration_that_can_be_used_or_an_error_of_ours(cha
             inner = section.get(key)
             section[key] = inner if isinstance(inner, dict) else {}
             section = section[key]
-        section[place[-1]] = value
+        section[place[-1]] = copy.deepcopy(value)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(values))
     try:
