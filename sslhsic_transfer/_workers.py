@@ -1,17 +1,26 @@
 """Processes that read ahead of the one that computes."""
 
+import atexit
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.util import Finalize
+from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, default_convert
 
-from sslhsic_transfer.errors import SSLHSICError
+from sslhsic_transfer._storage import require_sound_machine
+from sslhsic_transfer.errors import ReaderError, SSLHSICError
+
+# How torch says that a reader is gone.
+_DEATH = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)", re.DOTALL)
 
 
 def reading_ahead(
@@ -46,6 +55,15 @@ class _Failure:
     error: SSLHSICError
 
 
+def _of_the_machine(error: MemoryError | OSError) -> SSLHSICError:
+    """An error of ours for one of the machine; any other is raised."""
+    try:
+        require_sound_machine(error, getattr(error, "filename", None) or "the pictures")
+    except SSLHSICError as found:
+        return found
+    raise error
+
+
 class _Guarded(Dataset[Any]):
     """A data set that gives an error of ours in place of the example."""
 
@@ -60,6 +78,8 @@ class _Guarded(Dataset[Any]):
             return self.dataset[index]
         except SSLHSICError as error:
             return _Failure(error)
+        except (MemoryError, OSError) as error:
+            return _Failure(_of_the_machine(error))
 
 
 class _GuardedStream(IterableDataset[Any]):
@@ -73,13 +93,79 @@ class _GuardedStream(IterableDataset[Any]):
             yield from self.dataset
         except SSLHSICError as error:
             yield _Failure(error)
+        except (MemoryError, OSError) as error:
+            yield _Failure(_of_the_machine(error))
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that raises what its readers have failed with."""
+    """A loader that raises what its readers have failed with, and ends them when it is left, in whatever way.
+
+    They ignore SIGTERM, by which multiprocessing would end them at exit and then wait for them.
+    """
 
     def __iter__(self) -> Any:
-        return _raised(super().__iter__())
+        if not self.num_workers:
+            yield from _raised(super().__iter__())
+            return
+        batches = super().__iter__()
+        end = partial(_end_readers, batches)
+        atexit.register(end)  # before torch's own, which waits for readers that were not told to end
+        at_exit = Finalize(None, end, exitpriority=100)  # the same in a child process, which knows no atexit
+        try:
+            with reader_errors(), _deaths_noted_in_order():
+                yield from _raised(batches)
+        finally:
+            end()
+            atexit.unregister(end)
+            at_exit.cancel()
+
+
+def _end_readers(batches: Any) -> None:
+    """Tell readers to end, and kill those that do not."""
+    batches._shutdown_workers()
+    for reader in batches._workers:
+        if reader.is_alive():
+            reader.kill()
+
+
+@contextmanager
+def reader_errors() -> Iterator[None]:
+    """Say what it means that a loader's process ended on its own.
+
+    Raises:
+        ReaderError: instead of torch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, SSLHSICError) or not _DEATH.search(str(error)):
+            raise
+        raise ReaderError(
+            "A process that reads pictures was killed, most likely because the machine's memory was full: lower "
+            "workers or the batch size, and go on with --resume where the command has it."
+        ) from error
+
+
+@contextmanager
+def _deaths_noted_in_order() -> Iterator[None]:
+    """Keep torch from raising wherever the main thread is when a reader dies; asking for its batch raises, too."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if callable(before):
+            with suppress(RuntimeError):
+                before(number, frame)
+
+    signal.signal(signal.SIGCHLD, handle)
+    try:
+        yield
+    finally:
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main and signal.getsignal(signal.SIGCHLD) is handle:
+            signal.signal(signal.SIGCHLD, before)
 
 
 def _raised(batches: Iterator[Any]) -> Iterator[Any]:
@@ -103,25 +189,6 @@ def begin_worker(_: int, *, yielding: bool) -> None:
     while they wait for it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _obey_only_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the loader ends them
     if yielding and hasattr(os, "nice"):
         os.nice(19)
-
-
-def _obey_only_parent() -> None:
-    """End at a SIGTERM of the parent alone.
-
-    A signal to the whole group is the parent's affair, which still wants batches; but multiprocessing ends the workers
-    that remain at exit by a SIGTERM and waits for them: one that ignored it would be waited for without end. Where the
-    sender cannot be told, torch's own handler stays.
-    """
-    if not hasattr(signal, "sigwaitinfo"):
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _await_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)
