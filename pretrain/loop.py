@@ -12,27 +12,27 @@ from typing import Any
 import torch
 
 from sslhsic_transfer._devices import tuned_convolutions
-from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._threads import resume_threads
-from sslhsic_transfer._workers import saved_first
+from sslhsic_transfer.data.readers import saved_first
+from sslhsic_transfer.data.sources import PretrainingData, find_data
+from sslhsic_transfer.data.sources.fingerprint import fingerprint
+from sslhsic_transfer.data.sources.folders import refuse_output_among
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, taking_up
 from sslhsic_transfer.pretrain.export import export_run
-from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.dataset import check_shares
 from sslhsic_transfer.pretrain.loading.loader import build_loader
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, memory_gib
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
-from sslhsic_transfer.pretrain.monitors.progress import Progress
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
-from sslhsic_transfer.pretrain.sources.fingerprint import fingerprint
-from sslhsic_transfer.pretrain.sources.folders import refuse_output_among
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
+from sslhsic_transfer.training.accelerator import build_accelerator
+from sslhsic_transfer.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, taking_up
+from sslhsic_transfer.training.divergence import divergence
+from sslhsic_transfer.training.interruption import Interruption
+from sslhsic_transfer.training.progress import Progress
+from sslhsic_transfer.training.run_folder import RunFolder
 
 _LONG_STEP = 1.0  # seconds: launchers give processes half a minute after a signal
 

@@ -20,10 +20,10 @@ from sslhsic_transfer.pretrain.initial import initial_state, initial_weights
 from sslhsic_transfer.pretrain.monitors.health import embedding_std, gradient_norm
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay, warmup_steps
 from sslhsic_transfer.pretrain.views import ColourOperations, View, packed
+from sslhsic_transfer.training.optimizer import build_optimizer, restore, set_learning_rate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

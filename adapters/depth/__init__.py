@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.depth.losses import berhu as berhu
     from sslhsic_transfer.adapters.depth.losses import gradient_matching as gradient_matching
     from sslhsic_transfer.adapters.depth.losses import scale_invariant_log as scale_invariant_log
-    from sslhsic_transfer.adapters.depth.metrics import GARG_CROP as GARG_CROP
-    from sslhsic_transfer.adapters.depth.metrics import NYU_CROP as NYU_CROP
-    from sslhsic_transfer.adapters.depth.metrics import DepthMetrics as DepthMetrics
-    from sslhsic_transfer.adapters.depth.metrics import DepthProtocol as DepthProtocol
-    from sslhsic_transfer.adapters.depth.metrics import depth_metrics as depth_metrics
     from sslhsic_transfer.adapters.depth.model import DepthModel as DepthModel
+    from sslhsic_transfer.metrics.depth import GARG_CROP as GARG_CROP
+    from sslhsic_transfer.metrics.depth import NYU_CROP as NYU_CROP
+    from sslhsic_transfer.metrics.depth import DepthMetrics as DepthMetrics
+    from sslhsic_transfer.metrics.depth import DepthProtocol as DepthProtocol
+    from sslhsic_transfer.metrics.depth import depth_metrics as depth_metrics
 
 _HOMES = {
     "losses": ("berhu", "gradient_matching", "scale_invariant_log"),

@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer._storage import require_folder
+from sslhsic_transfer.data.images import Pictures
+from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
-from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View, two_views
 

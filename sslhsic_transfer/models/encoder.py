@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
+from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
-from sslhsic_transfer.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 from sslhsic_transfer.models.contents import checksums

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer._threads import resume_threads
-from sslhsic_transfer._workers import reading_ahead, saved_first
+from sslhsic_transfer.data.readers import reading_ahead, saved_first
 from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint, taking_up
-from sslhsic_transfer.pretrain.interruption import Interruption
 from sslhsic_transfer.pretrain.loading.dataset import StepSampler
 from sslhsic_transfer.pretrain.monitors.health import memory_gib
-from sslhsic_transfer.pretrain.monitors.progress import Progress
-from sslhsic_transfer.pretrain.optimizer import parameter_groups, restore, set_learning_rate
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.accelerator import build_accelerator
+from sslhsic_transfer.training.checkpoint import load_checkpoint, newest_intact, save_checkpoint, taking_up
+from sslhsic_transfer.training.divergence import divergence
+from sslhsic_transfer.training.interruption import Interruption
+from sslhsic_transfer.training.optimizer import parameter_groups, restore, set_learning_rate
+from sslhsic_transfer.training.progress import Progress
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.settings import TransferSettings
 
 

@@ -11,10 +11,10 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED
 from sslhsic_transfer.pretrain.schedules import learning_rate, warmup_steps
+from sslhsic_transfer.training.optimizer import build_optimizer
 
 SHIPPED_FILES = [pytest.param(path, id=path.stem) for path in sorted(SHIPPED.glob("*.yaml"))]
 STEPS_OF_IMAGENET = 312_784

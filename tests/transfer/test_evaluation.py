@@ -5,12 +5,12 @@ from PIL import Image
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
-from sslhsic_transfer.adapters.data.average_precision import average_precision
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import BoxedPicture, Boxes, DetectionData, find_detection
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
-from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
+from sslhsic_transfer.data.labelled.depth import find_depth
+from sslhsic_transfer.data.labelled.detection import BoxedPicture, Boxes, DetectionData, find_detection
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.metrics.average_precision import average_precision
+from sslhsic_transfer.metrics.depth import DepthProtocol
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from tests.dense_data import depth_lists, detection_coco, detection_voc, segmentation_lists
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.checkpoint import load_checkpoint, newest_intact
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer import loop
 from sslhsic_transfer.transfer.loop import fit, learning_rate_share
 from sslhsic_transfer.transfer.settings import TransferSettings

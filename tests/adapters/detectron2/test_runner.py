@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.detectron2 import fine_tune, load_detector
 from sslhsic_transfer.adapters.detectron2.config import load_config
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
@@ -20,6 +19,7 @@ from sslhsic_transfer.errors import (
     OutputExistsError,
     TrainingError,
 )
+from sslhsic_transfer.metrics.average_precision import average_precision
 from tests.adapters.detectron2.networks import SMALL
 
 TINY = {"sides": (96, 112), "max_size": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}

@@ -1,0 +1,1 @@
+"""Tensors in, figures out: classification of embeddings, ranks, mIoU, average precision, depth."""
