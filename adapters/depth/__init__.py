@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from sslhsic_transfer.metrics.depth import DepthProtocol as DepthProtocol
     from sslhsic_transfer.metrics.depth import depth_metrics as depth_metrics
 
-_HOMES = {
-    "losses": ("berhu", "gradient_matching", "scale_invariant_log"),
-    "metrics": ("GARG_CROP", "NYU_CROP", "DepthMetrics", "DepthProtocol", "depth_metrics"),
-    "model": ("DepthModel",),
-}
+_OWN = {"losses": ("berhu", "gradient_matching", "scale_invariant_log"), "model": ("DepthModel",)}
+_METRICS = ("GARG_CROP", "NYU_CROP", "DepthMetrics", "DepthProtocol", "depth_metrics")
 __getattr__, __dir__ = lazy_names(
-    __name__, {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+    __name__,
+    {name: f"{__name__}.{home}" for home, names in _OWN.items() for name in names}
+    | dict.fromkeys(_METRICS, "sslhsic_transfer.metrics.depth"),
 )

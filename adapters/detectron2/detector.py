@@ -62,7 +62,7 @@ class Detector:
 
     def evaluate(self, data: DetectionData) -> dict[str, float]:
         """AP, AP50 and AP75 as COCO computes them, from 0 to 1."""
-        return average_precision(data, self.predict(data))
+        return average_precision(data.as_coco(), self.predict(data))
 
 
 def load_detector(output: str | Path, device: str | None = None) -> Detector:

@@ -37,8 +37,7 @@ def require_sound_machine(error: BaseException, source: str | Path) -> None:
             f"There is no memory left to read {source}. Lower workers or the batch size, or remove the picture if it "
             "alone is too large."
         ) from error
-    fix = _OF_THE_MACHINE.get(error.errno or 0) if isinstance(error, OSError) else None
-    if fix is not None:
+    if isinstance(error, OSError) and (fix := _OF_THE_MACHINE.get(error.errno or 0)):
         raise StorageError(f"Cannot read {source}: {error.strerror or error}. {fix}, then go on.") from error
 
 

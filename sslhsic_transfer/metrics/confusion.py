@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sslhsic_transfer.data.labelled.segmentation import IGNORED
 from sslhsic_transfer.errors import DataError
 
 
@@ -12,20 +11,22 @@ class Confusion:
 
     Args:
         classes: names, C of them.
+        ignore_index: what masks hold where no class is told.
 
     Attributes:
         matrix: (C, C) int64.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], ignore_index: int = 255) -> None:
         self.classes = classes
+        self.ignore_index = ignore_index
         self.matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
 
     def update(self, mask: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         """Count a picture.
 
         Args:
-            mask: (H, W) true classes, 255 where ignored.
+            mask: (H, W) true classes, `ignore_index` where there is none.
             found: (H, W) predicted classes.
 
         Raises:
@@ -33,7 +34,7 @@ class Confusion:
         """
         if mask.shape != found.shape:
             raise DataError(f"A prediction has the shape {found.shape} and its mask {mask.shape}; expected the same.")
-        count, counts = len(self.classes), mask != IGNORED
+        count, counts = len(self.classes), mask != self.ignore_index
         cells = mask[counts].astype(np.int64) * count + found[counts]
         self.matrix += np.bincount(cells, minlength=count * count).reshape(count, count)
 

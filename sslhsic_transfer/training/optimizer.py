@@ -1,4 +1,4 @@
-"""Optimisers of a recipe."""
+"""The optimizers of training runs, their parameter groups and their state."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,29 +6,42 @@ from typing import Any
 import torch
 from torch import nn
 
-from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 from sslhsic_transfer.training.lars import LARS
 
 
 def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: weights of convolutions and linear layers; biases and normalisation, which never decay."""
+    """Make two groups: weights of convolutions and linear layers; biases and normalisation, which never decay."""
     decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     plain = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def build_optimizer(settings: OptimizerSettings, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """Make the optimiser of the networks, its learning rate to be set before each step.
+def build_optimizer(
+    name: str,
+    parameters: Mapping[str, nn.Parameter],
+    *,
+    weight_decay: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    trust_coefficient: float = 1e-3,
+) -> torch.optim.Optimizer:
+    """Make the optimizer of networks, its learning rate to be set before each step.
 
-    LARS adapts weights even if their decay is set to 0; biases and normalisation it leaves as they are.
+    Args:
+        name: ``"lars"``, ``"adamw"`` or ``"sgd"``.
+        parameters: those that train, by name.
+        weight_decay: of weights; biases and normalisation never decay.
+        momentum: of LARS and SGD.
+        nesterov: whether SGD's momentum is Nesterov's.
+        trust_coefficient: LARS's η. LARS adapts weights even if their decay is 0; biases and normalisation it leaves.
     """
-    groups = parameter_groups(parameters, settings.weight_decay)
-    if settings.name == "adamw":
+    groups = parameter_groups(parameters, weight_decay)
+    if name == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, fused=True)
-    if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
     groups[0]["always_adapt"] = True
-    return LARS(groups, momentum=settings.momentum, trust_coefficient=settings.trust_coefficient)
+    return LARS(groups, momentum=momentum, trust_coefficient=trust_coefficient)
 
 
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def evaluate_detection(predict: DetectionFunction, data: DetectionData, *, progr
         progress: whether to show a progress bar.
     """
     found = [predict(load_image(data.pictures[index].path)) for index in _shown(len(data), progress)]
-    return average_precision(data, found)
+    return average_precision(data.as_coco(), found)
 
 
 def evaluate_depth(

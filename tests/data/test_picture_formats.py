@@ -4,7 +4,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from sslhsic_transfer import picture_formats
+from sslhsic_transfer.data import picture_formats
 from sslhsic_transfer.data.images import load_image, open_bytes, open_image
 from sslhsic_transfer.data.labelled.layouts import read_map
 from sslhsic_transfer.data.picture_formats import readable_formats, readable_suffixes, unreadable_suffixes

@@ -17,7 +17,7 @@ from sslhsic_transfer.training.checkpoint import (
     taking_up,
 )
 from tests.mutations import mutated, with_another_value
-from tests.pretrain.test_checkpoint import STATE, same
+from tests.training.test_checkpoint import STATE, same
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sslhsic_transfer.pretrain import interruption as module
+from sslhsic_transfer.training import interruption as module
 from sslhsic_transfer.training.interruption import Interruption
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.pretrain.recipe import OptimizerSettings
 from sslhsic_transfer.training.optimizer import build_optimizer, parameter_groups, restore, set_learning_rate
 
 
@@ -31,8 +30,9 @@ def test_two_lars_steps_are_the_hand_computed_ones():
     """By the released code's rule: v ← m·v + η‖w‖/‖g + wd·w‖·(g + wd·w), w ← w − lr·v; v ← m·v + g for the rest."""
     network = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
     linear, norm = network[0], network[1]
-    settings = OptimizerSettings(name="lars", weight_decay=0.1, momentum=0.9, trust_coefficient=0.02)
-    optimizer = build_optimizer(settings, dict(network.named_parameters()))
+    optimizer = build_optimizer(
+        "lars", dict(network.named_parameters()), weight_decay=0.1, momentum=0.9, trust_coefficient=0.02
+    )
 
     def step(lr, weight, other):
         linear.weight.grad = torch.tensor([weight])
@@ -67,7 +67,7 @@ def test_lars_is_the_released_codes_where_gradients_are_as_small_as_the_decay():
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     layer = nn.Linear(40, 30, bias=False)
-    optimizer = build_optimizer(OptimizerSettings(name="lars"), {"weight": layer.weight})
+    optimizer = build_optimizer("lars", {"weight": layer.weight}, weight_decay=1e-6)
     weight = layer.weight.detach().double().numpy()
     velocity, ratios = np.zeros_like(weight), []
     set_learning_rate(optimizer, 6.4)
@@ -90,7 +90,7 @@ def test_lars_takes_up_a_state_that_timm_wrote():
     theirs = timm.optim.Lars(groups, lr=0.1, momentum=0.9)
     parameter.grad = torch.ones(2, 2)
     theirs.step()
-    ours = build_optimizer(OptimizerSettings(name="lars"), {"weight": parameter})
+    ours = build_optimizer("lars", {"weight": parameter}, weight_decay=1e-6)
     state = theirs.state_dict()
     ours.load_state_dict(state | {"param_groups": [state["param_groups"][0], ours.state_dict()["param_groups"][1]]})
     before = ours.state[parameter]["momentum_buffer"].clone()
@@ -101,9 +101,7 @@ def test_lars_takes_up_a_state_that_timm_wrote():
 def test_lars_scales_weights_without_weight_decay_too():
     """η‖w‖/‖g‖ = 0.02·5/2 = 0.05 of the gradient, whatever the decay; a bias moves by its whole gradient."""
     linear = nn.Linear(2, 1)
-    optimizer = build_optimizer(
-        OptimizerSettings(name="lars", weight_decay=0.0, trust_coefficient=0.02), dict(linear.named_parameters())
-    )
+    optimizer = build_optimizer("lars", dict(linear.named_parameters()), weight_decay=0.0, trust_coefficient=0.02)
     with torch.no_grad():
         linear.weight.copy_(torch.tensor([[3.0, 4.0]]))
         linear.bias.fill_(1.0)
@@ -116,7 +114,7 @@ def test_lars_scales_weights_without_weight_decay_too():
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
 def test_other_optimisers_are_torchs(name, kind):
-    optimizer = build_optimizer(OptimizerSettings(name=name), dict(nn.Linear(2, 2).named_parameters()))
+    optimizer = build_optimizer(name, dict(nn.Linear(2, 2).named_parameters()), weight_decay=1e-6)
     assert isinstance(optimizer, kind)
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
@@ -129,7 +127,7 @@ def test_continues_to_the_last_bit_from_a_state_of_another_memory_layout(name):
     def begin():
         torch.manual_seed(0)
         layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(OptimizerSettings(name=name), dict(layer.named_parameters()))
+        optimizer = build_optimizer(name, dict(layer.named_parameters()), weight_decay=1e-6)
         set_learning_rate(optimizer, 0.1)
         return layer, optimizer
 

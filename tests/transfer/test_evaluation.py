@@ -90,7 +90,7 @@ def test_a_classs_precision_counts_all_of_its_objects_in_a_picture(tmp_path):
     corners = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], dtype=np.float32)
     picture = BoxedPicture(1, tmp_path / "1.png", (60, 60), corners, np.array([0, 0, 1]), np.zeros(3, dtype=bool))
     data = DetectionData("toys", "val", (picture,), ("car", "ball"))
-    figures = average_precision(data, [picture.truth])
+    figures = average_precision(data.as_coco(), [picture.truth])
     assert figures == pytest.approx({"AP": 1, "AP50": 1, "AP75": 1, "AP car": 1, "AP ball": 1})
 
 

@@ -91,7 +91,7 @@ def test_perfect_boxes_have_a_perfect_precision(cells):
         type("Found", (), {"boxes": p.boxes, "scores": torch.ones(len(p.boxes)).numpy(), "labels": p.labels})
         for p in val.pictures
     ]
-    figures = average_precision(val, perfect)
+    figures = average_precision(val.as_coco(), perfect)
     assert set(figures) >= {"AP", "AP50", "AP75", "AP RBC"}
     assert list(figures.values()) == pytest.approx([1.0] * len(figures))
 
