@@ -15,7 +15,6 @@ from torch import nn
 from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer._precision import Precision
-from sslhsic_transfer.adapters.backbone import OutputStride
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
@@ -25,6 +24,7 @@ from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.models.backbone import OutputStride
 from sslhsic_transfer.models.encoder import Encoder
 
 Head = Literal["fcn", "deeplabv3plus", "upernet"]

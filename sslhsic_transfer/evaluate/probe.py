@@ -182,7 +182,7 @@ def _untrained(encoder: Encoder, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed(seed))
         untrained = Encoder(encoder.config, encoder.preprocessing)
-    return untrained.to(encoder.conv1.weight.device)
+    return untrained.to(encoder.device)
 
 
 def _pixels(splits: list[ImageFolder | None]) -> Subject:

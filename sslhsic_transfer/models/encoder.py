@@ -11,7 +11,7 @@ from sslhsic_transfer._config import validated
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.models.checks import check_finite, check_images
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, Stage, find_architecture
 from sslhsic_transfer.models.contents import checksums
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -61,7 +61,6 @@ class Encoder(ResNet):
                 f"Got a {type(preprocessing).__name__} as preprocessing; expected a Preprocessing, such as "
                 "Preprocessing.for_size(96) or Preprocessing(**settings)."
             )
-        self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.name_or_path: str | None = None
@@ -85,16 +84,6 @@ class Encoder(ResNet):
         self.weights_sha256 = sha256
         return self
 
-    @property
-    def feature_dim(self) -> int:
-        """D, the width of the pooled embedding."""
-        return self.config.feature_dim
-
-    @property
-    def specs(self) -> dict[Stage, FeatureSpec]:
-        """Channels and stride of each feature map: ``encoder.specs["c4"]``."""
-        return self.config.specs
-
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised images: the global average of the last feature map.
 
@@ -107,8 +96,8 @@ class Encoder(ResNet):
         Raises:
             InputError: wrong shape, dtype or device; in eval mode also NaN or infinite values.
         """
-        check_images(images, self.conv1.weight)
-        pooled = self.forward_stages(images)["c5"].mean(dim=(2, 3))
+        check_images(images, self.first_weight)
+        pooled = self.forward_pooled(images)
         check_finite(images, pooled, training=self.training)
         return pooled
 
@@ -130,7 +119,7 @@ class Encoder(ResNet):
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise InputError(f"Got stages {list(stages)}; expected one or more of {', '.join(STAGES)}.")
-        check_images(images, self.conv1.weight)
+        check_images(images, self.first_weight)
         last = max(stages, key=STAGES.index)
         maps = self.forward_stages(images, last)
         check_finite(images, maps[last], training=self.training)
@@ -160,12 +149,11 @@ class Encoder(ResNet):
         if batch_size < 1:
             raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
         pictures, transform = as_pictures(images), self.preprocessing.transform()
-        weight = self.conv1.weight
         parts = [torch.empty(0, self.feature_dim)]
         with evaluating(self), torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
                 batch = convert_pictures(pictures[start : start + batch_size], transform, first=start)
-                parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())
+                parts.append(self(torch.stack(batch).to(self.device, self.dtype)).float().cpu())
         return torch.cat(parts)  # outside of inference mode: what comes back may be trained on
 
     @classmethod
