@@ -1,21 +1,20 @@
 """An encoder as the backbone of a dense task: what all adapters build upon."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer.adapters.report import LoadReport, load_encoder
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.backbone import PARTS, OutputStride
+from sslhsic_transfer.models.backbone import PARTS, HasBackbone, OutputStride
 from sslhsic_transfer.models.config import STAGES, FeatureSpec, Stage
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.resnet import ResNet
 
 
-class DenseBackbone(ResNet):
+class DenseBackbone(HasBackbone):
     """A copy of an encoder that gives feature maps, with parts frozen, statistics fixed or strides dilated.
 
     Its state dict has torchvision's names, as the encoder's. With the defaults its maps are the encoder's.
@@ -50,38 +49,37 @@ class DenseBackbone(ResNet):
     ) -> None:
         _check(stages, output_stride, freeze_at)
         encoder = as_encoder(encoder)
-        with torch.device("meta"):
-            super().__init__(encoder.config)
-        self.to(encoder.dtype).to_empty(device=encoder.device)
+        super().__init__()
+        self.adopt(copy.deepcopy(encoder.backbone).requires_grad_(True))
+        self.zero_grad()
         self.preprocessing = encoder.preprocessing
         self.stages = tuple(stages)
         self.report: LoadReport = load_encoder(self, encoder)
         self._frozen = PARTS[:freeze_at]
         unused = PARTS[max(PARTS.index(stage) for stage in stages) + 1 :]
         self._norm_eval = norm_eval
-        self.dilate(output_stride)
+        self.backbone.dilate(output_stride)
         for part in (*self._frozen, *unused):  # distributed training asks for a gradient of all that trains
-            for module in self.modules_of(part):
+            for module in self.backbone.modules_of(part):
                 module.requires_grad_(False)
         self.train(self.training)
 
     @property
     def specs(self) -> dict[Stage, FeatureSpec]:
         """Channels and stride of each map that it gives, dilation included."""
-        specs = super().specs
+        specs = self.backbone.specs
         return {stage: specs[stage] for stage in self.stages}
 
     def forward(self, images: Tensor) -> dict[Stage, Tensor]:
         """Feature maps: (B, 3, H, W) normalised pictures -> {stage: (B, C, ⌈H/stride⌉, ⌈W/stride⌉)}."""
-        maps = self.forward_stages(images, max(self.stages, key=STAGES.index))
-        return {stage: maps[stage] for stage in self.stages}
+        return self.backbone.forward_stages(images, self.stages)
 
     def train(self, mode: bool = True) -> "DenseBackbone":
         """Train or eval mode; what is frozen stays in eval mode."""
         super().train(mode)
         if mode:
             for part in self._frozen:
-                for module in self.modules_of(part):
+                for module in self.backbone.modules_of(part):
                     module.eval()
             if self._norm_eval:
                 for module in self.modules():

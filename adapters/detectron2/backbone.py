@@ -106,7 +106,7 @@ def checked_encoder(source: Encoder | str | Path, norm: str) -> Encoder:
 def leave_out(network: DenseBackbone, parts: Sequence[Part]) -> None:
     """Take parts (of ``PARTS``) away that are not used: memory, and gradients that other processes would wait for."""
     for part in parts:
-        for name in network.part_names[part]:
+        for name in network.backbone.part_names[part]:
             setattr(network, name, nn.Identity())
 
 

@@ -32,5 +32,5 @@ class Classifier(DenseBackbone):
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) pictures, normalised by ``encoder.preprocessing`` -> (B, num_classes) logits."""
-        scores: Tensor = self.fc(self.forward_pooled(images))
+        scores: Tensor = self.fc(self.backbone.forward_pooled(images))
         return scores

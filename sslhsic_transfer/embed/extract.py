@@ -75,7 +75,7 @@ def extract_batches(
     dataset = _PictureDataset(pictures, encoder.preprocessing.crop_transform())
     order = range(start, len(pictures))
     readers = min(workers, usable_cpus())
-    weight = encoder.first_weight
+    weight = encoder.backbone.first_weight
     loader = reading_ahead(
         dataset, readers, pinned=weight.is_cuda, sampler=order, batch_size=batch_size, collate_fn=_collate
     )

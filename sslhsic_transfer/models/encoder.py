@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
+from sslhsic_transfer.models.backbone import HasBackbone
 from sslhsic_transfer.models.checks import check_finite, check_images
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, Stage, find_architecture
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 from sslhsic_transfer.models.contents import checksums
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from sslhsic_transfer.results import Result
 
 
-class Encoder(ResNet):
-    """A ResNet without classifier; its state dict has torchvision's parameter names.
+class Encoder(HasBackbone):
+    """A network without a head and its preprocessing; a ResNet's state dict has torchvision's parameter names.
 
     >>> encoder = create_encoder("resnet50")
     >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalised pictures in, embeddings out
@@ -44,7 +45,7 @@ class Encoder(ResNet):
         name_or_path: what the weights were loaded by; None where they were not.
 
     Raises:
-        ConfigError: ``preprocessing`` is none.
+        ConfigError: ``preprocessing`` is not a `Preprocessing`.
     """
 
     def __init__(
@@ -55,12 +56,13 @@ class Encoder(ResNet):
         zero_init_residual: bool = False,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(config, zero_init_residual=zero_init_residual)
+        super().__init__()
         if not isinstance(preprocessing, Preprocessing | None):
             raise ConfigError(
                 f"Got a {type(preprocessing).__name__} as preprocessing; expected a Preprocessing, such as "
                 "Preprocessing.for_size(96) or Preprocessing(**settings)."
             )
+        self.adopt(ResNet(config, zero_init_residual=zero_init_residual))
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.name_or_path: str | None = None
@@ -84,6 +86,11 @@ class Encoder(ResNet):
         self.weights_sha256 = sha256
         return self
 
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map: ``encoder.specs["c4"]``."""
+        return self.backbone.specs
+
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised images: the global average of the last feature map.
 
@@ -96,8 +103,8 @@ class Encoder(ResNet):
         Raises:
             InputError: wrong shape, dtype or device; in eval mode also NaN or infinite values.
         """
-        check_images(images, self.first_weight)
-        pooled = self.forward_pooled(images)
+        check_images(images, self.backbone.first_weight)
+        pooled = self.backbone.forward_pooled(images)
         check_finite(images, pooled, training=self.training)
         return pooled
 
@@ -119,11 +126,10 @@ class Encoder(ResNet):
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise InputError(f"Got stages {list(stages)}; expected one or more of {', '.join(STAGES)}.")
-        check_images(images, self.first_weight)
-        last = max(stages, key=STAGES.index)
-        maps = self.forward_stages(images, last)
-        check_finite(images, maps[last], training=self.training)
-        return {stage: maps[stage] for stage in stages}
+        check_images(images, self.backbone.first_weight)
+        maps = self.backbone.forward_stages(images, stages)
+        check_finite(images, maps[max(stages, key=STAGES.index)], training=self.training)
+        return maps
 
     def extra_repr(self) -> str:
         """One line above the layers: network, width of the embedding, input, and where the weights come from."""

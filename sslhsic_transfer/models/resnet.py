@@ -4,6 +4,7 @@ The blocks are torchvision's; what differs is the stem for small pictures, the w
 convention of the JAX code (`SAME`), which on even inputs pads one row less before and none fewer after.
 """
 
+from collections.abc import Collection
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from sslhsic_transfer.models.backbone import PARTS, Backbone, OutputStride, Part
+from sslhsic_transfer.models.backbone import PARTS, Backbone, Output, OutputStride, Part
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 
 _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"BasicBlock": BasicBlock, "Bottleneck": Bottleneck}
@@ -26,8 +27,7 @@ class ResNet(Backbone):
     """
 
     def __init__(self, config: EncoderConfig, *, zero_init_residual: bool = False) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self._dilated: tuple[int, ...] = ()  # numbers of the stages that have lost their stride
         architecture = find_architecture(config.architecture)
         block = _BLOCKS[architecture.block]
@@ -50,19 +50,17 @@ class ResNet(Backbone):
             _use_same_padding(self)
         _initialise(self, zero_init_residual)
 
-    def forward_stages(self, images: Tensor, last: Stage = "c5") -> dict[Stage, Tensor]:
-        """Compute the feature maps of all stages up to ``last``; see `Backbone`."""
+    def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
+        """Compute the stages up to the last that is asked for; the pooled embedding is the mean over c5's places."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        maps: dict[Stage, Tensor] = {}
+        given: dict[Output, Tensor] = {}
         for number, stage in enumerate(STAGES, start=1):
-            x = maps[stage] = getattr(self, f"layer{number}")(x)
-            if stage == last:
+            x = given[stage] = getattr(self, f"layer{number}")(x)
+            if "pooled" not in outputs and given.keys() >= set(outputs):
                 break
-        return maps
-
-    def forward_pooled(self, images: Tensor) -> Tensor:
-        """Average the last feature map over its places: (B, 3, H, W) -> (B, D)."""
-        return self.forward_stages(images)["c5"].mean(dim=(2, 3))
+        if "pooled" in outputs:
+            given["pooled"] = x.mean(dim=(2, 3))
+        return given
 
     @property
     def first_weight(self) -> Tensor:
