@@ -22,8 +22,8 @@ import yaml
 
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import load_results, save_results
+from sslhsic_transfer.training.run_folder import RunFolder
 
 PLAN = Path(__file__).with_name("comparison.yaml")
 RESULT = "comparison.json"

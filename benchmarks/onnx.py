@@ -27,8 +27,8 @@ import torch
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, Quantization, export
-from sslhsic_transfer.evaluate.knn import knn_predict
-from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.metrics.knn import knn_predict
 
 SUBJECTS = ("torch fp32", "torch bf16", "torch.compile fp32", "timm's export", "ours fp32", "ours fp16", "ours int8")
 BASE = "torch fp32"

@@ -46,13 +46,13 @@ def train(steps: int, *, share: bool) -> None:
     print("set", flush=True)
     import torch
 
+    from sslhsic_transfer.data.sources import find_data
     from sslhsic_transfer.pretrain import load_recipe
-    from sslhsic_transfer.pretrain.accelerator import build_accelerator
     from sslhsic_transfer.pretrain.loading.damage import DamageRecord
     from sslhsic_transfer.pretrain.loading.loader import StepLoader
-    from sslhsic_transfer.pretrain.sources import find_data
     from sslhsic_transfer.pretrain.trainer import Trainer
     from sslhsic_transfer.sample import sign_digits
+    from sslhsic_transfer.training.accelerator import build_accelerator
 
     recipe = load_recipe("demo", ["trackers=[]"])
     pictures = find_data(sign_digits().root).train

@@ -7,14 +7,14 @@ import torch
 import sslhsic_transfer
 from sslhsic_transfer._files import copy_file
 from sslhsic_transfer._locks import changing
+from sslhsic_transfer.data.sources import PretrainingData
 from sslhsic_transfer.errors import SSLHSICError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, read_config, write_config
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.monitors.plot import plot_runs
-from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.pretrain.sources import PretrainingData
 from sslhsic_transfer.pretrain.trainer import Trainer
 from sslhsic_transfer.results import RESULTS_NAME, hardware, save_results
+from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evaluation: OnlineEvaluation | None) -> None:

@@ -16,9 +16,9 @@ from sslhsic_transfer.hub.pretraining_file import PRETRAINING_NAME, load_pretrai
 from sslhsic_transfer.hub.state import check_fit
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.pretrain.averaging import WeightAverage
-from sslhsic_transfer.pretrain.checkpoint import is_checkpoint, load_checkpoint
 from sslhsic_transfer.pretrain.networks import ENCODER
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
+from sslhsic_transfer.training.checkpoint import is_checkpoint, load_checkpoint
 
 _TORCHVISION = "torchvision/"
 

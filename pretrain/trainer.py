@@ -20,10 +20,11 @@ from sslhsic_transfer.pretrain.initial import initial_state, initial_weights
 from sslhsic_transfer.pretrain.monitors.health import embedding_std, gradient_norm
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.schedules import learning_rate, target_decay, warmup_steps
+from sslhsic_transfer.pretrain.schedules import target_decay, warmup_steps
 from sslhsic_transfer.pretrain.views import ColourOperations, View, packed
+from sslhsic_transfer.training.optimizer import build_optimizer, restore, set_learning_rate
+from sslhsic_transfer.training.schedules import learning_rate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -88,7 +89,16 @@ class Trainer:
         assert isinstance(learner, Learner)
         self.learner = learner.to(accelerator.device).train()
         self.criterion = OBJECTIVES[recipe.objective].build(recipe).to(accelerator.device)
-        optimizers = [build_optimizer(recipe.optimizer, learner.trained_parameters())]
+        settings = recipe.optimizer
+        optimizers = [
+            build_optimizer(
+                settings.name,
+                learner.trained_parameters(),
+                weight_decay=settings.weight_decay,
+                momentum=settings.momentum,
+                trust_coefficient=settings.trust_coefficient,
+            )
+        ]
         if learned := [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]:
             optimizers.append(torch.optim.Adam(learned, lr=recipe.loss.scale_learning_rate, fused=True))
         if recipe.compile:

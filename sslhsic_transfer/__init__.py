@@ -37,14 +37,17 @@ __getattr__, __dir__ = lazy_names(
         part: f"{__name__}.{part}"
         for part in (
             "adapters",
+            "data",
             "embed",
             "errors",
             "evaluate",
             "hsic",
             "hub",
+            "metrics",
             "models",
             "pretrain",
             "sample",
+            "training",
             "transfer",
         )
     },

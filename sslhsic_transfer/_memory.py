@@ -37,6 +37,15 @@ def _free_in_group(groups: Path) -> int:
     return 2**63
 
 
+def memory_gib(device: torch.device) -> float:
+    """Measure memory in GiB: the most that tensors have held on an accelerator that counts it, else this process's."""
+    peak = getattr(torch.get_device_module(device), "max_memory_allocated", None)
+    if peak is not None:
+        return float(peak(device)) / 2**30
+    psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
+    return int(psutil.Process().memory_info().rss) / 2**30
+
+
 @contextmanager
 def advising_on_memory(advice: str) -> Iterator[None]:
     """Turn a device's want of memory into an error that names the setting to change.

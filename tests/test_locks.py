@@ -13,7 +13,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from sslhsic_transfer._locks import writing
-from sslhsic_transfer._workers import reading_ahead
+from sslhsic_transfer.data.readers import reading_ahead
 
 path = Path(sys.argv[1])
 with writing(path, path / ".lock"):

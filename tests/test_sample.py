@@ -1,7 +1,7 @@
 from collections import Counter
 
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.sample import sign_digits
 
 

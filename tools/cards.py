@@ -25,6 +25,8 @@ from sslhsic_transfer import Encoder, Preprocessing
 from sslhsic_transfer._files import write_text
 from sslhsic_transfer.adapters.onnx.folder import add_onnx
 from sslhsic_transfer.adapters.onnx.info import FilePrecision
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import evenly
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.hub.config_file import read_config
 from sslhsic_transfer.hub.files import WEIGHTS_NAME
@@ -32,8 +34,6 @@ from sslhsic_transfer.hub.folder import load_folder
 from sslhsic_transfer.hub.publishing import render_card
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.zoo import ZOO
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly
 from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results, tested_on
 
 CARDS = Path(__file__).parents[1] / "model_cards"

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import BoxedPicture, find_detection
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly, load_image
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import evenly, load_image
+from sslhsic_transfer.data.labelled.depth import find_depth
+from sslhsic_transfer.data.labelled.detection import BoxedPicture, find_detection
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.results import RESULTS_NAME, load_results
 from sslhsic_transfer.sample import sign_digits
 from sslhsic_transfer.transfer import load_transferred, transfer

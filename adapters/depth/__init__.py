@@ -8,18 +8,17 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.depth.losses import berhu as berhu
     from sslhsic_transfer.adapters.depth.losses import gradient_matching as gradient_matching
     from sslhsic_transfer.adapters.depth.losses import scale_invariant_log as scale_invariant_log
-    from sslhsic_transfer.adapters.depth.metrics import GARG_CROP as GARG_CROP
-    from sslhsic_transfer.adapters.depth.metrics import NYU_CROP as NYU_CROP
-    from sslhsic_transfer.adapters.depth.metrics import DepthMetrics as DepthMetrics
-    from sslhsic_transfer.adapters.depth.metrics import DepthProtocol as DepthProtocol
-    from sslhsic_transfer.adapters.depth.metrics import depth_metrics as depth_metrics
     from sslhsic_transfer.adapters.depth.model import DepthModel as DepthModel
+    from sslhsic_transfer.metrics.depth import GARG_CROP as GARG_CROP
+    from sslhsic_transfer.metrics.depth import NYU_CROP as NYU_CROP
+    from sslhsic_transfer.metrics.depth import DepthMetrics as DepthMetrics
+    from sslhsic_transfer.metrics.depth import DepthProtocol as DepthProtocol
+    from sslhsic_transfer.metrics.depth import depth_metrics as depth_metrics
 
-_HOMES = {
-    "losses": ("berhu", "gradient_matching", "scale_invariant_log"),
-    "metrics": ("GARG_CROP", "NYU_CROP", "DepthMetrics", "DepthProtocol", "depth_metrics"),
-    "model": ("DepthModel",),
-}
+_OWN = {"losses": ("berhu", "gradient_matching", "scale_invariant_log"), "model": ("DepthModel",)}
+_METRICS = ("GARG_CROP", "NYU_CROP", "DepthMetrics", "DepthProtocol", "depth_metrics")
 __getattr__, __dir__ = lazy_names(
-    __name__, {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+    __name__,
+    {name: f"{__name__}.{home}" for home, names in _OWN.items() for name in names}
+    | dict.fromkeys(_METRICS, "sslhsic_transfer.metrics.depth"),
 )

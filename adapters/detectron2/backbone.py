@@ -13,10 +13,11 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
-from sslhsic_transfer.adapters.backbone import PARTS, DenseBackbone
+from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.detectron2.inputs import check_inputs
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.loading import as_encoder, from_pretrained
+from sslhsic_transfer.models.backbone import PARTS, Part
 from sslhsic_transfer.models.config import STAGES, Stage
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
@@ -102,10 +103,10 @@ def checked_encoder(source: Encoder | str | Path, norm: str) -> Encoder:
     return encoder
 
 
-def leave_out(network: nn.Module, parts: Sequence[str]) -> None:
+def leave_out(network: DenseBackbone, parts: Sequence[Part]) -> None:
     """Take parts (of ``PARTS``) away that are not used: memory, and gradients that other processes would wait for."""
     for part in parts:
-        for name in ("conv1", "bn1") if part == "stem" else (f"layer{PARTS.index(part)}",):
+        for name in network.backbone.part_names[part]:
             setattr(network, name, nn.Identity())
 
 

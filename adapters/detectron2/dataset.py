@@ -11,7 +11,7 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
+from sslhsic_transfer.data.labelled.detection import DetectionData, find_detection
 
 
 def register(data: DetectionData) -> str:

@@ -14,12 +14,12 @@ from detectron2.data import transforms
 from detectron2.modeling import build_model
 
 from sslhsic_transfer._files import write_text
-from sslhsic_transfer.adapters.data.average_precision import average_precision
-from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
-from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME, read_classes
 from sslhsic_transfer.adapters.detectron2.config import load_config
+from sslhsic_transfer.data.images import Picture, to_uint8_tensor
+from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData
+from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, read_classes
 from sslhsic_transfer.errors import CheckpointError, ModelNotFoundError
-from sslhsic_transfer.images import Picture, to_uint8_tensor
+from sslhsic_transfer.metrics.average_precision import average_precision
 from sslhsic_transfer.models.modes import evaluating
 
 CONFIG_NAME = "config.yaml"
@@ -62,7 +62,7 @@ class Detector:
 
     def evaluate(self, data: DetectionData) -> dict[str, float]:
         """AP, AP50 and AP75 as COCO computes them, from 0 to 1."""
-        return average_precision(data, self.predict(data))
+        return average_precision(data.as_coco(), self.predict(data))
 
 
 def load_detector(output: str | Path, device: str | None = None) -> Detector:

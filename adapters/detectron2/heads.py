@@ -12,8 +12,9 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import Res5ROIHeads
 from torch import Tensor, nn
 
-from sslhsic_transfer.adapters.backbone import PARTS, DenseBackbone
+from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, checked_encoder, convert_norms, encoder_of, leave_out
+from sslhsic_transfer.models.backbone import PARTS
 from sslhsic_transfer.models.encoder import Encoder
 
 

@@ -19,8 +19,8 @@ from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import load_image
 
 
 def train_loader(cfg: CfgNode, start: int) -> Iterable[list[dict[str, Any]]]:

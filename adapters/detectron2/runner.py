@@ -15,14 +15,14 @@ from detectron2.config import CfgNode
 from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import write_json, write_text
 from sslhsic_transfer._precision import PRECISIONS, Precision
-from sslhsic_transfer.adapters.backbone import PARTS
-from sslhsic_transfer.adapters.data.detection import DetectionData
 from sslhsic_transfer.adapters.detectron2.backbone import NORMS, Norm
 from sslhsic_transfer.adapters.detectron2.config import configure, load_config
 from sslhsic_transfer.adapters.detectron2.dataset import register
 from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, load_detector, save_classes
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.data.labelled.detection import DetectionData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.models.backbone import PARTS
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]

@@ -20,10 +20,10 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
-from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.adapters.detectron2.loading import train_loader
 from sslhsic_transfer.errors import CheckpointError, SSLHSICError, TrainingError
+from sslhsic_transfer.training.divergence import divergence
 
 _LOG = logging.getLogger("detectron2.engine.train_loop")
 

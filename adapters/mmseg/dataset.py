@@ -7,7 +7,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, SegmentationData, find_segmentation
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, SegmentationData, find_segmentation
 from sslhsic_transfer.errors import ConfigError
 
 

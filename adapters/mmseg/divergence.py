@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
-from sslhsic_transfer._finite import divergence
 from sslhsic_transfer.errors import TrainingError
+from sslhsic_transfer.training.divergence import divergence
 
 
 class DivergenceHook(Hook):  # type: ignore[misc]

@@ -12,11 +12,11 @@ from mmseg.registry import MODELS
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sslhsic_transfer.adapters.data.confusion import Confusion
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
+from sslhsic_transfer.data.images import Picture, to_uint8_tensor
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, DataError
-from sslhsic_transfer.images import Picture, to_uint8_tensor
+from sslhsic_transfer.metrics.confusion import Confusion
 from sslhsic_transfer.models.modes import evaluating
 
 CONFIG_NAME = "config.json"
@@ -58,7 +58,7 @@ def predict(model: nn.Module | str | Path, pictures: Iterable[Picture]) -> list[
 
     Args:
         model: a segmentor of mmseg, or the folder that `fine_tune` returned.
-        pictures: each in any form that `sslhsic_transfer.images` knows; normalisation is the segmentor's.
+        pictures: each in any form that `sslhsic_transfer.data.images` knows; normalisation is the segmentor's.
 
     Returns:
         For each picture (H, W): class numbers.

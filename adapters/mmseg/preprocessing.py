@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer.adapters.data.segmentation import IGNORED
+from sslhsic_transfer.data.labelled.segmentation import IGNORED
 from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder
 

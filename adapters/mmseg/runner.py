@@ -15,8 +15,6 @@ from torch import nn
 from sslhsic_transfer._config import flattened
 from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer._precision import Precision
-from sslhsic_transfer.adapters.backbone import OutputStride
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
 from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
@@ -24,7 +22,9 @@ from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
 from sslhsic_transfer.adapters.mmseg.divergence import DivergenceHook
 from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.models.backbone import OutputStride
 from sslhsic_transfer.models.encoder import Encoder
 
 Head = Literal["fcn", "deeplabv3plus", "upernet"]

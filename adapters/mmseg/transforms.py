@@ -6,8 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform, Resize
 from mmseg.registry import TRANSFORMS
 
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import load_image
 
 
 @TRANSFORMS.register_module()

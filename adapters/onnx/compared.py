@@ -13,8 +13,9 @@ from PIL import Image
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly, to_uint8_array
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import evenly, to_uint8_array
+from sslhsic_transfer.models.backbone import Output
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.sample import sign_digits
@@ -63,8 +64,8 @@ class Reference:
 
     def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Of (B, 3, H, W) normalised pictures."""
-        maps = self.encoder.forward_stages(images, "c5")
-        given = {stage: maps[stage] for stage in STAGES} | {"pooled": maps["c5"].mean(dim=(2, 3))}
+        every: tuple[Output, ...] = ("pooled", *STAGES)
+        given = {str(name): value for name, value in self.encoder.backbone.forward_outputs(images, every).items()}
         if self.head is not None:
             given["logits"] = self.head(given["pooled"])
         return {name: given[name].numpy() for name in names}

@@ -22,10 +22,10 @@ from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
 from sslhsic_transfer.adapters.onnx.saving import check_target, data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import Picture, evenly
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.names import shown
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import Picture, evenly
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.adapters.onnx.head import LinearHead
-from sslhsic_transfer.adapters.onnx.info import POOLED, Output
+from sslhsic_transfer.adapters.onnx.info import Output
 from sslhsic_transfer.adapters.onnx.runtime.operators import OPSETS
 from sslhsic_transfer.errors import ConfigError, ExportError
+from sslhsic_transfer.models.backbone import Output as BackboneOutput
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 
@@ -30,12 +31,10 @@ class _Outputs(nn.Module):
         self.encoder = encoder
         self.head = head
         self.outputs = tuple(outputs)
-        self.last = STAGES[-1] if POOLED.intersection(outputs) else max(s for s in STAGES if s in outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        given = {str(stage): level for stage, level in self.encoder.forward_stages(images, self.last).items()}
-        if POOLED.intersection(self.outputs):
-            given["pooled"] = given["c5"].mean(dim=(2, 3))
+        wanted: set[BackboneOutput] = {"pooled" if name == "logits" else name for name in self.outputs}
+        given = {str(name): value for name, value in self.encoder.backbone.forward_outputs(images, wanted).items()}
         if self.head is not None and "logits" in self.outputs:
             given["logits"] = self.head(given["pooled"])
         return tuple(given[name] for name in self.outputs)

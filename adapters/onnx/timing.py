@@ -48,8 +48,7 @@ def pictures_per_second(
 
 
 def _torch_run(encoder: Encoder, images: NDArray[np.float32]) -> Callable[[], object]:
-    weight = encoder.conv1.weight
-    tensor = torch.from_numpy(images).to(weight.device, weight.dtype)
+    tensor = torch.from_numpy(images).to(encoder.device, encoder.dtype)
 
     def run() -> object:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import FilePrecision, OnnxInfo
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
-from sslhsic_transfer.evaluate.knn import knn_predict
+from sslhsic_transfer.metrics.knn import knn_predict
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import plain_copy
 

@@ -28,10 +28,9 @@ class Classifier(DenseBackbone):
         self, encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False
     ) -> None:
         super().__init__(encoder, ("c5",), freeze_at=freeze_at, norm_eval=norm_eval)
-        weight = self.conv1.weight
-        self.fc = nn.Linear(self.config.feature_dim, num_classes, device=weight.device, dtype=weight.dtype)
+        self.fc = nn.Linear(self.config.feature_dim, num_classes, device=self.device, dtype=self.dtype)
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) pictures, normalised by ``encoder.preprocessing`` -> (B, num_classes) logits."""
-        scores: Tensor = self.fc(self.forward_stages(images)["c5"].mean(dim=(2, 3)))
+        scores: Tensor = self.fc(self.backbone.forward_pooled(images))
         return scores

@@ -20,10 +20,10 @@ from benchmarks.gpu_parts.settings import Settings
 from sslhsic_transfer import Encoder, Preprocessing, create_encoder, from_pretrained
 from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._precision import Precision
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.embed import embed_folder
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.errors import SSLHSICError
-from sslhsic_transfer.image_folder import ImageFolder
 
 _UNIT = "pictures/s"
 _READING = "reading alone"
@@ -109,7 +109,7 @@ class _Job:
 
         def embed() -> None:
             with torch.inference_mode(), self._autocast(precision):
-                encoder.forward_stages(images)["c5"].mean(dim=(2, 3))
+                encoder.backbone.forward_pooled(images)
 
         with tuned_convolutions():
             return Figure(self.batch_size / seconds_of(embed, self.place), peak_gib(self.place))

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from sslhsic_transfer._files import write_json
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import load_image
 
 _TILE = 125  # pixels: a picture that is smaller would be enlarged until nothing of its detail is left
 _CLASSES = 10

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from benchmarks.gpu_parts.clock import forget, peak_gib, seconds_of
 from benchmarks.gpu_parts.report import Figure, Report
 from benchmarks.gpu_parts.settings import Settings
-from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_predict
-from sslhsic_transfer.evaluate.linear import linear_probe
-from sslhsic_transfer.evaluate.ridge import PENALTIES, ridge_accuracy
+from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_predict
+from sslhsic_transfer.metrics.linear import linear_probe
+from sslhsic_transfer.metrics.ridge import PENALTIES, ridge_accuracy
 
 _K = 20
 _FEW_CLASSES, _FEW_ROWS = 10, 2000

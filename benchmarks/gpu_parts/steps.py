@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from torchvision.datasets import ImageFolder
 
 from sslhsic_transfer._precision import resolve_precision
+from sslhsic_transfer.data.sources import find_data
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain import pretrain
 from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep
@@ -26,8 +27,7 @@ from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.pretrain.sources import find_data
+from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def device() -> torch.device:

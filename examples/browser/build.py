@@ -18,9 +18,9 @@ from install import runtime_files
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, export
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import MissingDependencyError, OutputExistsError
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.sample import sign_digits
 
 PAGE = Path(__file__).parent / "page"

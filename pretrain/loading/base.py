@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from sslhsic_transfer.images import Pictures
+from sslhsic_transfer.data.images import Pictures
+from sslhsic_transfer.data.sources import Stream
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.stages import view_stages
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
-from sslhsic_transfer.pretrain.sources import Stream
 from sslhsic_transfer.pretrain.views import View
 
 Source = TypeVar("Source", Pictures, Stream)

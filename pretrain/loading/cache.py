@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer._memory import free_memory
-from sslhsic_transfer._storage import require_folder
-from sslhsic_transfer._workers import reading_ahead
+from sslhsic_transfer.data.images import Pictures, to_rgb, upright_size
+from sslhsic_transfer.data.readers import reading_ahead
+from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ConfigError, ImageError
-from sslhsic_transfer.images import Pictures, to_rgb, upright_size
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings
 
 # A reader hands over so many pictures at a time.

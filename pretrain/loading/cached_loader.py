@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sslhsic_transfer._workers import reading_ahead
+from sslhsic_transfer.data.images import Pictures
+from sslhsic_transfer.data.readers import reading_ahead
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.cache import PictureCache
-from sslhsic_transfer.pretrain.loading.dataset import Example, TwoViewDataset, candidates
+from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset, candidates
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
 from sslhsic_transfer.pretrain.views import Crops, View, collate_crops, cut_batch, cut_views, draw_views
+from sslhsic_transfer.training.sampler import Example
 
 
 class CachedLoader(StepLoader):

@@ -4,15 +4,15 @@ from typing import Any
 
 import torch
 
+from sslhsic_transfer.data.images import Pictures
+from sslhsic_transfer.data.sources import Stream
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.loading.base import Loader
 from sslhsic_transfer.pretrain.loading.cache import build_cache
 from sslhsic_transfer.pretrain.loading.cached_loader import CachedLoader, DeviceLoader
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
 from sslhsic_transfer.pretrain.recipe import Recipe
-from sslhsic_transfer.pretrain.sources import Stream
 
 
 def build_loader(

@@ -13,13 +13,14 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer._workers import reading_ahead
+from sslhsic_transfer.data.readers import reading_ahead
+from sslhsic_transfer.data.sources.streams import Stream, StreamedPicture
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
 from sslhsic_transfer.pretrain.loading.base import Loader
-from sslhsic_transfer.pretrain.loading.dataset import Sample, chunk_sizes, damage_in
+from sslhsic_transfer.pretrain.loading.dataset import Sample, damage_in
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
-from sslhsic_transfer.pretrain.sources.streams import Stream, StreamedPicture
 from sslhsic_transfer.pretrain.views import View, two_views
+from sslhsic_transfer.training.sampler import chunk_sizes
 
 
 class Place(NamedTuple):

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 
@@ -37,15 +36,6 @@ def gradient_norm(parameters: Iterable[nn.Parameter], loss_scale: float = 1.0) -
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return torch.stack(list(torch._foreach_norm(gradients))).norm() / loss_scale
-
-
-def memory_gib(device: torch.device) -> float:
-    """GiB of memory: on an accelerator that counts it the most that tensors have held, else what this process holds."""
-    peak = getattr(torch.get_device_module(device), "max_memory_allocated", None)
-    if peak is not None:
-        return float(peak(device)) / 2**30
-    psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
-    return int(psutil.Process().memory_info().rss) / 2**30
 
 
 class CollapseGuard:

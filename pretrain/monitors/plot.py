@@ -11,7 +11,7 @@ from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
 from sslhsic_transfer.pretrain.monitors.panels import PANELS, Curve, draw_curve, finish_panel, grid_shape
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 
 # Figures of metrics.jsonl that say where a line belongs, and make no curve.
 _NO_CURVES = {"step", "epoch", "hours_left"}

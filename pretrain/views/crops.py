@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from sslhsic_transfer._bicubic import resize_bicubic
-from sslhsic_transfer.images import to_rgb, upright_size
-from sslhsic_transfer.picture_formats import beyond_pillows_bound
+from sslhsic_transfer.data.images import to_rgb, upright_size
+from sslhsic_transfer.data.picture_formats import beyond_pillows_bound
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
 

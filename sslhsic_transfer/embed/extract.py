@@ -14,10 +14,10 @@ from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer._processors import usable_cpus
-from sslhsic_transfer._storage import require_folder
-from sslhsic_transfer._workers import reading_ahead
+from sslhsic_transfer.data.images import Picture
+from sslhsic_transfer.data.readers import reading_ahead
+from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.images import Picture
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -75,7 +75,7 @@ def extract_batches(
     dataset = _PictureDataset(pictures, encoder.preprocessing.crop_transform())
     order = range(start, len(pictures))
     readers = min(workers, usable_cpus())
-    weight = encoder.conv1.weight
+    weight = encoder.backbone.first_weight
     loader = reading_ahead(
         dataset, readers, pinned=weight.is_cuda, sampler=order, batch_size=batch_size, collate_fn=_collate
     )

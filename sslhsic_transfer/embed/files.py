@@ -11,11 +11,11 @@ import sslhsic_transfer
 from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer._locks import lock_beside, writing
 from sslhsic_transfer._precision import Precision
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.parts import Parts
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
 from sslhsic_transfer.hub.loading import from_pretrained
-from sslhsic_transfer.image_folder import ImageFolder
 
 
 @dataclass(frozen=True)

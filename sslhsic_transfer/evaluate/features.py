@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.models.encoder import Encoder
 
 PIXEL_SIDE = 16

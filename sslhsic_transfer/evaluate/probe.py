@@ -9,6 +9,7 @@ import torch
 
 from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.evaluate.features import (
     PIXEL_SIDE,
@@ -17,10 +18,9 @@ from sslhsic_transfer.evaluate.features import (
     pixel_features,
     scan_splits,
 )
-from sslhsic_transfer.evaluate.knn import TEMPERATURE, knn_accuracy
-from sslhsic_transfer.evaluate.linear import PENALTIES, VALIDATION_SHARE, check_can_split, linear_probe
 from sslhsic_transfer.hub.loading import from_pretrained
-from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_accuracy
+from sslhsic_transfer.metrics.linear import PENALTIES, VALIDATION_SHARE, check_can_split, linear_probe
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import Result, hardware, new_result, over_seeds, tested_on
 
@@ -182,7 +182,7 @@ def _untrained(encoder: Encoder, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed(seed))
         untrained = Encoder(encoder.config, encoder.preprocessing)
-    return untrained.to(encoder.conv1.weight.device)
+    return untrained.to(encoder.device)
 
 
 def _pixels(splits: list[ImageFolder | None]) -> Subject:

@@ -27,9 +27,8 @@ def probe_image() -> torch.Tensor:
 @torch.no_grad()
 def probe_features(encoder: Encoder) -> list[float]:
     """The first values of the encoder's embedding of `probe_image()`, computed in eval mode where the encoder is."""
-    weight = encoder.conv1.weight
     with evaluating(encoder):
-        embedding = encoder(probe_image().to(weight.device, weight.dtype))[0]
+        embedding = encoder(probe_image().to(encoder.device, encoder.dtype))[0]
     kept: list[float] = embedding[:FEATURES_KEPT].double().cpu().tolist()
     return kept
 

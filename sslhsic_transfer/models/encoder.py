@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
+from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
-from sslhsic_transfer.images import Picture, as_pictures, convert_pictures
+from sslhsic_transfer.models.backbone import HasBackbone
 from sslhsic_transfer.models.checks import check_finite, check_images
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 from sslhsic_transfer.models.contents import checksums
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from sslhsic_transfer.results import Result
 
 
-class Encoder(ResNet):
-    """A ResNet without classifier; its state dict has torchvision's parameter names.
+class Encoder(HasBackbone):
+    """A network without a head and its preprocessing; a ResNet's state dict has torchvision's parameter names.
 
     >>> encoder = create_encoder("resnet50")
     >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalised pictures in, embeddings out
@@ -44,7 +45,7 @@ class Encoder(ResNet):
         name_or_path: what the weights were loaded by; None where they were not.
 
     Raises:
-        ConfigError: ``preprocessing`` is none.
+        ConfigError: ``preprocessing`` is not a `Preprocessing`.
     """
 
     def __init__(
@@ -55,13 +56,13 @@ class Encoder(ResNet):
         zero_init_residual: bool = False,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(config, zero_init_residual=zero_init_residual)
+        super().__init__()
         if not isinstance(preprocessing, Preprocessing | None):
             raise ConfigError(
                 f"Got a {type(preprocessing).__name__} as preprocessing; expected a Preprocessing, such as "
                 "Preprocessing.for_size(96) or Preprocessing(**settings)."
             )
-        self.config = config
+        self.adopt(ResNet(config, zero_init_residual=zero_init_residual))
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.name_or_path: str | None = None
@@ -86,14 +87,9 @@ class Encoder(ResNet):
         return self
 
     @property
-    def feature_dim(self) -> int:
-        """D, the width of the pooled embedding."""
-        return self.config.feature_dim
-
-    @property
     def specs(self) -> dict[Stage, FeatureSpec]:
         """Channels and stride of each feature map: ``encoder.specs["c4"]``."""
-        return self.config.specs
+        return self.backbone.specs
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised images: the global average of the last feature map.
@@ -107,8 +103,8 @@ class Encoder(ResNet):
         Raises:
             InputError: wrong shape, dtype or device; in eval mode also NaN or infinite values.
         """
-        check_images(images, self.conv1.weight)
-        pooled = self.forward_stages(images)["c5"].mean(dim=(2, 3))
+        check_images(images, self.backbone.first_weight)
+        pooled = self.backbone.forward_pooled(images)
         check_finite(images, pooled, training=self.training)
         return pooled
 
@@ -130,11 +126,10 @@ class Encoder(ResNet):
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise InputError(f"Got stages {list(stages)}; expected one or more of {', '.join(STAGES)}.")
-        check_images(images, self.conv1.weight)
-        last = max(stages, key=STAGES.index)
-        maps = self.forward_stages(images, last)
-        check_finite(images, maps[last], training=self.training)
-        return {stage: maps[stage] for stage in stages}
+        check_images(images, self.backbone.first_weight)
+        maps = self.backbone.forward_stages(images, stages)
+        check_finite(images, maps[max(stages, key=STAGES.index)], training=self.training)
+        return maps
 
     def extra_repr(self) -> str:
         """One line above the layers: network, width of the embedding, input, and where the weights come from."""
@@ -160,12 +155,11 @@ class Encoder(ResNet):
         if batch_size < 1:
             raise InputError(f"Got batch_size={batch_size}; expected 1 or more.")
         pictures, transform = as_pictures(images), self.preprocessing.transform()
-        weight = self.conv1.weight
         parts = [torch.empty(0, self.feature_dim)]
         with evaluating(self), torch.inference_mode():
             for start in range(0, len(pictures), batch_size):
                 batch = convert_pictures(pictures[start : start + batch_size], transform, first=start)
-                parts.append(self(torch.stack(batch).to(weight.device, weight.dtype)).float().cpu())
+                parts.append(self(torch.stack(batch).to(self.device, self.dtype)).float().cpu())
         return torch.cat(parts)  # outside of inference mode: what comes back may be trained on
 
     @classmethod

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer._config import validated
+from sslhsic_transfer.data.images import Picture, to_uint8_tensor
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.images import Picture, to_uint8_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +97,7 @@ class Preprocessing(BaseModel):
         return mean, std
 
     def transform(self) -> Callable[[Picture], "Tensor"]:
-        """Make a transform from one picture, in any form that `sslhsic_transfer.images` knows, to the encoder's input.
+        """Make a transform from one picture, in any form that `data.images` knows, to the encoder's input.
 
         Whatever comes in is resized as a uint8 tensor, so that the same picture gives the same numbers as a path, a PIL
         image, an array or a tensor.

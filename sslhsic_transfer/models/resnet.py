@@ -4,6 +4,7 @@ The blocks are torchvision's; what differs is the stem for small pictures, the w
 convention of the JAX code (`SAME`), which on even inputs pads one row less before and none fewer after.
 """
 
+from collections.abc import Collection
 from typing import cast
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, Stage, find_architecture
+from sslhsic_transfer.models.backbone import PARTS, Backbone, Output, OutputStride, Part
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
 
 _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"BasicBlock": BasicBlock, "Bottleneck": Bottleneck}
 
 
-class ResNet(nn.Module):
-    """Stem and four residual stages, without a classifier.
+class ResNet(Backbone):
+    """A stem and four residual stages, without a classifier.
 
     Args:
         config: which network.
@@ -25,7 +27,8 @@ class ResNet(nn.Module):
     """
 
     def __init__(self, config: EncoderConfig, *, zero_init_residual: bool = False) -> None:
-        super().__init__()
+        super().__init__(config)
+        self._dilated: tuple[int, ...] = ()  # numbers of the stages that have lost their stride
         architecture = find_architecture(config.architecture)
         block = _BLOCKS[architecture.block]
         channels = 64 * config.width
@@ -47,15 +50,56 @@ class ResNet(nn.Module):
             _use_same_padding(self)
         _initialise(self, zero_init_residual)
 
-    def forward_stages(self, images: Tensor, last: Stage = "c5") -> dict[Stage, Tensor]:
-        """Feature maps of all stages up to ``last``: (B, 3, H, W) -> {stage: (B, C, H/stride, W/stride)}."""
+    def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
+        """Compute the stages up to the last that is asked for; the pooled embedding is the mean over c5's places."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        maps: dict[Stage, Tensor] = {}
+        given: dict[Output, Tensor] = {}
         for number, stage in enumerate(STAGES, start=1):
-            x = maps[stage] = getattr(self, f"layer{number}")(x)
-            if stage == last:
+            x = given[stage] = getattr(self, f"layer{number}")(x)
+            if "pooled" not in outputs and given.keys() >= set(outputs):
                 break
-        return maps
+        if "pooled" in outputs:
+            given["pooled"] = x.mean(dim=(2, 3))
+        return given
+
+    @property
+    def first_weight(self) -> Tensor:
+        """The kernel of the first convolution."""
+        return self.conv1.weight
+
+    @property
+    def part_names(self) -> dict[Part, tuple[str, ...]]:
+        """The children that each part consists of, in the order of computation."""
+        stages: dict[Part, tuple[str, ...]] = {part: (f"layer{PARTS.index(part)}",) for part in STAGES}
+        return {"stem": ("conv1", "bn1"), **stages}
+
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map, dilation included."""
+        specs, divisor = {}, 1
+        for number, (stage, spec) in enumerate(self.config.specs.items(), start=1):
+            divisor *= 2 if number in self._dilated else 1
+            specs[stage] = FeatureSpec(spec.channels, spec.stride // divisor)
+        return specs
+
+    def dilate(self, output_stride: OutputStride) -> None:
+        """Give the last stages stride 1, and dilate what follows, so that on the coarser grid nothing changes.
+
+        Args:
+            output_stride: stride of the last map for an ImageNet stem.
+        """
+        self._dilated = {32: (), 16: (4,), 8: (3, 4)}[output_stride]
+        dilation = 1
+        for number in self._dilated:
+            for position, block in enumerate(self.get_submodule(f"layer{number}").children()):
+                assert isinstance(block, BasicBlock | Bottleneck)
+                for name, layer in list(block.named_children()):
+                    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+                        strided = layer.stride == (2, 2)
+                        setattr(block, name, _dilated(layer, dilation if strided else 2 * dilation))
+                if position == 0 and block.downsample is not None:
+                    block.downsample[0].stride = (1, 1)
+            dilation *= 2
 
 
 class SamePadConv2d(nn.Conv2d):
@@ -74,6 +118,27 @@ class SamePadMaxPool2d(nn.MaxPool2d):
         """(B, C, H, W) -> (B, C, ⌈H/s⌉, ⌈W/s⌉)."""
         padded = F.pad(input, same_padding(input, cast(int, self.padding)), value=-torch.inf)
         return F.max_pool2d(padded, self.kernel_size, self.stride)
+
+
+def _dilated(layer: nn.Conv2d, dilation: int) -> nn.Conv2d:
+    """Return the same convolution with stride 1 and a dilation, padded to keep the size."""
+    if isinstance(layer, SamePadConv2d):
+        same = _DilatedSameConv2d(layer.in_channels, layer.out_channels, 3, bias=False, device="meta")
+        same.weight = layer.weight
+        layer = same
+    layer.stride, layer.dilation, layer.padding = (1, 1), (dilation, dilation), (dilation, dilation)
+    return layer
+
+
+class _DilatedSameConv2d(nn.Conv2d):
+    """Stride 1 in place of a strided 3×3 convolution under ``SAME``, which looks forward where its input is even."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Conv2d's own name
+        """(B, C, H, W) -> (B, C', H, W)."""
+        step = self.dilation[0]
+        before = [step * ((size + step - 1) // step % 2) for size in input.shape[-2:]]  # the coarse grid's size counts
+        padded = F.pad(input, [before[1], 2 * step - before[1], before[0], 2 * step - before[0]])
+        return F.conv2d(padded, self.weight, self.bias, 1, 0, self.dilation)
 
 
 def same_padding(x: Tensor, symmetric: int) -> list[int]:

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.adapters.data.detection import Boxes as Boxes
+    from sslhsic_transfer.data.labelled.detection import Boxes as Boxes
     from sslhsic_transfer.transfer.models import load_transferred as load_transferred
     from sslhsic_transfer.transfer.run import transfer as transfer
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Boxes": "sslhsic_transfer.adapters.data.detection",
+        "Boxes": "sslhsic_transfer.data.labelled.detection",
         "load_transferred": f"{__name__}.models",
         "transfer": f"{__name__}.run",
     },

@@ -15,8 +15,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as T
 
-from sslhsic_transfer.adapters.data.classification import ClassificationData
 from sslhsic_transfer.adapters.torchvision import Classifier
+from sslhsic_transfer.data.labelled.classification import ClassificationData
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.examples import Example, normalised, seeded

@@ -9,9 +9,9 @@ from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as T
 
-from sslhsic_transfer.adapters.data.depth import DepthData
 from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.depth.losses import berhu, gradient_matching, scale_invariant_log
+from sslhsic_transfer.data.labelled.depth import DepthData
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing

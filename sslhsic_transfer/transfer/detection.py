@@ -11,10 +11,10 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
-from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
 from sslhsic_transfer.adapters.torchvision import faster_rcnn, retinanet
+from sslhsic_transfer.data.images import load_image, to_rgb
+from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData
 from sslhsic_transfer.errors import ConfigError, DataError
-from sslhsic_transfer.images import load_image, to_rgb
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.examples import Example, seeded

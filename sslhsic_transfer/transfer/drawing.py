@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torchvision.utils import draw_bounding_boxes
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.adapters.data.detection import Boxes
-from sslhsic_transfer.adapters.data.segmentation import IGNORED
+from sslhsic_transfer.data.labelled.detection import Boxes
+from sslhsic_transfer.data.labelled.segmentation import IGNORED
 
 _LEAST_SCORE = 0.5  # of boxes that are drawn
 _GAP = 4  # pixels between panels

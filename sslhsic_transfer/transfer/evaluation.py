@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from sslhsic_transfer.adapters.data.average_precision import average_precision
-from sslhsic_transfer.adapters.data.classification import ClassificationData
-from sslhsic_transfer.adapters.data.confusion import Confusion
-from sslhsic_transfer.adapters.data.depth import DepthData
-from sslhsic_transfer.adapters.data.detection import Boxes, DetectionData
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData
-from sslhsic_transfer.adapters.depth.metrics import DepthMetrics, DepthProtocol
+from sslhsic_transfer.data.images import load_image
+from sslhsic_transfer.data.labelled.classification import ClassificationData
+from sslhsic_transfer.data.labelled.depth import DepthData
+from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.metrics.average_precision import average_precision
+from sslhsic_transfer.metrics.confusion import Confusion
+from sslhsic_transfer.metrics.depth import DepthMetrics, DepthProtocol
 
 _BATCH = 64  # pictures that are classified at once
 
@@ -99,7 +99,7 @@ def evaluate_detection(predict: DetectionFunction, data: DetectionData, *, progr
         progress: whether to show a progress bar.
     """
     found = [predict(load_image(data.pictures[index].path)) for index in _shown(len(data), progress)]
-    return average_precision(data, found)
+    return average_precision(data.as_coco(), found)
 
 
 def evaluate_depth(

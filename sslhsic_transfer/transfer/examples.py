@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
-from sslhsic_transfer.images import to_rgb
+from sslhsic_transfer.data.images import to_rgb
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 # Random choices of one example: its index and a seed.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer._files import read_json_lines, write_json_lines
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def take_over_log(folder: RunFolder, logs: Iterable[Path], names: Mapping[str, str], *, first_step: int) -> None:

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from sslhsic_transfer._devices import computing_device
+from sslhsic_transfer.data.images import Picture, evenly, to_uint8_tensor
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.images import Picture, evenly, to_uint8_tensor
 from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.drawing import side_by_side

@@ -13,7 +13,7 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.loop import fit

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sslhsic_transfer.adapters.data.classification import ClassificationData
-from sslhsic_transfer.adapters.data.depth import DepthData
-from sslhsic_transfer.adapters.data.detection import DetectionData
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.data.images import load_image
+from sslhsic_transfer.data.labelled.classification import ClassificationData
+from sslhsic_transfer.data.labelled.depth import DepthData
+from sslhsic_transfer.data.labelled.detection import DetectionData
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, draw_depth, draw_scores
 
 # `predict` is a trained network as a function of one picture: see `sslhsic_transfer.transfer.evaluation`.

@@ -12,14 +12,14 @@ from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.adapters.data.classification import ClassificationData
+from sslhsic_transfer.data.labelled.classification import ClassificationData
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.hub.state import some
 from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
-from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_transferred
@@ -50,7 +50,7 @@ def transfer(
     Args:
         task: "classification", "segmentation", "detection" or "depth".
         model: the encoder, as `from_pretrained` takes it; with ``init="random"`` an architecture does as well.
-        data: folder of the data set, in a layout of `sslhsic_transfer.adapters.data`.
+        data: folder of the data set, in a layout of `sslhsic_transfer.data.labelled`.
         output: folder of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/, results.json, evaluation.json,
             predictions.png.
         framework: "torchvision" (all but depth), "mmseg" (segmentation), "detectron2" (detection) or "depth"; None: the

@@ -13,10 +13,10 @@ from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as T
 
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, SegmentationData
 from sslhsic_transfer.adapters.torchvision import deeplabv3, fcn, lraspp
+from sslhsic_transfer.data.images import load_image
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, SegmentationData
 from sslhsic_transfer.errors import ConfigError, DataError
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.examples import (

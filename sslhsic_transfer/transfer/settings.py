@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sslhsic_transfer._precision import PrecisionChoice
-from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
+from sslhsic_transfer.metrics.depth import DepthProtocol
 
 Task = Literal["classification", "segmentation", "detection", "depth"]
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]

@@ -6,10 +6,10 @@ from typing import Any
 
 from PIL import Image
 
-from sslhsic_transfer.adapters.data.classification import find_classification
-from sslhsic_transfer.adapters.data.depth import DepthData, find_depth
-from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.data.labelled.classification import find_classification
+from sslhsic_transfer.data.labelled.depth import DepthData, find_depth
+from sslhsic_transfer.data.labelled.detection import DetectionData, find_detection
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.transfer.classification import ClassificationTask
 from sslhsic_transfer.transfer.depth import DepthTask
 from sslhsic_transfer.transfer.detection import DetectionTask

@@ -8,10 +8,10 @@ import torch
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, copy_file
 from sslhsic_transfer._precision import resolve_precision
-from sslhsic_transfer.adapters.data.detection import DetectionData
+from sslhsic_transfer.data.labelled.detection import DetectionData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import DetectionSettings
@@ -32,9 +32,9 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
         MissingDependencyError: Detectron2 is not installed.
         ConfigError: settings that it does not know.
     """
-    from sslhsic_transfer.adapters.data.layouts import CLASSES_NAME
     from sslhsic_transfer.adapters.detectron2 import fine_tune
     from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
+    from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME
 
     settings = config.typed_settings()
     assert isinstance(settings, DetectionSettings)

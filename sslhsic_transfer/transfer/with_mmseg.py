@@ -12,10 +12,10 @@ from PIL import Image
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import copy_file
 from sslhsic_transfer._precision import resolve_precision
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.examples import at_size_of, bytes_at
 from sslhsic_transfer.transfer.foreign_log import take_over_log

@@ -68,7 +68,7 @@ def test_dense_fine_tuning_by_mmseg(model_folder, tmp_path, monkeypatch):
 
 def test_detectron2(model_folder, blood_cells, tmp_path, monkeypatch):
     """The same lines on a few pictures, for one step."""
-    from sslhsic_transfer.adapters.data import detection
+    from sslhsic_transfer.data.labelled import detection
 
     code = examples("dense.md")[5].replace('"org/name"', repr(str(model_folder)))
     code = code.replace(

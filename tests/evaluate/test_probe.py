@@ -4,11 +4,11 @@ from PIL import Image
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._files import sha256_of_file
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.evaluate import knn_accuracy
 from sslhsic_transfer.evaluate.features import pixel_features
 from sslhsic_transfer.evaluate.probe import evaluate
-from sslhsic_transfer.image_folder import ImageFolder
 
 
 def test_measures_model_and_floors_in_both_tasks(model_folder, digits):

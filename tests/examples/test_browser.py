@@ -12,8 +12,8 @@ from PIL import Image
 
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.adapters.onnx import OnnxEncoder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import MissingDependencyError, OutputExistsError
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.sample import sign_digits
 from tests.examples.chromium import open_page
 

@@ -2,7 +2,7 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from sslhsic_transfer.pretrain import Recipe, load_recipe, pretrain
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 
 TINY = (
     "augmentation.size=32",

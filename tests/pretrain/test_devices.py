@@ -14,10 +14,10 @@ from torch.utils.data import default_collate
 from sslhsic_transfer import SSLHSICLoss, create_encoder
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.networks import Learner
-from sslhsic_transfer.pretrain.optimizer import build_optimizer, set_learning_rate
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, OptimizerSettings, ViewSettings
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import draw_colours
+from sslhsic_transfer.training.optimizer import build_optimizer, set_learning_rate
 from tests.fake_cuda import CUDA, fake_cuda
 
 
@@ -53,7 +53,7 @@ def test_optimisers_and_averages_step_on_the_device(name):
     network = learner()
     with fake_cuda():
         network.to(CUDA)
-        optimizer = build_optimizer(OptimizerSettings(name=name), network.trained_parameters())
+        optimizer = build_optimizer(name, network.trained_parameters(), weight_decay=1e-6)
         average = WeightAverage(network.online.encoder, 0.9)
         for parameter in network.trained_parameters().values():
             parameter.grad = torch.empty_like(parameter)

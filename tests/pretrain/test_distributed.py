@@ -14,15 +14,15 @@ import pytest
 import torch
 
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.data.sources import find_data
 from sslhsic_transfer.pretrain import load_recipe
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
-from sslhsic_transfer.pretrain.run_folder import RunFolder
-from sslhsic_transfer.pretrain.sources import find_data
 from sslhsic_transfer.pretrain.trainer import Trainer
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import Colours
+from sslhsic_transfer.training.accelerator import build_accelerator
+from sslhsic_transfer.training.run_folder import RunFolder
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "pretrain_ranks.py"
 SHORT = ("epochs=1", "optimizer.warmup_epochs=0", "precision=fp32", "workers=0", "trackers=[]")

@@ -1,7 +1,7 @@
 import pytest
 
 from sslhsic_transfer.pretrain.export import _hours
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def test_hours_are_all_steps_by_the_speed_that_was_logged(tmp_path):

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from sslhsic_transfer.data.sources import find_data
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.graphs import RecordedStep
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
-from sslhsic_transfer.pretrain.sources import find_data
 from sslhsic_transfer.pretrain.trainer import Trainer
+from sslhsic_transfer.training.accelerator import build_accelerator
 
 
 class CallsAgain:

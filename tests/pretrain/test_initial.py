@@ -8,8 +8,8 @@ from sslhsic_transfer import create_encoder, from_pretrained
 from sslhsic_transfer.errors import CheckpointError, ConfigError, ModelNotFoundError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, save_checkpoint
 from sslhsic_transfer.pretrain.initial import initial_weights
+from sslhsic_transfer.training.checkpoint import list_checkpoints, save_checkpoint
 
 R18 = EncoderConfig(architecture="resnet18")
 

@@ -8,10 +8,10 @@ from sslhsic_transfer import create_encoder, from_pretrained
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.convert import convert_haiku, convert_haiku_networks, load_pretraining, save_pretraining
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.accelerator import build_accelerator
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint
 from sslhsic_transfer.pretrain.initial import initial_state
 from sslhsic_transfer.pretrain.trainer import Trainer
+from sslhsic_transfer.training.accelerator import build_accelerator
+from sslhsic_transfer.training.checkpoint import list_checkpoints, load_checkpoint
 from tests.hub.convert.test_haiku_checkpoint import released
 from tests.references.haiku_resnet import HEAD, random_network
 

@@ -16,10 +16,10 @@ from sslhsic_transfer.errors import (
     TrainingInterruptedError,
 )
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard
-from sslhsic_transfer.pretrain.run_folder import RunFolder
 from sslhsic_transfer.results import load_results
+from sslhsic_transfer.training.checkpoint import list_checkpoints
+from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def test_ends_with_a_model_that_loads_by_its_folder(run, tiny, digits):
@@ -81,7 +81,7 @@ def test_tensorboard_has_the_same_scalars(run):
 
 
 def test_weights_have_moved_and_the_target_has_followed(run, tiny):
-    from sslhsic_transfer.pretrain.checkpoint import load_checkpoint
+    from sslhsic_transfer.training.checkpoint import load_checkpoint
 
     step, state = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
     assert step == 9

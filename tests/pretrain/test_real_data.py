@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sslhsic_transfer import create_encoder, from_pretrained
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.embed import embed_folder, extract
 from sslhsic_transfer.evaluate import knn_accuracy
-from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain import load_recipe, pretrain
 
 pytestmark = pytest.mark.slow

@@ -11,10 +11,11 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.optimizer import build_optimizer
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED
-from sslhsic_transfer.pretrain.schedules import learning_rate, warmup_steps
+from sslhsic_transfer.pretrain.schedules import warmup_steps
+from sslhsic_transfer.training.optimizer import build_optimizer
+from sslhsic_transfer.training.schedules import learning_rate
 
 SHIPPED_FILES = [pytest.param(path, id=path.stem) for path in sorted(SHIPPED.glob("*.yaml"))]
 STEPS_OF_IMAGENET = 312_784
@@ -97,7 +98,8 @@ def test_imagenet_recipe_has_the_papers_steps_and_optimiser():
 
     with torch.device("meta"):
         parameters = build_learner(recipe).trained_parameters()
-    lars = build_optimizer(optimizer, parameters)
+    chosen = optimizer.model_dump(include={"name", "weight_decay", "momentum", "trust_coefficient"})
+    lars = build_optimizer(parameters=parameters, **chosen)
     weights, others = lars.param_groups
     names = {id(parameter): name for name, parameter in parameters.items()}
     assert all(

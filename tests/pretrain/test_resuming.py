@@ -18,9 +18,9 @@ from sslhsic_transfer.errors import (
     TrainingInterruptedError,
 )
 from sslhsic_transfer.pretrain import load_recipe, pretrain
-from sslhsic_transfer.pretrain.checkpoint import list_checkpoints
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.checkpoint import list_checkpoints
+from sslhsic_transfer.training.run_folder import RunFolder
 from tests.pretrain.conftest import figures
 
 

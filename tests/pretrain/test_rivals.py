@@ -7,7 +7,7 @@ from lightly.loss import BarlowTwinsLoss, NegativeCosineSimilarity, NTXentLoss, 
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.pretrain import load_recipe, pretrain, rivals
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.run_folder import RunFolder
 
 RIVALS = {"byol": rivals.BYOL, "simclr": rivals.NTXent, "vicreg": rivals.VICReg, "barlow-twins": rivals.BarlowTwins}
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslhsic_transfer.adapters.data.detection import find_detection
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.data.labelled.detection import find_detection
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from tools.pictures import write_ellipses
 
 BCCD = Path(__file__).parents[1] / "pictures" / "bccd"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sslhsic_transfer import Preprocessing, from_pretrained
-from sslhsic_transfer.adapters.data.classification import find_classification
 from sslhsic_transfer.adapters.onnx import LinearHead, OnnxEncoder, export
+from sslhsic_transfer.data.labelled.classification import find_classification
 from sslhsic_transfer.errors import ConfigError, DataError, InputError, VerificationError
 from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.classification import ClassificationExamples

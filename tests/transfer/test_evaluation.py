@@ -5,12 +5,12 @@ from PIL import Image
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
-from sslhsic_transfer.adapters.data.average_precision import average_precision
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import BoxedPicture, Boxes, DetectionData, find_detection
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
-from sslhsic_transfer.adapters.depth.metrics import DepthProtocol
+from sslhsic_transfer.data.labelled.depth import find_depth
+from sslhsic_transfer.data.labelled.detection import BoxedPicture, Boxes, DetectionData, find_detection
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.metrics.average_precision import average_precision
+from sslhsic_transfer.metrics.depth import DepthProtocol
 from sslhsic_transfer.transfer.evaluation import evaluate_depth, evaluate_detection, evaluate_segmentation
 from tests.dense_data import depth_lists, detection_coco, detection_voc, segmentation_lists
 
@@ -90,7 +90,7 @@ def test_a_classs_precision_counts_all_of_its_objects_in_a_picture(tmp_path):
     corners = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], dtype=np.float32)
     picture = BoxedPicture(1, tmp_path / "1.png", (60, 60), corners, np.array([0, 0, 1]), np.zeros(3, dtype=bool))
     data = DetectionData("toys", "val", (picture,), ("car", "ball"))
-    figures = average_precision(data, [picture.truth])
+    figures = average_precision(data.as_coco(), [picture.truth])
     assert figures == pytest.approx({"AP": 1, "AP50": 1, "AP75": 1, "AP car": 1, "AP ball": 1})
 
 

@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 
 from sslhsic_transfer import Preprocessing
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.detection import find_detection
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
+from sslhsic_transfer.data.labelled.depth import find_depth
+from sslhsic_transfer.data.labelled.detection import find_detection
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.depth import DepthTask
 from sslhsic_transfer.transfer.detection import DetectionTask

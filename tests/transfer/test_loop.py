@@ -1,16 +1,14 @@
-import math
 import signal
-from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact
-from sslhsic_transfer.pretrain.run_folder import RunFolder
+from sslhsic_transfer.training.checkpoint import load_checkpoint, newest_intact
+from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer import loop
-from sslhsic_transfer.transfer.loop import fit, learning_rate_share
+from sslhsic_transfer.transfer.loop import fit
 from sslhsic_transfer.transfer.settings import TransferSettings
 
 
@@ -126,7 +124,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     task = Regression(learning_rate=1e10, optimizer="sgd", iterations=30, warmup=0, log_every=30, checkpoint_every=1)
-    with pytest.raises(TrainingError, match=r"Weights are no longer finite at step (\d+)\. Usual causes") as caught:
+    with pytest.raises(
+        TrainingError, match=r"(The loss is inf|Weights are no longer finite) at step \d+\. Usual"
+    ) as caught:
         trained(tmp_path, task)
     step, state = load_checkpoint(newest_intact(tmp_path / "checkpoints"))
     assert f"at step {step + 1}." in str(caught.value)
@@ -161,21 +161,6 @@ def test_the_scaler_of_fp16_goes_on(tmp_path, monkeypatch):
     cut = trained(tmp_path / "cut")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     assert [scaler.get_scale() for scaler in scalers] == [32, 16, 32]
-
-
-def test_schedules():
-    def shares(**settings):
-        s = TransferSettings(iterations=100, warmup=10, **settings)
-        return [learning_rate_share(step, s) for step in range(100)]
-
-    cosine, poly, steps = (shares(schedule=name) for name in ("cosine", "poly", "steps"))
-    for values in (cosine, poly, steps):
-        assert values[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
-        assert values[10] == 1
-        assert all(a >= b for a, b in pairwise(values[10:]))
-    assert cosine[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.5)))
-    assert poly[55] == pytest.approx(0.5**0.9)
-    assert [steps[step] for step in (69, 70, 89, 90)] == [1, 0.1, 0.1, 0.01]
 
 
 class Damaged(Line):

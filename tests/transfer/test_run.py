@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.adapters.data.depth import find_depth
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
+from sslhsic_transfer.data.labelled.depth import find_depth
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.errors import (
     CheckpointError,
     ConfigError,

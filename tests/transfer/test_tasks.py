@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from sslhsic_transfer import Preprocessing
-from sslhsic_transfer.adapters.data.classification import find_classification
-from sslhsic_transfer.adapters.data.detection import find_detection
-from sslhsic_transfer.adapters.data.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.adapters.depth import DepthProtocol, berhu, gradient_matching, scale_invariant_log
+from sslhsic_transfer.data.labelled.classification import find_classification
+from sslhsic_transfer.data.labelled.detection import find_detection
+from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.classification import ClassificationExamples, ClassificationTask
 from sslhsic_transfer.transfer.depth import DepthTask

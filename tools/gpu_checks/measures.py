@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import evenly
 from sslhsic_transfer.sample import sign_digits
 
 

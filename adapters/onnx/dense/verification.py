@@ -14,9 +14,9 @@ from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, MapOutput
 from sslhsic_transfer.adapters.onnx.runtime.dense import Array, OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fitting, relative_error
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import evenly, load_image
 from sslhsic_transfer.errors import VerificationError
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import evenly, load_image
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.sample import sign_digits
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslhsic_transfer.adapters.data.detection import Boxes
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.runtime.finite import count_non_finite
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile, inspect
@@ -21,8 +20,9 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     open_session,
     run_session,
 )
+from sslhsic_transfer.data.images import Picture, to_uint8_array
+from sslhsic_transfer.data.labelled.detection import Boxes
 from sslhsic_transfer.errors import InputError
-from sslhsic_transfer.images import Picture, to_uint8_array
 
 Array = NDArray[Any]
 

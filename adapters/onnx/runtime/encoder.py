@@ -19,9 +19,9 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     open_session,
     run_session,
 )
+from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures, to_uint8_array
 from sslhsic_transfer.errors import FingerprintError, InputError, ModelFileError
 from sslhsic_transfer.hub.download import HubAccess
-from sslhsic_transfer.images import Picture, as_pictures, convert_pictures, to_uint8_array
 from sslhsic_transfer.models.config import SMALLEST_SIDE, FeatureSpec, Stage
 from sslhsic_transfer.models.preprocessing import Preprocessing
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detectron2 itself, which the tests import, too
-from sslhsic_transfer.adapters.data.detection import DetectionData, find_detection
+from sslhsic_transfer.data.labelled.detection import DetectionData, find_detection
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from sslhsic_transfer.adapters.data.detection import BoxedPicture, DetectionData
 from sslhsic_transfer.adapters.detectron2 import register, register_folder
+from sslhsic_transfer.data.labelled.detection import BoxedPicture, DetectionData
 from sslhsic_transfer.errors import DataError
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.adapters.data.average_precision import average_precision
 from sslhsic_transfer.adapters.detectron2 import fine_tune, load_detector
 from sslhsic_transfer.adapters.detectron2.config import load_config
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
@@ -20,6 +19,7 @@ from sslhsic_transfer.errors import (
     OutputExistsError,
     TrainingError,
 )
+from sslhsic_transfer.metrics.average_precision import average_precision
 from tests.adapters.detectron2.networks import SMALL
 
 TINY = {"sides": (96, 112), "max_size": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
@@ -91,7 +91,7 @@ def test_perfect_boxes_have_a_perfect_precision(cells):
         type("Found", (), {"boxes": p.boxes, "scores": torch.ones(len(p.boxes)).numpy(), "labels": p.labels})
         for p in val.pictures
     ]
-    figures = average_precision(val, perfect)
+    figures = average_precision(val.as_coco(), perfect)
     assert set(figures) >= {"AP", "AP50", "AP75", "AP RBC"}
     assert list(figures.values()) == pytest.approx([1.0] * len(figures))
 

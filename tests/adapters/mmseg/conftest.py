@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import sslhsic_transfer.adapters.mmseg  # noqa: F401 - before any test imports mmseg itself, which warns
-from sslhsic_transfer.adapters.data.segmentation import SegmentationData, find_segmentation
+from sslhsic_transfer.data.labelled.segmentation import SegmentationData, find_segmentation
 
 
 @pytest.fixture(scope="session")

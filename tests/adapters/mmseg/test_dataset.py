@@ -3,10 +3,10 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.adapters.mmseg import SSLHSICDataset
+from sslhsic_transfer.data.images import load_image
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.errors import ConfigError, DataError
-from sslhsic_transfer.images import load_image
 
 LOAD = [{"type": "LoadImageFromFile", "imdecode_backend": "pillow"}, {"type": "LoadSSLHSICMask"}]
 PACK = {"type": "PackSegInputs"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sslhsic_transfer.images import load_image
+from sslhsic_transfer.data.images import load_image
 
 transforms = pytest.importorskip("sslhsic_transfer.adapters.mmseg.transforms")
 

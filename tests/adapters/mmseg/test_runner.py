@@ -9,9 +9,9 @@ from mmseg.evaluation import IoUMetric
 from PIL import Image
 
 from sslhsic_transfer import create_encoder
-from sslhsic_transfer.adapters.data.segmentation import find_segmentation
 from sslhsic_transfer.adapters.mmseg import evaluate, fine_tune, load_segmentor, predict
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
+from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError, TrainingError
 
 SMALL = {"crop": (64, 64), "batch_size": 2, "workers": 0}

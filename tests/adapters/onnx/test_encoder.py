@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sslhsic_transfer.adapters.onnx import OnnxEncoder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import ImageError, InputError
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.sample import sign_digits
 
 PICTURES = sorted((sign_digits().root / "test").rglob("*.jpg"))[::30]

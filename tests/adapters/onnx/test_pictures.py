@@ -14,7 +14,7 @@ from sslhsic_transfer.adapters.onnx.runtime.pictures import (
     with_short_side,
     with_shortest_edge,
 )
-from sslhsic_transfer.images import to_uint8_array
+from sslhsic_transfer.data.images import to_uint8_array
 from sslhsic_transfer.sample import sign_digits
 from sslhsic_transfer.transfer.examples import bytes_at
 

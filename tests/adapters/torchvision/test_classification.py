@@ -15,7 +15,7 @@ class TestClassifier(AdapterContract):
         return model
 
     def maps(self, model, images):
-        return {"c5": model.forward_stages(images)["c5"]}
+        return {"c5": model.backbone.forward_stages(images)["c5"]}
 
     def whole(self, model, images):
         return {"logits": model(images)}

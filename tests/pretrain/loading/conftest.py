@@ -3,7 +3,7 @@ import shutil
 import pytest
 import torch
 
-from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import build_loader
 

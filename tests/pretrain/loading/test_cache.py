@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import ConfigError, ImageError
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.images import load_image
 from sslhsic_transfer.pretrain.loading import cache as module
 from sslhsic_transfer.pretrain.loading.cache import build_cache, stored_size
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings

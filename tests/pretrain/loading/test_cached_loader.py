@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.sources.streams import Stream
 from sslhsic_transfer.errors import ConfigError, DataError
-from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.cache import build_cache
 from sslhsic_transfer.pretrain.loading.cached_loader import CachedLoader, DeviceLoader
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
-from sslhsic_transfer.pretrain.sources.streams import Stream
 from tests.pretrain.loading.conftest import same
 
 CPU = torch.device("cpu")

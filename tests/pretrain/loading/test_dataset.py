@@ -3,11 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.errors import ConfigError, DataError
-from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
-from sslhsic_transfer.pretrain.loading.dataset import StepSampler, TwoViewDataset, check_shares
+from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.training.sampler import StepSampler, check_shares
 
 
 def batches(pictures=23, batch_size=5, start=0, total_steps=20, seed=0, **share):

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import build_loader
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader

@@ -2,13 +2,13 @@ import datasets
 import pytest
 import torch
 
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.sources import Stream
 from sslhsic_transfer.errors import CheckpointError, DataError
-from sslhsic_transfer.image_folder import ImageFolder
-from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, save_checkpoint
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.loader import build_loader
 from sslhsic_transfer.pretrain.loading.stream_loader import StreamLoader
-from sslhsic_transfer.pretrain.sources import Stream
+from sslhsic_transfer.training.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The stream's . shards cannot be divided"),

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, embedding_std, gradient_norm, memory_gib
+from sslhsic_transfer._memory import memory_gib
+from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, embedding_std, gradient_norm
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 

@@ -3,14 +3,14 @@ import shutil
 import pytest
 
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer.data.image_folder import ImageFolder
+from sslhsic_transfer.data.sources import PretrainingData, find_data
 from sslhsic_transfer.embed.extract import extract
-from sslhsic_transfer.evaluate.knn import knn_accuracy
-from sslhsic_transfer.evaluate.rank import rankme
-from sslhsic_transfer.evaluate.ridge import ridge_accuracy
-from sslhsic_transfer.image_folder import ImageFolder
+from sslhsic_transfer.metrics.knn import knn_accuracy
+from sslhsic_transfer.metrics.rank import rankme
+from sslhsic_transfer.metrics.ridge import ridge_accuracy
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.recipe import MonitorSettings
-from sslhsic_transfer.pretrain.sources import PretrainingData, find_data
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Pictures in: one picture, folders of them, and sources by address; labelled data below `labelled`."""

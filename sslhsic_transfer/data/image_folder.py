@@ -1,0 +1,157 @@
+"""Folders of pictures: what is in them, and the classes that their sub-folders name."""
+
+import errno
+import os
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer.data.images import open_image
+from sslhsic_transfer.data.picture_formats import readable_suffixes, unreadable_suffixes
+from sslhsic_transfer.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Pictures of one folder, found recursively, in the order of their names.
+
+    Attributes:
+        root: the folder.
+        paths: every picture in it.
+        classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
+            or all in one sub-folder: a plain folder without labels.
+        labels: index into ``classes`` of each path; empty without classes.
+    """
+
+    root: Path
+    paths: tuple[Path, ...]
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    @classmethod
+    def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
+        """Find the pictures below ``root``; a warning tells of files and classes that are passed over.
+
+        Args:
+            root: a plain folder of pictures, or one with a sub-folder for each class.
+            labelled: whether classes are required.
+
+        Raises:
+            DataError: not a folder, no pictures in it, or no classes where these are required, or one whose pictures
+                cannot be read here.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder; expected a folder of pictures.")
+        readable = readable_suffixes()
+        found = sorted(_below(root, readable | unreadable_suffixes()))
+        paths = tuple(path for path in found if path.suffix.lower() in readable)
+        unread = [path for path in found if path.suffix.lower() not in readable]
+        if not paths:
+            raise DataError(f"{root} holds no pictures; {_expected(unread)}")
+        parts = [path.relative_to(root).parts for path in paths]
+        names = [unicodedata.normalize("NFC", part[0]) for part in parts]  # macOS writes NFD
+        classes = tuple(sorted(set(names)))
+        if any(len(part) == 1 for part in parts) or len(classes) < 2:
+            if labelled:
+                raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
+            _tell_of_unread(root, unread)
+            return cls(root, paths, (), ())
+        _tell_of_empty(root, set(names), unread, labelled=labelled)
+        index = {name: number for number, name in enumerate(classes)}
+        return cls(root, paths, classes, tuple(index[name] for name in names))
+
+    def subset(self, indices: Iterable[int]) -> "ImageFolder":
+        """Some of the pictures, in the order of ``indices``; the classes stay."""
+        chosen = list(indices)
+        labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
+        return ImageFolder(self.root, tuple(self.paths[index] for index in chosen), self.classes, labels)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def open(self, index: int) -> Image.Image:
+        """One picture, not yet decoded."""
+        return open_image(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """The path of one picture."""
+        return str(self.paths[index])
+
+
+def pictures_below(root: Path) -> Iterator[Path]:
+    """Files that are pictures by their name, hidden ones left out, in any order; linked folders are looked into, too.
+
+    A link that leads back to a folder above it is not followed.
+    """
+    yield from _below(root, readable_suffixes())
+
+
+def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, labelled: bool) -> None:
+    """Tell of folders of ``root`` that give no class; refuse one that does not because its pictures cannot be read.
+
+    Args:
+        root: the folder.
+        classes: those that have pictures.
+        unread: its pictures that cannot be read here.
+        labelled: whether figures depend on the classes.
+    """
+    named = {path: unicodedata.normalize("NFC", path.relative_to(root).parts[0]) for path in unread}
+    lost = [path for path, name in named.items() if name not in classes]
+    if lost and labelled:
+        raise DataError(f"No picture of the class {named[lost[0]]} of {root} can be read; {_expected(lost)}")
+    _tell_of_unread(root, unread)
+    with os.scandir(root) as found:
+        folders = [entry.name for entry in found if not entry.name.startswith(".") and _is_folder(entry)]
+    empty = sorted(name for name in folders if unicodedata.normalize("NFC", name) not in classes)
+    if empty and is_main_process():
+        shown = ", ".join(map(repr, empty[:3])) + (", …" if len(empty) > 3 else "")
+        warnings.warn(f"No class comes of folders of {root} without pictures: {shown}.", stacklevel=4)
+
+
+def _tell_of_unread(root: Path, unread: Sequence[Path]) -> None:
+    if unread and is_main_process():
+        warnings.warn(f"{len(unread)} pictures of {root} are passed over; {_expected(unread)}", stacklevel=5)
+
+
+def _expected(unread: Sequence[Path]) -> str:
+    if unread:
+        kinds = sorted({path.suffix.lower() for path in unread})
+        return f"Pillow reads no {', '.join(kinds)} here, such as {unread[0]}: convert them, to JPEG for instance."
+    return f"expected files ending in {', '.join(sorted(readable_suffixes()))}."
+
+
+def _below(folder: Path, suffixes: frozenset[str], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Files with these suffixes in a folder that is not among those above it, by their real places."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # such as lost+found: passed over, as by os.walk
+        return
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _below(folder / entry.name, suffixes, above | {real})
+        elif Path(entry.name).suffix.lower() in suffixes and _is_there(entry.is_file):
+            yield folder / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return _is_there(entry.is_dir)
+
+
+def _is_there(question: Callable[[], bool]) -> bool:
+    """Ask; a link to itself, or one of several to one another, is nothing, as is a dangling one."""
+    try:
+        return question()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False

@@ -1,0 +1,129 @@
+"""Boxes as they are learned from and measured by: compared with the pictures, and cut at their edges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslhsic_transfer.data.labelled.annotations import AnnotatedPicture
+from sslhsic_transfer.data.labelled.layouts import tell
+from sslhsic_transfer.data.labelled.sizes import Sizes, picture_sizes, refuse, shown
+
+_SLACK = 1.0  # pixels that a box may reach beyond its picture without a word: formats differ in what they count from
+
+_LEAST = 0.01  # pixels of a side, below which a box has no area: resized, its corners would fall together
+_OTHER_PICTURES = (
+    "Take the pictures that were annotated, or correct the sizes: where none is told, the picture's counts."
+)
+_UNTURNED = (  # whether boxes lie in the picture as viewers show it or as the file stores it, sizes alone do not tell
+    "Some say the size before the turn that the EXIF orientation asks for. If boxes lie right in the upright pictures, "
+    "correct the sizes; if not, take the orientation out of the pictures: exiftool -Orientation= FILE."
+)
+_OUTSIDE = "Correct these annotations, or delete the objects."
+
+
+@dataclass(frozen=True)
+class BoxedPicture:
+    """A picture and its objects.
+
+    Attributes:
+        id: number within the data set, as the annotations have it.
+        path: the file.
+        size: width and height in pixels.
+        boxes: (N, 4) float32 corners x1, y1, x2, y2 in pixels, from the picture's top left corner.
+        labels: (N,) int64 classes, from 0 on.
+        ignored: (N,) bool: crowds and what VOC calls difficult, which a detector may find or not.
+    """
+
+    id: int
+    path: Path
+    size: tuple[int, int]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    ignored: NDArray[np.bool_]
+
+    @property
+    def truth(self) -> "Boxes":
+        """Give what a perfect detector would find, in full confidence."""
+        return Boxes(self.boxes, np.ones(len(self.boxes), dtype=np.float32), self.labels)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Hold what a detector finds in a picture.
+
+    Attributes:
+        boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.
+        scores: (N,) float32 from 0 to 1.
+        labels: (N,) int64 classes, from 0 on.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[BoxedPicture, ...]:
+    """Compare annotations with the pictures' own sizes, and cut boxes at the pictures' edges.
+
+    Objects without an area are left out, and one line of the log tells how many.
+
+    Args:
+        pictures: as they are annotated.
+        source: where they are named.
+
+    Raises:
+        DataError: pictures that cannot be read, have another size than their annotation says, or objects that lie
+            wholly outside; the first are named.
+    """
+    sizes = picture_sizes([picture.path for picture in pictures], source)
+    _require_told_sizes(pictures, sizes, source)
+    objects = [entry for picture in pictures for entry in picture.objects]
+    owners = np.repeat(np.arange(len(pictures)), [len(picture.objects) for picture in pictures])
+    corners = np.asarray([entry.corners for entry in objects], dtype=np.float64).reshape(-1, 4)
+    bounds = np.asarray([size.upright * 2 for size in sizes], dtype=np.float64).reshape(-1, 4)[owners]
+    boxes = corners.clip(0, bounds)
+    low, high = corners[:, :2], corners[:, 2:]
+
+    def named(number: int) -> str:
+        return f"{objects[number].name} of {pictures[owners[number]].path}"
+
+    outside = ((high <= 0) | (low >= bounds[:, :2])).any(axis=1) & (high > low).all(axis=1)
+    problems = [
+        f"{named(number)}, {shown(sizes[owners[number]].upright)} pixels, has the corners "
+        f"{', '.join(f'{value:g}' for value in corners[number])}"
+        for number in np.flatnonzero(outside).tolist()
+    ]
+    refuse(problems, f"{len(problems)} of {len(objects)} objects of {source} lie outside their pictures", _OUTSIDE)
+    kept: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
+    cut = (np.abs(corners - boxes) > _SLACK).any(axis=1)
+    for which, what in (
+        (~kept, "have no area and are left out"),
+        (kept & cut, "reach beyond their pictures and are cut"),
+    ):
+        if which.any():
+            tell(f"{which.sum()} of {len(objects)} objects of {source} {what}, such as {named(int(which.argmax()))}.")
+    ends = np.cumsum(np.bincount(owners[kept], minlength=len(pictures)))[:-1]
+    parts = (
+        np.split(boxes[kept].astype(np.float32), ends),
+        np.split(np.asarray([entry.label for entry in objects], dtype=np.int64)[kept], ends),
+        np.split(np.asarray([entry.ignored for entry in objects], dtype=np.bool_)[kept], ends),
+    )
+    return tuple(
+        BoxedPicture(picture.id, picture.path, size.upright, *own)
+        for picture, size, own in zip(pictures, sizes, zip(*parts, strict=True), strict=True)
+    )
+
+
+def _require_told_sizes(pictures: Sequence[AnnotatedPicture], sizes: Sequence[Sizes], source: Path) -> None:
+    """Refuse annotations that tell another size than the picture has; what they do not tell cannot be wrong."""
+    problems, unturned = [], False
+    for picture, size in zip(pictures, sizes, strict=True):
+        if any(side not in (None, real) for side, real in zip(picture.told, size.upright, strict=True)):
+            told = " × ".join("?" if side is None else str(side) for side in picture.told)
+            problems.append(f"{picture.path} has {shown(size.upright)} pixels; its annotation says {told}")
+            unturned |= picture.told == size.stored
+    said = f"{len(problems)} of {len(pictures)} pictures of {source} have another size than it says"
+    refuse(problems, said, _UNTURNED if unturned else _OTHER_PICTURES)

@@ -1,0 +1,97 @@
+"""Lists of pairs of files, one pair a line, as data sets are released with them and as people write them."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from sslhsic_transfer.data.labelled.files import all_there, find_files, is_there
+from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.text_files import read_lines
+
+_MISSING = "None"  # as lists of depth say that a picture has no map
+
+
+def read_pairs(source: Path, root: Path) -> tuple[list[tuple[Path, Path]], int]:
+    """Read a list whose lines name a picture and the file of its labels; further columns are passed over.
+
+    Columns are separated by tabs, blanks, commas or semicolons, whichever leads to files that are there; names may hold
+    blanks, and paths may be those of another machine: see `find_files`.
+
+    Args:
+        source: the text file.
+        root: folder that its paths begin in.
+
+    Returns:
+        The pairs, and how many lines are left out because they say ``None`` in place of a file.
+
+    Raises:
+        DataError: no lines, a line with one column, or files that are not there.
+    """
+    lines = read_lines(source)
+    readable: list[tuple[list[tuple[Path, Path]], int]] = []
+    for split in (_at_tabs_or_blanks, *_at_separators(lines), _at_any_blank(root)):
+        rows = [split(text) for _, text in lines]
+        if all(len(row) >= 2 for row in rows):
+            kept = [row for row in rows if row[1] != _MISSING]
+            pictures, labels = (find_files([row[column] for row in kept], [root]) for column in (0, 1))
+            pairs = list(zip(pictures, labels, strict=True))
+            readable.append((pairs, len(rows) - len(kept)))
+            if all(is_there(path) for path in chain.from_iterable(pairs)):
+                break
+    else:
+        if not readable:
+            number, text = next((line for line in lines if len(_at_tabs_or_blanks(line[1])) < 2), lines[0])
+            raise DataError(f"{source}, line {number}: got {text!r}; expected 2 columns: a picture and its labels.")
+        readable = readable[:1]
+    pairs, left_out = readable[-1]
+    all_there(chain.from_iterable(pairs), source)
+    return pairs, left_out
+
+
+def first_columns(text: str) -> Iterator[str]:
+    """Give what the first column of a line may be: the whole line, or what stands before a separator."""
+    yield text
+    for separator in (r"\t+", r"\s*[,;]\s*", r"\s+"):
+        yield re.split(separator, text, maxsplit=1)[0].strip("\"'")
+
+
+def _at_tabs_or_blanks(text: str) -> list[str]:
+    return [cell for cell in (part.strip() for part in text.split("\t")) if cell] if "\t" in text else text.split()
+
+
+def _at_separators(lines: list[tuple[int, str]]) -> Iterator[Callable[[str], list[str]]]:
+    """Ways to split that some line gives reason for; cells may stand in double quotes."""
+    for separator, sign in ((",", ","), (";", ";"), (" ", '"'), ("\t", '"')):
+        if any(sign in text for _, text in lines):
+            yield partial(_cells, separator=separator)
+
+
+def _cells(text: str, separator: str) -> list[str]:
+    try:
+        cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return []
+    return [cell.strip() for cell in cells if cell.strip()]
+
+
+def _at_any_blank(root: Path) -> Callable[[str], list[str]]:
+    """Split a line between two names that hold blanks themselves, where both lead to files."""
+
+    def split(text: str) -> list[str]:
+        words = [(match.start(), match.end()) for match in re.finditer(r"\s+", text)]
+        for end, start in words:
+            picture, rest = text[:end], text[start:]
+            ends = [len(rest), *(match.start() for match in re.finditer(r"\s+", rest))]
+            for stop in ends if _found(picture, root) else ():
+                if _found(rest[:stop], root):
+                    return [picture, rest[:stop]]
+        return _at_tabs_or_blanks(text)
+
+    return split
+
+
+def _found(name: str, root: Path) -> bool:
+    return is_there(find_files([name], [root])[0])

@@ -1,0 +1,107 @@
+"""The labelled part of NYU Depth v2: pictures and depth in one Matlab file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._lazy import optional_import
+from sslhsic_transfer.data.labelled.depth_maps import Depth, as_metres
+from sslhsic_transfer.errors import DataError
+
+
+@dataclass(frozen=True)
+class NYU:
+    """A split; the HDF5 file is opened anew for each example, so that workers need share nothing.
+
+    Attributes:
+        path: nyu_depth_v2_labeled.mat.
+        numbers: of the examples, from 0 on.
+    """
+
+    path: Path
+    numbers: tuple[int, ...]
+
+    def picture(self, index: int) -> Image.Image:
+        """One picture, RGB; errors as `depth`."""
+        with _hdf5(self.path) as file:
+            return Image.fromarray(np.ascontiguousarray(file["images"][self.numbers[index]].transpose(2, 1, 0)))
+
+    def depth(self, index: int) -> Depth:
+        """One (H, W) map of metres.
+
+        Raises:
+            DataError: the file cannot be read, or has depths below 0.
+        """
+        with _hdf5(self.path) as file:  # Matlab stores columns first
+            values = np.ascontiguousarray(file["depths"][self.numbers[index]].T)
+        return as_metres(values, f"{self.path}, number {self.numbers[index] + 1},")
+
+
+def read_nyu(root: Path, split: str) -> NYU | None:
+    """Find a split; None where the files are not there.
+
+    Raises:
+        DataError: files that are not what their names say, no such split, or examples beyond the file's.
+        MissingDependencyError: SciPy or h5py is not installed.
+    """
+    path, splits = root / "nyu_depth_v2_labeled.mat", root / "splits.mat"
+    if not path.is_file() or not splits.is_file():
+        return None
+    numbers = _numbers(splits, split)
+    with _hdf5(path) as file:
+        (images, bytes_), (depths, _) = (_field(file, name, path) for name in ("images", "depths"))
+    if len(images) != 4 or images[1] != 3 or depths != (images[0], *images[2:]) or bytes_ != np.uint8:
+        raise DataError(
+            f"{path} has images of the shape {images}, {bytes_}, and depths of {depths}; expected (N, 3, width, "
+            "height), uint8, and (N, width, height)."
+        )
+    if odd := [number for number in numbers if not 1 <= number <= images[0]]:
+        raise DataError(f"{splits} has the number {odd[0]} in {split}; {path} holds 1 to {images[0]}.")
+    return NYU(path, tuple(number - 1 for number in numbers))
+
+
+def _numbers(splits: Path, split: str) -> list[int]:
+    matlab = optional_import("scipy.io", extra="transfer", purpose="NYU v2's splits")
+    try:
+        content = matlab.loadmat(splits)
+    except Exception as error:  # SciPy raises many kinds
+        raise DataError(f"{splits} cannot be read as a Matlab file: {what_file_is_instead(splits) or error}") from error
+    parts = {key: value for key, value in content.items() if key.endswith("Ndxs")}
+    if f"{split}Ndxs" not in parts:
+        known = " or ".join(key[:-4] for key in parts) or "trainNdxs and testNdxs, which are not in it"
+        raise DataError(f"{splits} has no split {split!r}; expected {known}.")
+    values = np.asarray(parts[f"{split}Ndxs"]).ravel()
+    if values.dtype.kind not in "uif" or not values.size or (values != values.astype(np.int64)).any():
+        raise DataError(f"{splits}: {split}Ndxs holds {values[:3]}; expected whole numbers from 1 on.")
+    return [int(value) for value in values]
+
+
+def _field(file: Any, name: str, path: Path) -> tuple[tuple[int, ...], Any]:
+    """Shape and type of one of the file's arrays."""
+    if name not in file or not hasattr(file[name], "shape"):
+        raise DataError(
+            f"{path} has no field {name!r} (found: {', '.join(file) or 'nothing'}); expected NYU v2's file."
+        )
+    return tuple(file[name].shape), file[name].dtype
+
+
+@contextmanager
+def _hdf5(path: Path) -> Iterator[Any]:
+    h5py = optional_import("h5py", extra="transfer", purpose="NYU v2's labelled file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3): {what_file_is_instead(path) or error}") from error
+    with file:
+        try:
+            yield file
+        except DataError:
+            raise
+        except Exception as error:  # h5py raises many kinds
+            raise DataError(f"{path} is damaged: {error}") from error

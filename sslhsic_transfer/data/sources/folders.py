@@ -1,0 +1,55 @@
+"""Folders: of pictures, or of tar shards."""
+
+from pathlib import Path
+
+from sslhsic_transfer.data.image_folder import ImageFolder, pictures_below
+from sslhsic_transfer.data.images import Pictures
+from sslhsic_transfer.data.sources.found import PretrainingData
+from sslhsic_transfer.data.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
+from sslhsic_transfer.data.sources.streams import Stream
+from sslhsic_transfer.errors import ConfigError, DataError
+
+
+def find_in_folder(directory: Path) -> PretrainingData:
+    """Understand a data folder: ``train/`` and ``val/`` in it, or class folders, or just pictures, or tar shards.
+
+    A ``test/`` folder is never touched.
+
+    Raises:
+        DataError: no pictures.
+    """
+    name = directory.resolve().name
+    if not (directory / "train").is_dir():
+        return PretrainingData(name, _open(directory))
+    train = _open(directory / "train")
+    if not train.classes or not (directory / "val").is_dir():
+        return PretrainingData(name, train)
+    validation = _open(directory / "val", labelled=True)
+    if validation.classes and validation.classes != train.classes:
+        raise DataError(
+            f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
+            "Expected the same."
+        )
+    return PretrainingData(name, train, validation)
+
+
+def refuse_output_among(pictures: Pictures | Stream, output: Path) -> None:
+    """Refuse a run among its pictures: when it is taken up, it would find its own, such as curves.png.
+
+    Raises:
+        ConfigError: the output lies in a folder whose pictures are trained on.
+    """
+    if isinstance(pictures, ImageFolder) and output.resolve().is_relative_to(pictures.root.resolve()):
+        raise ConfigError(
+            f"The output {output} lies in {pictures.root}, whose pictures are trained on, and gets some of its own: "
+            "choose an output beside it."
+        )
+
+
+def _open(directory: Path, *, labelled: bool = False) -> Pictures:
+    """Pictures are looked for first, so that a stray archive beside them changes nothing."""
+    archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
+    if not archives or any(pictures_below(directory)):
+        return ImageFolder.scan(directory, labelled=labelled)
+    refuse_compressed(archives)
+    return ShardedPictures.index(archives)

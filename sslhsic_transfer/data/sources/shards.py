@@ -1,0 +1,205 @@
+"""WebDataset shards: tar files in which the files of one example follow one another and share the start of their name.
+
+Each tar is read through once, for where its pictures begin; after that, any picture is one read at its place. Order,
+views and resuming are therefore those of folders.
+"""
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from sslhsic_transfer.data.images import open_bytes
+from sslhsic_transfer.data.picture_formats import readable_suffixes
+from sslhsic_transfer.data.storage import require_sound_machine
+from sslhsic_transfer.errors import DataError, ImageError
+
+# One picture of a shard: where its bytes begin, how many there are, its label.
+_Entry = tuple[int, int, str | None]
+
+# How the names of compressed shards end.
+COMPRESSED = (".tgz", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst")
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+@dataclass(frozen=True)
+class ShardedPictures:
+    """The pictures of several tar files.
+
+    Attributes:
+        shards: the tar files.
+        places: (N, 3) int64: number of the shard, first byte, number of bytes.
+        classes: names of the classes: what the ``.cls`` files, or ``label`` in the ``.json`` files, hold; where that is
+            numbers, all from 0 to the largest. Empty unless every picture has one and they differ.
+        labels: index into ``classes`` of each picture.
+    """
+
+    shards: tuple[Path, ...]
+    places: NDArray[np.int64] = field(repr=False)
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    labels: tuple[int, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def index(cls, shards: Sequence[Path]) -> "ShardedPictures":
+        """Find the pictures in tar files; a progress bar shows when that takes more than seconds.
+
+        Raises:
+            DataError: compressed, damaged or no tar files, or no pictures in them.
+        """
+        refuse_compressed(shards)
+        places: list[NDArray[np.int64]] = []
+        labels: list[str | None] = []
+        for number, path in enumerate(tqdm(shards, desc="Indexing shards", unit="shard", delay=3)):
+            entries = list(_entries(path))
+            places.append(np.array([(number, start, size) for start, size, _ in entries], np.int64).reshape(-1, 3))
+            labels += [label for _, _, label in entries]
+        if not labels:
+            raise DataError(
+                f"{shards[0]} holds no pictures (nor do the {len(shards) - 1} other shards); expected files whose "
+                f"names end in {', '.join(sorted(readable_suffixes()))} after their first dot."
+            )
+        return cls(tuple(shards), np.concatenate(places), *_classes(labels))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def open(self, index: int) -> Image.Image:
+        """One picture, not yet decoded.
+
+        Raises:
+            ImageError: it is not a picture, or the shard is gone or has become shorter.
+        """
+        number, start, size = map(int, self.places[index])
+        name = f"picture {index} of {self.shards[number]}"
+        try:
+            with self.shards[number].open("rb") as file:  # each time anew: processes must not share a position
+                file.seek(start)
+                content = file.read(size)
+        except OSError as error:
+            require_sound_machine(error, name)
+            raise ImageError(f"Cannot read {name}: {error}") from error
+        if len(content) < size:
+            raise ImageError(f"Cannot read {name}: the shard ends before byte {start + size}.")
+        return open_bytes(content, name)
+
+    def name(self, index: int) -> str:
+        """The shard and the file in it, which is looked up there: for a few pictures only."""
+        number, start, _ = map(int, self.places[index])
+        try:
+            with tarfile.open(self.shards[number], "r:") as tar:
+                member = next((member.name for member in tar if member.offset_data == start), f"byte {start}")
+        except (OSError, tarfile.TarError):
+            member = f"byte {start}"
+        return f"{self.shards[number]}/{member}"
+
+
+def expand(pattern: str) -> tuple[Path, ...]:
+    """The shards that a file name, a glob or a brace pattern such as ``train-{000..012}.tar`` means, in its order.
+
+    Raises:
+        DataError: it means none, or one that is not there.
+    """
+    if Path(pattern).is_file():
+        return (Path(pattern),)
+    pieces = _BRACES.split(pattern)
+    choices = [_alternatives(piece) if number % 2 else [piece] for number, piece in enumerate(pieces)]
+    found: list[Path] = []
+    missing: list[str] = []
+    for name in map("".join, product(*choices)):
+        wild = any(character in name for character in "*?[")
+        paths = sorted(glob(name)) if wild else [name]  # noqa: PTH207 (it may be absolute)
+        found += [Path(path) for path in paths if Path(path).is_file()]
+        missing += [path for path in paths or [name] if not Path(path).is_file()]
+    if not found and not missing:
+        raise DataError(f"{pattern} means no file at all: a range such as {{000..012}} must rise.")
+    if missing or not found:
+        raise DataError(
+            f"{pattern}: {len(missing)} of the shards that this means are not there, first {missing[0]}; expected "
+            "tar files."
+        )
+    return tuple(found)
+
+
+def refuse_compressed(paths: Sequence[Path]) -> None:
+    """Say what to do with compressed shards.
+
+    Raises:
+        DataError: there are some.
+    """
+    compressed = [path for path in paths if path.name.endswith(COMPRESSED)]
+    if compressed:
+        raise DataError(
+            f"{compressed[0]} is compressed, so that no picture in it can be read by itself; expected .tar. Unpack it "
+            "once, for example with gunzip: pictures are compressed already, and it will hardly grow."
+        )
+
+
+def _alternatives(braces: str) -> list[str]:
+    bounds = _RANGE.fullmatch(braces)
+    if bounds is None:
+        return braces.split(",")
+    first, last = bounds.groups()
+    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    """The pictures of one shard; of several in one example, the first."""
+    suffixes = readable_suffixes()
+    try:
+        with tarfile.open(path, "r:") as tar:
+            key, picture, label = "", None, None
+            for member in tar:
+                if not member.isreg() or member.issparse():
+                    continue
+                folder, slash, base = member.name.rpartition("/")
+                stem, _, extension = base.partition(".")
+                if folder + slash + stem != key:
+                    if picture is not None:
+                        yield (*picture, label)
+                    key, picture, label = folder + slash + stem, None, None
+                extension = extension.lower()
+                if f".{extension}" in suffixes and stem:
+                    picture = picture or (member.offset_data, member.size)
+                elif extension in ("cls", "json") and label is None:
+                    label = _label(tar, member, extension)
+            if picture is not None:
+                yield (*picture, label)
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(
+            f"{path} cannot be read as a shard: {error}. Expected a whole, uncompressed tar file: copy it anew."
+        ) from error
+
+
+def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> str | None:
+    file = tar.extractfile(member)
+    content = file.read() if file else b""
+    try:
+        if extension == "cls":
+            return content.decode().strip()
+        value = json.loads(content).get("label")
+    except (ValueError, AttributeError):
+        return None
+    return str(value) if isinstance(value, int | str) else None
+
+
+def _classes(labels: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    known = [label for label in labels if label is not None]
+    if len(known) < len(labels) or len(set(known)) < 2:
+        return (), ()
+    if all(label.isdecimal() and len(label) < 6 for label in known):
+        numbers = tuple(map(int, known))
+        return tuple(map(str, range(max(numbers) + 1))), numbers
+    classes = tuple(sorted(set(known)))
+    index = {name: number for number, name in enumerate(classes)}
+    return classes, tuple(index[label] for label in known)

@@ -1,0 +1,120 @@
+"""The contract of backbones: all that an encoder, the adapters and the exports ask of a network."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sslhsic_transfer.models.config import SMALLEST_SIDE, STAGES, EncoderConfig, FeatureSpec, Stage
+
+OutputStride = Literal[8, 16, 32]
+Part = Literal["stem", "c2", "c3", "c4", "c5"]
+PARTS: tuple[Part, ...] = ("stem", *STAGES)
+Output = Literal["pooled", "c2", "c3", "c4", "c5"]
+
+
+class Backbone(nn.Module, ABC):
+    """A network without a head, in five parts: a stem and four stages, each of which gives a feature map.
+
+    A family of networks is a subclass in a file of its own. Its parameters have the names that the family's weights
+    have everywhere.
+
+    Attributes:
+        config: which network of the family.
+        smallest_side: of pictures, in pixels.
+    """
+
+    smallest_side = SMALLEST_SIDE
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
+        """Compute several outputs in one pass, and nothing beyond the last of them.
+
+        Args:
+            images: (B, 3, H, W), normalised; H and W at least `smallest_side`.
+            outputs: ``"pooled"``, ``"c2"``, … ``"c5"``.
+
+        Returns:
+            ``"pooled"`` -> (B, D), a stage -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉).
+        """
+
+    def forward_pooled(self, images: Tensor) -> Tensor:
+        """Embed normalised images: (B, 3, H, W) -> (B, D)."""
+        only: tuple[Output, ...] = ("pooled",)
+        return self.forward_outputs(images, only)["pooled"]
+
+    def forward_stages(self, images: Tensor, stages: Collection[Stage] = STAGES) -> dict[Stage, Tensor]:
+        """Compute the feature maps of some stages, in their order: (B, 3, H, W) -> {stage: (B, C, …)}."""
+        maps = self.forward_outputs(images, stages)
+        return {stage: maps[stage] for stage in stages}
+
+    @property
+    @abstractmethod
+    def first_weight(self) -> Tensor:
+        """A parameter whose device and dtype are the network's."""
+
+    @property
+    @abstractmethod
+    def part_names(self) -> dict[Part, tuple[str, ...]]:
+        """The children that each part consists of, in the order of computation."""
+
+    @abstractmethod
+    def dilate(self, output_stride: OutputStride) -> None:
+        """Lower the stride of the last map in place, keeping the weights' meaning.
+
+        Raises:
+            ConfigError: the family cannot.
+        """
+
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map, dilation included."""
+        return self.config.specs
+
+    def modules_of(self, part: Part) -> list[nn.Module]:
+        """List the children of a part."""
+        return [self.get_submodule(name) for name in self.part_names[part]]
+
+
+class HasBackbone(nn.Module):
+    """A module whose children, parameters and buffers are its backbone's, under the same names.
+
+    So a state dict has the names of the family's weights, whoever holds the backbone.
+
+    Attributes:
+        backbone: the network. It is no child, which would put its name before all others.
+    """
+
+    backbone: Backbone
+
+    def adopt(self, backbone: Backbone) -> None:
+        """Take a backbone in; what either gets or loses later, both do."""
+        self._modules, self._parameters, self._buffers = backbone._modules, backbone._parameters, backbone._buffers
+        self._non_persistent_buffers_set = backbone._non_persistent_buffers_set
+        object.__setattr__(self, "backbone", backbone)
+
+    @property
+    def config(self) -> EncoderConfig:
+        """Which network it is."""
+        return self.backbone.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.backbone.first_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return self.backbone.first_weight.dtype
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of the pooled embedding."""
+        return self.config.feature_dim

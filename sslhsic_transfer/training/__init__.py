@@ -1,0 +1,1 @@
+"""Parts that every training run shares, of an encoder or of a task."""

@@ -1,0 +1,62 @@
+"""The optimizers of training runs, their parameter groups and their state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from sslhsic_transfer.training.lars import LARS
+
+
+def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Make two groups: weights of convolutions and linear layers; biases and normalisation, which never decay."""
+    decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
+    plain = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def build_optimizer(
+    name: str,
+    parameters: Mapping[str, nn.Parameter],
+    *,
+    weight_decay: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    trust_coefficient: float = 1e-3,
+) -> torch.optim.Optimizer:
+    """Make the optimizer of networks, its learning rate to be set before each step.
+
+    Args:
+        name: ``"lars"``, ``"adamw"`` or ``"sgd"``.
+        parameters: those that train, by name.
+        weight_decay: of weights; biases and normalisation never decay.
+        momentum: of LARS and SGD.
+        nesterov: whether SGD's momentum is Nesterov's.
+        trust_coefficient: LARS's η. LARS adapts weights even if their decay is 0; biases and normalisation it leaves.
+    """
+    groups = parameter_groups(parameters, weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+    groups[0]["always_adapt"] = True
+    return LARS(groups, momentum=momentum, trust_coefficient=trust_coefficient)
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimiser's state, with each tensor in the memory layout of its parameter.
+
+    Fused optimisers go through a parameter and its averages in the order of memory, whatever the layouts.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if name != "step" and isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Give every group of an optimiser the same learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = value

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sslhsic_transfer.data.images import load_image, open_image, to_rgb, to_uint8_tensor, upright_size
+from sslhsic_transfer.errors import ImageError
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
+def test_every_mode_becomes_rgb(mode):
+    image = Image.new("RGB", (5, 4), (200, 10, 10))
+    image = Image.new(mode, (5, 4), 51210) if mode in ("I", "I;16") else image.convert(mode)
+    rgb = to_rgb(image)
+    assert (rgb.mode, rgb.size) == ("RGB", (5, 4))
+    if mode in ("I", "I;16"):
+        assert rgb.getpixel((0, 0)) == (200, 200, 200)  # 51210 >> 8, and its lower byte is 10
+    if mode in ("RGBA", "P", "CMYK"):
+        assert rgb.getpixel((0, 0))[0] > 190
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_floating_pictures_keep_their_brightness(white):
+    ramp = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    rgb = np.asarray(to_rgb(Image.fromarray(ramp * white)))
+    np.testing.assert_array_equal(rgb[..., 0], np.round(255 * ramp))
+
+
+@pytest.mark.parametrize(
+    "values", [np.float32([[-1, 3]]), np.float32([[0, 4000]]), np.float32([[0, np.nan]]), np.int32([[0, 70000]])]
+)
+def test_values_without_a_known_white_are_refused(values):
+    with pytest.raises(ImageError, match=r"its values go from .* to .*; expected 0 to"):
+        to_rgb(Image.fromarray(values))
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = Image.new("RGB", (6, 3))
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert load_image(tmp_path / "turned.jpg").size == (3, 6)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", None])
+def test_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "damaged.jpg"
+    if content is None:
+        Image.effect_noise((64, 64), 50).save(path)
+        content = path.read_bytes()[:-200]
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"damaged\.jpg"):
+        load_image(path)
+
+
+def test_tensor_of_a_picture_is_its_pixels():
+    array = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    expected = torch.from_numpy(array).permute(2, 0, 1)
+    for picture in (array, Image.fromarray(array), expected, expected.float() / 255):
+        assert torch.equal(to_uint8_tensor(picture), expected)
+    assert torch.equal(to_uint8_tensor(array[..., 0]), expected[:1].expand(3, -1, -1))
+    assert torch.equal(to_uint8_tensor(expected[:1]), expected[:1].expand(3, -1, -1))
+
+
+@pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.webp", "turned.tif", "packed.tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_upright_size_is_that_of_the_decoded_picture(tmp_path, name, orientation):
+    image = Image.new("RGB", (6, 3))
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / name, exif=exif, **({"compression": "tiff_lzw"} if name == "packed.tif" else {}))
+    with open_image(tmp_path / name) as opened:
+        size = upright_size(opened)
+        upright = to_rgb(opened)
+    assert size == upright.size == ((3, 6) if orientation > 4 else (6, 3))
+    assert to_rgb(upright).size == size
+
+
+@pytest.mark.parametrize("block", [b"junkjunkjunk", b"II", b"ZZ*\0\x08\0\0\0\0\0"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_a_broken_exif_block_asks_for_no_turn(tmp_path, name, block):
+    image = Image.new("RGB", (6, 3), (200, 10, 10))
+    image.save(tmp_path / name, exif=b"Exif\0\0" + block)
+    with open_image(tmp_path / name) as opened:
+        assert upright_size(opened) == (6, 3)
+        assert to_rgb(opened).size == (6, 3)

@@ -1,0 +1,107 @@
+import multiprocessing
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from sslhsic_transfer.data import picture_formats
+from sslhsic_transfer.data.images import load_image, open_bytes, open_image
+from sslhsic_transfer.data.labelled.layouts import read_map
+from sslhsic_transfer.data.picture_formats import readable_formats, readable_suffixes, unreadable_suffixes
+from sslhsic_transfer.errors import ConfigError, DataError, ImageError
+from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.views.crops import two_views
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".tif", ".jp2", ".pgm", ".tga", ".mpo", ".ico", ".psd"])
+def test_what_pillow_reads_is_read(suffix):
+    assert suffix in readable_suffixes()
+    assert suffix not in unreadable_suffixes()
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".eps", ".ps", ".mpg", ".h5", ".grib", ".wmf", ".txt", ".npy"])
+def test_documents_films_and_measurements_are_no_pictures(suffix):
+    assert suffix not in readable_suffixes()
+
+
+def test_a_drawing_is_not_drawn_whatever_it_is_called(tmp_path):
+    """Pillow would start Ghostscript."""
+    content = BytesIO()
+    Image.new("RGB", (4, 4)).save(content, "EPS")
+    (tmp_path / "drawing.jpg").write_bytes(content.getvalue())
+    with pytest.raises(ImageError, match=r"drawing\.jpg"):
+        load_image(tmp_path / "drawing.jpg")
+    with pytest.raises(ImageError, match="member"):
+        open_bytes(content.getvalue(), "member")
+
+
+def test_formats_that_pillow_was_built_without_are_told(monkeypatch):
+    monkeypatch.setattr(picture_formats.features, "check", lambda name: name != "avif")
+    picture_formats._readable.cache_clear()
+    try:
+        assert ".avif" in unreadable_suffixes()
+        assert ".webp" in readable_suffixes()
+    finally:
+        picture_formats._readable.cache_clear()
+
+
+def test_plugins_that_come_later_count(monkeypatch):
+    assert ".heic" in unreadable_suffixes()
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "HEIF"])
+    monkeypatch.setattr(Image, "EXTENSION", Image.EXTENSION | {".heic": "HEIF"})
+    assert "HEIF" in readable_formats()
+    assert ".heic" in readable_suffixes()
+    assert ".heic" not in unreadable_suffixes()
+
+
+@pytest.fixture(scope="module")
+def panorama(tmp_path_factory):
+    """182 million pixels in a few kilobytes."""
+    path = tmp_path_factory.mktemp("panorama") / "wide.png"
+    Image.new("1", (14000, 13000)).save(path)
+    return path
+
+
+@pytest.mark.filterwarnings("error")
+def test_pictures_of_more_pixels_than_the_bound_are_refused_until_it_is_raised(panorama, monkeypatch):
+    with pytest.raises(ImageError) as refused:
+        load_image(panorama)
+    said = f"{panorama} has 182.0 million pixels (14000 × 13000); the bound is 128.0 million"
+    assert str(refused.value).startswith(said)
+    assert "SSLHSIC_MAX_PIXELS=182000000" in str(refused.value)
+    assert "attack" not in str(refused.value)
+    with pytest.raises(ImageError, match="a member has 182"):
+        open_bytes(panorama.read_bytes(), "a member")
+    monkeypatch.setenv("SSLHSIC_MAX_PIXELS", "182000000")
+    with open_image(panorama) as image:
+        assert image.size == (14000, 13000)
+
+
+@pytest.mark.parametrize("told", ["many", "-1", "0", "1e9", "9" * 30])
+def test_a_bound_that_is_no_number_is_refused(told, panorama, monkeypatch):
+    monkeypatch.setenv("SSLHSIC_MAX_PIXELS", told)
+    with pytest.raises(ConfigError, match=r"SSLHSIC_MAX_PIXELS is .*expected a number of pixels"):
+        load_image(panorama)
+
+
+@pytest.mark.filterwarnings("error")
+def test_pillows_own_bound_is_the_users(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 16)
+    picture = load_image(tmp_path / "a.png")
+    two_views(picture, 0, AugmentationSettings(size=32, crop_area=(0.9, 1.0)))
+    assert Image.MAX_IMAGE_PIXELS == 16
+
+
+def test_maps_have_the_same_bound(panorama):
+    with pytest.raises(DataError, match=r"wide\.png has 182.0 million pixels .* Set SSLHSIC_MAX_PIXELS"):
+        read_map(panorama)
+
+
+def test_a_reader_that_was_forked_while_a_picture_was_opened_opens_others(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with picture_formats.beyond_pillows_bound():
+        child = multiprocessing.get_context("fork").Process(target=load_image, args=(tmp_path / "a.png",))
+        child.start()
+    child.join(30)
+    assert child.exitcode == 0

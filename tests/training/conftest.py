@@ -1,0 +1,1 @@
+from tests.pretrain.conftest import own_precision as own_precision
