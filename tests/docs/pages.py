@@ -36,3 +36,23 @@ def shell_lines(text: str) -> list[str]:
 def inline_code(text: str) -> list[str]:
     """List what stands between backticks, outside of blocks."""
     return [code.replace(r"\|", "|") for code in _INLINE.findall(_FENCE.sub("", text))]
+
+
+def says(page: str, *sentences: str) -> None:
+    """Hold a page to sentences, wherever its lines break."""
+    text = " ".join(read(page).split())
+    for sentence in sentences:
+        assert " ".join(sentence.split()) in text, f"{page} should say: {sentence}"
+
+
+def table(page: str, head: str) -> dict[str, list[str]]:
+    """Read the table whose head begins so: the first cell of each row -> the others, without emphasis."""
+    lines = read(page).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(head))
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, *cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        rows[name] = cells
+    return rows
