@@ -54,3 +54,12 @@ def test_keeps_precision_and_leading_dimensions():
     draw = draw_features(KERNELS["imq"], 4, 8)
     assert draw(torch.randn(2, 3, 4, dtype=torch.float64)).dtype == torch.float64
     assert draw(torch.randn(2, 3, 4)).shape == (2, 3, 8)
+
+
+@pytest.mark.parametrize("count", [2, 7, 64])
+def test_a_cosine_and_a_sine_give_every_point_a_product_of_one_with_itself(count):
+    points = torch.randn(20, 5, dtype=torch.float64)
+    features = draw_features(KERNELS["imq"], 5, count, paired=True).at(torch.tensor(0.7))(points)
+    torch.testing.assert_close(features.square().sum(dim=1), torch.ones(20, dtype=features.dtype))
+    with_phases = draw_features(KERNELS["imq"], 5, count).at(torch.tensor(0.7))(points)
+    assert (with_phases.square().sum(dim=1) - 1).abs().max() > 0.05
