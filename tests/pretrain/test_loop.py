@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +56,14 @@ def test_logs_every_step_and_evaluates_every_epoch(run):
         assert 0 <= record["knn"] <= 1
         assert 0 <= record["linear"] <= 1
         assert 1 <= record["rankme"] <= 72
+
+
+def test_each_logged_figure_is_explained_in_the_guide(run):
+    watching = (Path(__file__).parents[2] / "docs/pretraining.md").read_text(encoding="utf-8").split("## Watching")[1]
+    rows = re.findall(r"^\| (`.*?) \|", watching.split("\n## ")[0], re.MULTILINE)
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    logged = {name for record in RunFolder(run).read_metrics() for name in record}
+    assert logged - {"step", "epoch"} == explained
 
 
 def test_the_model_folder_tells_how_it_came_about(run):
