@@ -146,3 +146,12 @@ def test_processes_stop_together_at_a_logged_step_when_one_is_told_to(overrides,
     launch(command, [*recipe, "--resume"], digits, run, NOTES=str(tmp_path))
     whole = runs[2][0] / "model/model.safetensors"
     assert (run / "model/model.safetensors").read_bytes() == whole.read_bytes()
+
+
+def test_accelerates_launcher_starts_one_process_on_a_cpu_whatever_it_is_told(tmp_path):
+    """And says nothing, as docs/distributed.md warns; if that changes, the warning can go."""
+    program = tmp_path / "program.py"
+    program.write_text("print('started')")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("started") == 1
