@@ -1,7 +1,10 @@
 """The pages that make promises: what they show to type, what they name, where they lead."""
 
+import json
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,3 +59,9 @@ def table(page: str, head: str) -> dict[str, list[str]]:
         name, *cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
         rows[name] = cells
     return rows
+
+
+@cache
+def measured(name: str) -> Any:
+    """Read a file of docs/measured."""
+    return json.loads(read(f"docs/measured/{name}.json"))

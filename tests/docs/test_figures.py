@@ -3,28 +3,25 @@
 import json
 import math
 import re
-import statistics
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.loss import exponent
+from benchmarks.transfer import INITS, ROWS
+from sslhsic_transfer import create_encoder
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss
 from sslhsic_transfer.models.config import ARCHITECTURES
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED
 from sslhsic_transfer.results import Result, load_results
-from tests.docs.pages import ROOT, read, says, table
+from tests.docs.pages import ROOT, measured, read, says, table
 from tests.hub.convert.foreign_layouts import LAYOUTS
 from tools.gpu_checks.table import CHECKS
 
 LOW_NOISE = "**low noise**: orthogonal, cosine and sine, positive pairs by the kernel"
-
-
-@cache
-def measured(name: str) -> Any:
-    return json.loads(read(f"docs/measured/{name}.json"))
 
 
 @cache
@@ -231,83 +228,6 @@ def test_what_small_batches_leave():
     says("docs/pretraining.md", f"{said[0]} of its γ-fold at 4096 and {said[1]} at 256")
 
 
-def trials() -> dict[str, dict[str, tuple[float, float]]]:
-    """Tuning at batches of 256: objective -> changed settings -> k-NN and linear probe."""
-    found: dict[str, dict[str, tuple[float, float]]] = {"ssl-hsic": {}, "simclr": {}}
-    text = read("docs/comparison.md").split("## What tuning did")[1]
-    for name, changed, knn, linear in re.findall(
-        r"^\| ([\w-]+) \| (.+?) \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE
-    ):
-        found[name][changed.replace("`", "")] = (float(knn), float(linear))
-    return found
-
-
-def test_six_objectives():
-    rows = {name: tuple(map(float, cells)) for name, cells in table("docs/comparison.md", "| | weighted").items()}
-    ours, simclr = rows["SSL-HSIC"], rows["SimCLR"]
-    assert ours[0] == max(knn for knn, _ in rows.values())
-    assert [len(tried) for tried in trials().values()] == [23, 23]
-    says("README.md", "23 tuning trials each for SSL-HSIC and SimCLR, none for the others")
-    assert max(linear for _, linear in trials()["simclr"].values()) == 53.1
-    best = trials()["ssl-hsic"]["target_decay=0.9, loss.num_features=2048"]
-    says(
-        "docs/comparison.md",
-        f"SSL-HSIC is ahead in k-NN by {ours[0] - simclr[0]:.1f} points and level with SimCLR in the linear probe"
-        f" ({simclr[1] - ours[1]:.1f} behind)",
-        f"SimCLR was still ahead in the linear probe (53.1 against {best[1]})",
-    )
-
-
-def test_what_tuning_did():
-    ours, simclr = trials()["ssl-hsic"], trials()["simclr"]
-    decay, many = ours["target_decay=0.9"], ours["target_decay=0.9, loss.num_features=2048"]
-    scale = ours["target_decay=0.9, loss.initial_scale=0.5"]
-    twice = ours["target_decay=0.9, loss.num_features=2048, loss.initial_scale=2"]
-    gauss = ours["target_decay=0.9, loss.num_features=2048, loss.kernel=gaussian"]
-    sharp = ours["target_decay=0.9, loss.num_features=2048, loss.kernel=gaussian, loss.initial_scale=0.5"]
-    biased, base = ours["loss.gamma=0.75, loss.regularizer=biased"], ours["–"]
-    alone = ours["objective=ssl-hsic-no-target, loss.num_features=2048"]
-    says(
-        "docs/comparison.md",
-        f"2048 instead of the paper's 512: k-NN {decay[0]} to {many[0]}",
-        f"0.9 instead of 0.95 for so few steps: linear {base[1]} to {decay[1]}",
-        f"far less: {alone[0]} and {alone[1]}",
-        f"lost {base[0] - biased[0]:.0f} and {base[1] - biased[1]:.1f} points",
-        f"0.5 lost {decay[0] - scale[0]:.1f} and {decay[1] - scale[1]:.1f} points,"
-        f" 2 lost {many[0] - twice[0]:.1f} and {many[1] - twice[1]:.1f}",
-        f"a sharper one of 0.5 lost {gauss[0] - sharp[0]:.1f} and {gauss[1] - sharp[1]:.1f}",
-        f"the temperature (0.5 to 0.1: k-NN {simclr['–'][0]} to {simclr['rivals.temperature=0.1'][0]})",
-    )
-
-
-def test_batches_of_64():
-    rows = [row for row in measured("comparison") if row["batch_size"] == 64 and "seed" in row]
-    knn, linear = (
-        {
-            name: [row[probe] for row in rows if row["contender"] == name and row["epochs"] == 6]
-            for name in ("ssl-hsic", "simclr")
-        }
-        for probe in ("knn", "linear")
-    )
-    for probe in (knn, linear):
-        ours, theirs = probe["ssl-hsic"], probe["simclr"]
-        assert len(ours) == len(theirs) == 3
-        spread = max(statistics.stdev(ours), statistics.stdev(theirs))
-        assert statistics.mean(ours) - statistics.mean(theirs) > 2 * spread, "ahead by several deviations"
-    older = table("docs/comparison.md", "| | weighted")["SSL-HSIC"]
-    ahead = [
-        100 * statistics.mean(probe["ssl-hsic"]) - float(old) for probe, old in zip((knn, linear), older, strict=True)
-    ]
-    says("docs/pretraining.md", f"by {ahead[0]:.0f} points of 20-NN and {ahead[1]:.0f} of linear probe")
-    reached = [100 * statistics.mean(probe["ssl-hsic"]) for probe in (knn, linear)]
-    says("docs/training-log.md", f"{reached[0]:.1f} and {reached[1]:.1f} % after six epochs")
-
-
-def test_blocks_that_begin_as_their_shortcut():
-    rows = table("docs/training-log.md", "| differences")
-    says("docs/pretraining.md", f"is {rows['`zero_init_residual=true`'][0]} % with it and {rows['–'][0]} % without")
-
-
 def test_what_there_is_so_many_of():
     said = read("README.md")
     assert f"PyTorch checkpoints in {len(LAYOUTS)} layouts" in said
@@ -318,3 +238,49 @@ def test_what_there_is_so_many_of():
     assert set(re.findall(r"`([\w-]+)`", listed)) == shipped
     cells = len(list((ROOT / "tests/pictures/bccd/VOC2007/JPEGImages").iterdir()))
     assert f"{['twelve'][cells - 12]} pictures of [BCCD]" in " ".join(said.split())
+
+
+def test_what_the_encoders_cost():
+    """models.md: the smaller one has less than half of the larger one's arithmetic."""
+    operations = {}
+    for name in ("resnet18", "resnet50"):
+        encoder = create_encoder(name).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            encoder(torch.zeros(1, 3, 224, 224))
+        operations[name] = counter.get_total_flops()
+    assert operations["resnet18"] < operations["resnet50"] / 2
+
+
+def test_no_loss_is_tried_beyond_eight_seconds():
+    """The largest size of each took longer, or is the largest of all."""
+    rows = measured("loss")["rows"]
+    largest = max(row["size"] for row in rows)
+    found = {(row["name"], row["dim"]): row for row in sorted(rows, key=lambda row: row["size"])}
+    for row in found.values():
+        assert row["size"] == largest or row["seconds"] > 8, row
+        before = [other["seconds"] for other in rows if (other["name"], other["dim"]) == (row["name"], row["dim"])]
+        assert sum(seconds > 8 for seconds in before) <= 1
+
+
+def test_how_dense_tasks_were_compared():
+    """docs/dense.md: which settings were not the command's defaults, and how many runs there were."""
+    changed = {setting.split("=")[0] for row in ROWS.values() for setting in row.settings}
+    size = {"iterations", "warmup", "batch_size", "resize", "crop", "scale", "sides", "proposals", "sampled_regions"}
+    assert changed - size == {"precision", "test", "label_share", "workers", "checkpoint_every"}
+    says("docs/dense.md", f"{len(ROWS) * len(INITS) * 3} runs", "Steps, batches, sizes and precision were set")
+    protocols = {r.task: r.protocol for r in card("sslhsic-r18")}
+    for task, settings in {
+        "segmentation": "iterations 200, batch_size 8",
+        "detection": "iterations 80, batch_size 4",
+        "depth": "iterations 200, batch_size 8",
+    }.items():
+        assert settings in protocols[task]
+    seeds = {tuple(r.seeds) for name in ("sslhsic-r18", "sslhsic-r50") for r in card(name)
+             if r.task in ("segmentation", "detection", "depth")}  # fmt: skip
+    assert seeds == {(0, 1, 2)}
+
+
+@pytest.mark.parametrize("name", ["sslhsic-r18", "sslhsic-r50"])
+def test_what_lies_in_a_shipped_folder(name):
+    listed = {file for cell in table("docs/models.md", "| file | what") for file in re.findall(r"`([^`]+)`", cell)}
+    assert {file.name for file in (ROOT / "model_cards" / name).iterdir()} == listed | {"model.safetensors"}
