@@ -151,6 +151,15 @@ def test_processes_stop_together_at_a_logged_step_when_one_is_told_to(overrides,
     assert (run / "model/model.safetensors").read_bytes() == whole.read_bytes()
 
 
+def test_where_steps_are_long_processes_agree_after_each(overrides, digits, tmp_path):
+    """Told to stop in step 3, which is not logged and takes more than a second."""
+    told = {"NOTES": str(tmp_path), "STOPPED": "1", "STOPPED_AFTER": "2", "LONG": "1.2"}
+    stopped = launch(
+        [*torchrun(2), str(PROGRAM)], [*overrides, "monitor.log_every=2"], digits, tmp_path / "run", **told
+    )
+    assert "Stopped by SIGTERM after step 3 of 4" in stopped.stderr
+
+
 def test_accelerates_launcher_starts_one_process_on_a_cpu_whatever_it_is_told(tmp_path):
     """And says nothing, as docs/distributed.md warns; if that changes, the warning can go."""
     program = tmp_path / "program.py"

@@ -194,6 +194,26 @@ def test_a_stop_does_not_save_what_looks_collapsed(tiny_overrides, digits, tmp_p
     assert stds[int(good.name.removeprefix("step-")) - 1] >= 0.3
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_looks_collapsed_is_saved_at_the_end_or_where_there_is_nothing_else(
+    stopped, tiny, digits, tmp_path, monkeypatch
+):
+    def observe(self, std):
+        if stopped:
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    monkeypatch.setattr(CollapseGuard, "suspicious", True)
+    monkeypatch.setattr(CollapseGuard, "observe", observe)
+    if stopped:
+        with pytest.raises(TrainingInterruptedError, match=r"after step 1 of 9\. All is saved"):
+            pretrain(tiny, digits, tmp_path / "run", progress=False)
+    else:
+        pretrain(tiny, digits, tmp_path / "run", progress=False)
+    saved = [path.name for path in list_checkpoints(tmp_path / "run/checkpoints")]
+    assert saved == ["step-00000001" if stopped else "step-00000009"]
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")
 def test_damaged_pictures_disturb_neither_training_nor_knn(tiny_overrides, digits, tmp_path):
     shutil.copytree(digits, tmp_path / "data")
