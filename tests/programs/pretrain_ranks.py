@@ -1,6 +1,6 @@
 """Started by torchrun: `sslhsic pretrain`, where each process also notes what it trained on and what came of it.
 
-The process of rank STOPPED sends itself a SIGTERM in the step after STOPPED_AFTER (0). Steps take LONG (0) seconds more.
+The process of rank STOPPED sends itself a SIGTERM after step STOPPED_AFTER (0). Steps take LONG (0) seconds more.
 """
 
 import hashlib
