@@ -54,7 +54,7 @@ class SSLHSICLoss(nn.Module):
             every rank and save its state yourself.
         estimator: ``"exact"``, ``"features"`` or ``"auto"``: whichever takes fewer operations, as
             `sslhsic_transfer.hsic.cost` counts them: for n = B·M rows, all trained, about 4·n²·d against
-            6·n·D·d + 6·n·D². With d = 256 features are chosen above some 2,200 rows for D = 512 and 26,000 for
+            6·n·D·d + 6·n·D². With d = 256 features are chosen above some 2,300 rows for D = 512 and 26,000 for
             D = 2,048.
         draws: k, pairs of draws whose estimates are averaged; one in the paper.
         low_noise: whether features are drawn, and used, with less noise than the paper's for the same D: orthogonal

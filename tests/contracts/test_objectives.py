@@ -18,7 +18,7 @@ from tests.programs.objective_ranks import CASES, MICRO_BATCHES, ROWS, Result, r
 
 # Rows of each process: 1, 2 and 4 of them, alike and not.
 SHARES = [(32,), (16, 16), (21, 11), (8, 8, 8, 8), (1, 12, 9, 10)]
-RELATIVE = 1e-6
+RELATIVE = 1e-12
 
 
 def test_every_name_that_a_recipe_takes_is_a_row():

@@ -62,6 +62,29 @@ def test_several_pairs_of_draws_are_averaged(low_noise):
         torch.testing.assert_close(together[part], mean)
 
 
+def test_evenly_spread_lengths_steady_the_value():
+    """That of HSIC(Z, Y), which positive pairs by the kernel make noisier; not the gradient."""
+    z, scale = unit_views(16, 2, 8), torch.tensor(1.0).double()
+
+    def spread(*, stratified: bool) -> tuple[float, float]:
+        values, gradients = [], []
+        for seed in range(120):
+            generator = torch.Generator().manual_seed(seed)
+            options = {"orthogonal": True, "paired": True, "stratified": stratified, "generator": generator}
+            draws = [draw_features(KERNELS["imq"], 8, 64, **options) for _ in range(2)]
+            leaf = z.clone().requires_grad_()
+            loss, terms = ssl_hsic_loss(leaf, draws, scale, low_noise=True)
+            loss.backward()
+            values.append(terms.zy.detach())
+            gradients.append(leaf.grad)
+        deviation = torch.stack(gradients).std(dim=0).square().sum().sqrt()
+        return torch.stack(values).std().item(), deviation.item()
+
+    (value, gradient), (plain_value, plain_gradient) = spread(stratified=True), spread(stratified=False)
+    assert value < 0.7 * plain_value
+    assert 0.8 < gradient / plain_gradient < 1.2
+
+
 def test_an_odd_number_of_draws_is_refused():
     with pytest.raises(ConfigError, match="Got 3 draws for the imq kernel; expected pairs, or none for the exact form"):
         ssl_hsic_loss(unit_views(4, 2, 3), draws_of(3, 3, 8, 0, low_noise=False), torch.tensor(1.0))

@@ -95,3 +95,18 @@ def test_beside_random_features_the_first_images_serve_where_there_are_many(monk
     first = scale_gradient(z[:4], torch.tensor(1.0), KERNELS["imq"])
     monkeypatch.setattr("sslhsic_transfer.hsic.scale.MAX_ROWS", 8)  # two views of four images
     torch.testing.assert_close(scale_gradient(z, torch.tensor(1.0), KERNELS["imq"]), first)
+
+
+def test_in_the_exact_form_all_pairs_serve(monkeypatch):
+    views = list(F.normalize(torch.randn(2, 16, 5, dtype=torch.float64), dim=-1))
+
+    def gradient(estimator):
+        criterion = SSLHSICLoss(estimator=estimator).double()
+        criterion([view.clone().requires_grad_() for view in views])[0].backward()
+        return criterion.kernel_scale.grad
+
+    whole = gradient("exact")
+    torch.testing.assert_close(gradient("features"), whole)  # all rows are among the first ones
+    monkeypatch.setattr("sslhsic_transfer.hsic.scale.MAX_ROWS", 8)
+    torch.testing.assert_close(gradient("exact"), whole)
+    assert (gradient("features") - whole).abs() > 1e-3

@@ -187,6 +187,7 @@ class TestBadTimes:
             pytest.raises(HubError, match=r"[Tt]ry again"),
         ):
             from_pretrained(REPO)
+        assert len(hub.asked("model.safetensors", "HEAD")) == 1 + 3, "its size, then each of three tries"
         assert same(from_pretrained(REPO), model_folder)
 
     def test_other_bytes_than_announced(self, hub, repo, waits):

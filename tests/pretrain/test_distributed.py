@@ -6,6 +6,8 @@ does `accelerate launch --multi_gpu` with ACCELERATE_USE_CPU=true.
 
 import json
 import os
+import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import Colours
 from sslhsic_transfer.training.accelerator import build_accelerator
 from sslhsic_transfer.training.run_folder import RunFolder
+from tests.docs.pages import read, shell_lines
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "pretrain_ranks.py"
 SHORT = ("epochs=1", "optimizer.warmup_epochs=0", "precision=fp32", "workers=0", "trackers=[]")
@@ -146,3 +149,48 @@ def test_processes_stop_together_at_a_logged_step_when_one_is_told_to(overrides,
     launch(command, [*recipe, "--resume"], digits, run, NOTES=str(tmp_path))
     whole = runs[2][0] / "model/model.safetensors"
     assert (run / "model/model.safetensors").read_bytes() == whole.read_bytes()
+
+
+def test_where_steps_are_long_processes_agree_after_each(overrides, digits, tmp_path):
+    """Told to stop in step 3, which is not logged and takes more than a second."""
+    told = {"NOTES": str(tmp_path), "STOPPED": "1", "STOPPED_AFTER": "2", "LONG": "1.2"}
+    stopped = launch(
+        [*torchrun(2), str(PROGRAM)], [*overrides, "monitor.log_every=2"], digits, tmp_path / "run", **told
+    )
+    assert "Stopped by SIGTERM after step 3 of 4" in stopped.stderr
+
+
+def test_accelerates_launcher_starts_one_process_on_a_cpu_whatever_it_is_told(tmp_path):
+    """And says nothing, as docs/distributed.md warns; if that changes, the warning can go."""
+    program = tmp_path / "program.py"
+    program.write_text("print('started')")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("started") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_nodes_by_the_documented_lines(launcher, overrides, digits, runs, tmp_path):
+    """Both on this machine, of one process where the page has eight; the same weights as two processes of one node."""
+    (line,) = [
+        line for line in shell_lines(read("docs/distributed.md")) if line.startswith(launcher) and "NODE0" in line
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = line.replace("NODE0:29500", f"127.0.0.1:{port}").replace("NODE0", "127.0.0.1").replace("29500", str(port))
+    line = line.replace("--nproc_per_node 8", "--nproc_per_node 1").replace("--num_processes 16", "--num_processes 2")
+    line = line.replace("IMAGENET", str(digits)).replace("RUN", str(tmp_path / "run")).replace("imagenet-r50", "demo")
+    words = [*shlex.split(line, comments=True), *overrides]
+    module = {"torchrun": ["torch.distributed.run"], "accelerate": ["accelerate.commands.launch"]}[launcher]
+    words = [sys.executable, "-m", *module, *words[1 if launcher == "torchrun" else 2 :]]
+    second = [word if words[at - 1] != "--machine_rank" else "1" for at, word in enumerate(words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    nodes = [subprocess.Popen(node, env=environment, stderr=subprocess.PIPE, text=True) for node in (words, second)]
+    for node in nodes:
+        said = node.communicate(timeout=300)[1]
+        assert node.returncode == 0, said
+    assert from_pretrained(tmp_path / "run/model").metadata["processes"] == 2
+    weights = (tmp_path / "run/model/model.safetensors").read_bytes()
+    assert weights == (runs[2][0] / "model/model.safetensors").read_bytes()

@@ -10,6 +10,7 @@ from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.graphs import RecordedStep
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
+from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.trainer import Trainer
 from sslhsic_transfer.training.accelerator import build_accelerator
 
@@ -116,3 +117,36 @@ def test_graphs_where_there_can_be_none_are_refused_with_the_reason(tiny_overrid
     assert trainer()._recorded is None
     with pytest.raises(ConfigError, match=r"cuda_graphs=true, but training runs on cpu; expected auto or false"):
         trainer("cuda_graphs=true")
+
+
+@pytest.mark.parametrize(
+    ("settings", "deterministic", "processes", "taken"),
+    [
+        ((), False, 1, True),
+        (("objective=ssl-hsic-no-target",), False, 1, True),
+        (("cuda_graphs=false",), False, 1, False),
+        (("objective=simclr",), False, 1, False),
+        (("micro_batch_size=8",), False, 1, False),
+        (("compile=true",), False, 1, False),
+        (("compile=true", "cuda_graphs=true"), False, 1, True),
+        ((), True, 1, False),
+        ((), False, 2, False),
+    ],
+)
+def test_auto_takes_graphs_where_they_have_been_tried(
+    settings, deterministic, processes, taken, tiny_overrides, tmp_path, monkeypatch
+):
+    """On one GPU, with the SSL-HSIC loss, without micro-batches, compilation or deterministic algorithms."""
+    accelerator = build_accelerator("fp32", [], tmp_path)
+    trainer = Trainer(load_recipe("demo", [*tiny_overrides, "precision=fp32"]), accelerator, pictures=72)
+    trainer.recipe = load_recipe("demo", [*tiny_overrides, "precision=fp32", *settings])
+    trainer.criterion = OBJECTIVES[trainer.recipe.objective].build(trainer.recipe)
+
+    class OnGPUs:
+        device, num_processes, scaler = torch.device("cuda"), processes, None
+
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    trainer.accelerator = OnGPUs()
+    assert (trainer._recorded_step() is not None) == taken
+    OnGPUs.scaler = object()  # fp16's
+    assert trainer._recorded_step() is None or trainer.recipe.cuda_graphs is True

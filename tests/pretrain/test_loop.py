@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +56,14 @@ def test_logs_every_step_and_evaluates_every_epoch(run):
         assert 0 <= record["knn"] <= 1
         assert 0 <= record["linear"] <= 1
         assert 1 <= record["rankme"] <= 72
+
+
+def test_each_logged_figure_is_explained_in_the_guide(run):
+    watching = (Path(__file__).parents[2] / "docs/pretraining.md").read_text(encoding="utf-8").split("## Watching")[1]
+    rows = re.findall(r"^\| (`.*?) \|", watching.split("\n## ")[0], re.MULTILINE)
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    logged = {name for record in RunFolder(run).read_metrics() for name in record}
+    assert logged - {"step", "epoch"} == explained
 
 
 def test_the_model_folder_tells_how_it_came_about(run):
@@ -182,6 +192,26 @@ def test_a_stop_does_not_save_what_looks_collapsed(tiny_overrides, digits, tmp_p
     good = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     assert f"step {int(good.name.removeprefix('step-'))} is" in str(stop.value)
     assert stds[int(good.name.removeprefix("step-")) - 1] >= 0.3
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_looks_collapsed_is_saved_at_the_end_or_where_there_is_nothing_else(
+    stopped, tiny, digits, tmp_path, monkeypatch
+):
+    def observe(self, std):
+        if stopped:
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    monkeypatch.setattr(CollapseGuard, "suspicious", True)
+    monkeypatch.setattr(CollapseGuard, "observe", observe)
+    if stopped:
+        with pytest.raises(TrainingInterruptedError, match=r"after step 1 of 9\. All is saved"):
+            pretrain(tiny, digits, tmp_path / "run", progress=False)
+    else:
+        pretrain(tiny, digits, tmp_path / "run", progress=False)
+    saved = [path.name for path in list_checkpoints(tmp_path / "run/checkpoints")]
+    assert saved == ["step-00000001" if stopped else "step-00000009"]
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")

@@ -1,6 +1,6 @@
 """Started by torchrun: `sslhsic pretrain`, where each process also notes what it trained on and what came of it.
 
-The process of rank STOPPED sends itself a SIGTERM in its first step.
+The process of rank STOPPED sends itself a SIGTERM after step STOPPED_AFTER (0). Steps take LONG (0) seconds more.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -33,7 +34,8 @@ class NotingTrainer(loop.Trainer):
             for first, second in micro_batches
             for row in range(len(first.pixels))
         ]
-        if os.environ.get("STOPPED") == os.environ["RANK"] and not self.step:
+        time.sleep(float(os.environ.get("LONG", "0")))
+        if os.environ.get("STOPPED") == os.environ["RANK"] and self.step == int(os.environ.get("STOPPED_AFTER", "0")):
             signal.raise_signal(signal.SIGTERM)
         loss, scalars = super().train_step(micro_batches, **kwargs)
         self.steps.append({"loss": float(loss), "pictures": pictures})

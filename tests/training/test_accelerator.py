@@ -14,6 +14,12 @@ def test_precision_is_passed_on(tmp_path, precision, theirs):
     assert accelerator.num_processes == 1
 
 
+def test_the_launchers_precision_changes_nothing(tmp_path, monkeypatch):
+    """`accelerate launch --mixed_precision fp16` sets this variable."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert build_accelerator("bf16", [], tmp_path).mixed_precision == "bf16"
+
+
 def test_a_second_precision_in_one_process_is_explained(tmp_path):
     build_accelerator("bf16", [], tmp_path)
     with pytest.raises(ConfigError, match="Start a new process"):

@@ -34,6 +34,8 @@ def test_float32_convolutions_take_in_activations_and_sums(optimised):
     assert not found["Transpose"], "layouts change by ReorderInput and ReorderOutput, at the ends"
     assert found["ReorderInput"] <= 1
     assert found["ReorderOutput"] <= 1
+    assert found["MaxPool"] == 1
+    assert found.total() - CONVOLUTIONS <= 5, found  # pooling, mean, flattening, layout
 
 
 def test_int8_stays_integer_and_channels_last_from_end_to_end(optimised):

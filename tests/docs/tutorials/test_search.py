@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pandas  # comes with the extra `data`
 import torch
 from PIL import Image
 
@@ -10,6 +11,9 @@ def test_search(tutorial):
     names = page.names
     assert names["vectors"].shape == (72, 512)
     torch.testing.assert_close(names["vectors"].norm(dim=1), torch.ones(72))
+    frame = pandas.read_parquet("train.parquet")
+    assert list(frame["path"]) == list(names["bank"].paths)
+    assert [len(row) for row in frame["embedding"]] == [512] * 72
     best = names["bank"].paths[names["nearest"].indices[0]]
     direct = names["encoder"].embed([names["query"], Path("pictures/train") / best])
     assert names["nearest"].values[0] == names["cosines"].max()
