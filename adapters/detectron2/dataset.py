@@ -23,7 +23,9 @@ def register(data: DetectionData) -> str:
 
     Returns:
         Its name for DATASETS.TRAIN and DATASETS.TEST, which ends in a hash of the annotations: the same data registers
-        once, wherever it lies, and other data of the same name beside it.
+        once, wherever it lies, and other data of the same name beside it. `Trainer` reads it as everything here does;
+        for a trainer of your own, `build_train_loader` and `build_test_loader` do, or ``mapper=PictureMapper(…)`` of
+        Detectron2's own functions, whose mapper would clip pictures of 16 bits and floating ones.
     """
     name = f"{data.name}_{data.split}_{_digest(data)}"
     if name in DatasetCatalog.list():

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from sslhsic_transfer.adapters.loading import with_our_workers
 from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
-from sslhsic_transfer.adapters.mmseg.loading import with_our_workers
 from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
@@ -29,7 +29,11 @@ class SSLHSICRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
         """Build a loader as mmengine does, and give it readers of ours."""
-        return with_our_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        ours = with_our_workers(loader)
+        wrapper: Any = ours.dataset
+        wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine asks for the classes
+        return ours
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> Any:

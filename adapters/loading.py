@@ -1,22 +1,24 @@
-"""Mmengine's loaders with readers that end in order, and with errors of ours that cross from them as they are."""
+"""Frameworks' own loaders with readers that end in order, and with errors of ours that cross from them as they are."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from sslhsic_transfer._workers import reading_ahead
 
 
 def with_our_workers(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The same batches by readers of ours.
+    """The same batches by readers of ours, which end with each pass over the data.
 
     Args:
-        loader: as mmengine builds it. Its readers do not outlive a pass over the data.
+        loader: as a framework builds it; one of an endless stream needs not say what becomes of its last batch.
     """
-    if loader.batch_size is None:
-        batching: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
+    if isinstance(loader.dataset, IterableDataset):
+        batching: dict[str, Any] = {"batch_size": loader.batch_size}  # an error cuts a batch short, which must not go
+    elif loader.batch_size is None:
+        batching = {"batch_sampler": loader.batch_sampler}
     else:
         batching = {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
     if loader.num_workers:
@@ -35,8 +37,6 @@ def with_our_workers(loader: DataLoader[Any]) -> DataLoader[Any]:
     )
     beginnings = (ours.worker_init_fn, loader.worker_init_fn)
     ours.worker_init_fn = partial(_begin, tuple(begin for begin in beginnings if begin is not None))
-    wrapper: Any = ours.dataset
-    wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine asks loaders for the classes
     return ours
 
 
