@@ -30,6 +30,7 @@ def register(data: DetectionData) -> str:
     name = f"{data.name}_{data.split}_{_digest(data)}"
     if name in DatasetCatalog.list():
         DatasetCatalog.remove(name)  # the same data, but perhaps in another place
+        MetadataCatalog.pop(name, None)  # evaluators note files there that may be gone
     DatasetCatalog.register(name, partial(as_dicts, data))
     MetadataCatalog.get(name).set(thing_classes=list(data.classes))
     return name
