@@ -182,9 +182,13 @@ def test_a_lazy_mapper_of_another_kind_stays():
 
     model = LazyConfig.load(str(config_file("mask_rcnn_fpn_1x_lazy"))).model
     dataloader = OmegaConf.create()
-    dataloader.train = LazyCall(build_detection_test_loader)(mapper=LazyCall(Own)(is_train=True, augmentations=[], image_format="BGR"))
+    dataloader.train = LazyCall(build_detection_test_loader)(
+        mapper=LazyCall(Own)(is_train=True, augmentations=[], image_format="BGR")
+    )
     named = "detectron2.data.dataset_mapper.DatasetMapper"
-    dataloader.test = LazyCall(build_detection_test_loader)(mapper=LazyCall(named)(is_train=False, augmentations=[], image_format="BGR"))
+    dataloader.test = LazyCall(build_detection_test_loader)(
+        mapper=LazyCall(named)(is_train=False, augmentations=[], image_format="BGR")
+    )
     model.backbone.bottom_up.out_features = ["res2", "res3", "res4", "res5"]
     use_encoder(model, dataloader)
     assert dataloader.train.mapper["_target_"] is Own
