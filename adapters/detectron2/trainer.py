@@ -41,6 +41,8 @@ class Trainer(DefaultTrainer):
         resume: whether to go on from the last checkpoint of OUTPUT_DIR, if there is one.
     """
 
+    iter: int
+
     def __init__(self, cfg: CfgNode, *, resume: bool = False) -> None:
         self._start = _iterations_done(Path(cfg.OUTPUT_DIR)) if resume else 0
         super().__init__(cfg)
