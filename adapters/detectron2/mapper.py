@@ -12,10 +12,10 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 # isort: split
 import torch
 from detectron2.data import DatasetMapper, detection_utils, transforms
-from detectron2.utils.file_io import PathManager
 from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.data.masks import read_values
+from sslhsic_transfer.adapters.detectron2.addresses import PREFIX, local_path
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.images import load_image
 
@@ -54,7 +54,8 @@ class PictureMapper(DatasetMapper):
             ConfigError: the settings ask for what the entry does not have.
         """
         made = copy.deepcopy(dict(entry))  # the data set's
-        pixels = np.asarray(load_image(PathManager.get_local_path(made["file_name"])))
+        made["file_name"] = made["file_name"].removeprefix(PREFIX)
+        pixels = np.asarray(load_image(local_path(made["file_name"])))
         height, width = pixels.shape[:2]
         told = made.setdefault("width", width), made.setdefault("height", height)
         if told != (width, height):
@@ -121,7 +122,7 @@ def _semantic_labels(path: str, made: Mapping[str, Any]) -> NDArray[Any]:
     Raises:
         DataError: they cannot be read, or have another size than the picture.
     """
-    values = read_values(Path(PathManager.get_local_path(path)))
+    values = read_values(Path(local_path(path)))
     height, width = values.shape
     if (width, height) != (made["width"], made["height"]):
         raise DataError(

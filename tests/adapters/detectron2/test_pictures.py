@@ -1,5 +1,6 @@
 """What a network receives, by every way to it, is what `load_image` reads, normalised by the encoder's numbers."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from detectron2.data import DatasetMapper, build_detection_test_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.modeling import build_model
 from omegaconf import OmegaConf
+from PIL import Image
 
 from sslhsic_transfer import Preprocessing, create_encoder
 from sslhsic_transfer.adapters.data.detection import BoxedPicture, DetectionData
@@ -198,16 +200,22 @@ def test_a_lazy_mapper_of_another_kind_stays():
     use_encoder(model, dataloader)
 
 
-def test_detectron2s_own_trainer_reads_by_our_mapper_in_bgr(odd, settings):
-    settings.INPUT.FORMAT = "BGR"
-
-    class Own(DefaultTrainer):
-        @classmethod
-        def build_test_loader(cls, cfg, dataset_name):
-            return build_test_loader(cfg, dataset_name)
-
-    found = pixels(Own.build_test_loader(settings, settings.DATASETS.TEST[0]), len(NAMES))
-    assert_as_read([image[..., ::-1] for image in found], odd)
+@pytest.mark.parametrize("image_format", ["RGB", "BGR"])
+def test_detectron2s_own_loaders_read_registered_data_the_same(odd, settings, tmp_path, image_format):
+    (tmp_path / "more").mkdir()
+    first, exif = odd.pictures[0], Image.Exif()
+    exif[274] = 8
+    turned = (
+        Image.open(odd.pictures[NAMES.index("alpha.png")].path).convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    )
+    turned.save(tmp_path / "turned.tif", exif=exif)
+    more = dataclasses.replace(first, id=99, path=tmp_path / "turned.tif")
+    data = dataclasses.replace(odd, pictures=(*odd.pictures, more))
+    settings.INPUT.FORMAT, settings.DATASETS.TEST = image_format, (register(data),)
+    (name,) = settings.DATASETS.TEST
+    for loader in (DefaultTrainer.build_test_loader(settings, name), build_test_loader(settings, name)):
+        found = pixels(loader, len(data.pictures))
+        assert_as_read([image[..., ::-1] if image_format == "BGR" else image for image in found], data)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -246,8 +254,8 @@ def test_where_a_picture_cannot_be_read_the_steps_before_are_saved(odd, encoder,
     options = {**TINY, "model": encoder, "workers": 0, "iterations": 4}
     options["settings"] = {**SMALL, "SOLVER.CHECKPOINT_PERIOD": 100}
     whole = fine_tune(odd, None, tmp_path / "whole", **options)
-    order = [batch[0]["file_name"] for batch, _ in zip(_batches_of(whole), range(4), strict=False)]
-    (damaged,) = (picture.path for picture in odd.pictures if str(picture.path) == order[2])
+    order = [batch[0]["image_id"] for batch, _ in zip(_batches_of(whole), range(4), strict=False)]
+    (damaged,) = (picture.path for picture in odd.pictures if picture.id == order[2])
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])
     try:
