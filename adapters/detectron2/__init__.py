@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.detectron2.dataset import register_folder as register_folder
     from sslhsic_transfer.adapters.detectron2.detector import Detector as Detector
     from sslhsic_transfer.adapters.detectron2.detector import load_detector as load_detector
+    from sslhsic_transfer.adapters.detectron2.loading import build_test_loader as build_test_loader
+    from sslhsic_transfer.adapters.detectron2.loading import build_train_loader as build_train_loader
+    from sslhsic_transfer.adapters.detectron2.mapper import PictureMapper as PictureMapper
     from sslhsic_transfer.adapters.detectron2.runner import fine_tune as fine_tune
 
 __getattr__, __dir__ = lazy_names(
@@ -28,6 +31,9 @@ __getattr__, __dir__ = lazy_names(
         "register_folder": f"{__name__}.dataset",
         "Detector": f"{__name__}.detector",
         "load_detector": f"{__name__}.detector",
+        "build_test_loader": f"{__name__}.loading",
+        "build_train_loader": f"{__name__}.loading",
+        "PictureMapper": f"{__name__}.mapper",
         "fine_tune": f"{__name__}.runner",
     },
 )

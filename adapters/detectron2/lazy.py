@@ -6,11 +6,16 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 
 # isort: split
 from detectron2.config import LazyCall
+from detectron2.data import DatasetMapper
 
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, SSLHSICBackbone
 from sslhsic_transfer.adapters.detectron2.inputs import FORMAT
+from sslhsic_transfer.adapters.detectron2.mapper import PictureMapper
 from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
+
+# What a configuration may name Detectron2's mapper by: the class itself, or its address.
+_DETECTRON2S = (DatasetMapper, *(f"detectron2.data.{module}DatasetMapper" for module in ("", "dataset_mapper.")))
 
 
 def use_encoder(
@@ -22,7 +27,8 @@ def use_encoder(
 
     Args:
         model: a lazy model with a ``backbone.bottom_up``, such as Detectron2's common/models/mask_rcnn_fpn.py.
-        dataloader: of the same configuration; it is told to read RGB.
+        dataloader: of the same configuration; in training and in tests it is told to read RGB, by `PictureMapper` where
+            it has Detectron2's own `DatasetMapper`. A mapper of another class stays, and reads as it does.
         encoder: what `from_pretrained` takes; None: an untrained ResNet-50.
         norm: as of `SSLHSICBackbone`.
         freeze_at: as of `SSLHSICBackbone`.
@@ -35,8 +41,15 @@ def use_encoder(
     model.input_format = FORMAT
     for name, number in (("pixel_mean", 0), ("pixel_std", 1)):
         model[name] = LazyCall(pixel_number)(encoder="${..backbone.bottom_up.encoder}", number=number)
-    if dataloader is not None:
-        dataloader.train.mapper.image_format = FORMAT
+    for part in ("train", "test"):
+        if dataloader is not None and (mapper := (dataloader.get(part) or {}).get("mapper")) is not None:
+            _read_pictures(mapper)
+
+
+def _read_pictures(mapper: Any) -> None:
+    mapper.image_format = FORMAT
+    if mapper["_target_"] in _DETECTRON2S:
+        mapper["_target_"] = PictureMapper
 
 
 def pixel_number(encoder: Encoder | str, number: int) -> list[float]:

@@ -1,8 +1,10 @@
-"""Training batches that follow from the seed and the iteration alone, so that a run may stop and go on."""
+"""Batches whose pictures are read as everywhere else; by a seed they follow from the iteration alone.
 
-import copy
+So a run may stop and go on.
+"""
+
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -14,50 +16,119 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 # isort: split
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_train_loader, get_detection_dataset_dicts, transforms
+from detectron2.data import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
 from detectron2.utils import comm
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.data.images import load_image
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.adapters.detectron2.mapper import PictureMapper
+from sslhsic_transfer.adapters.loading import with_our_workers
+from sslhsic_transfer.data.readers import reading_ahead
+from sslhsic_transfer.errors import ConfigError, DataError
+
+Entry = Mapping[str, Any]
 
 
-def train_loader(cfg: CfgNode, start: int) -> Iterable[list[dict[str, Any]]]:
-    """Batches from an iteration on, without end.
+def build_train_loader(cfg: CfgNode, start: int = 0) -> Iterable[list[dict[str, Any]]]:
+    """Batches from an iteration on, without end, for a trainer of any kind.
 
     Args:
-        cfg: of the run; pictures of like proportions are not grouped, as a group would have to survive a restart.
-        start: the iteration that comes first.
+        cfg: of the run. With SEED ≥ 0 a batch follows from the seed and its iteration, however many processes read;
+            pictures of like proportions are not grouped, as a group would have to survive a restart. Below, these are
+            Detectron2's own loaders with our reader of pictures.
+        start: the iteration that comes first; without a seed it means nothing.
 
     Raises:
         DataError: no picture has an object.
+        ConfigError: settings that do not go together.
     """
-    try:
-        pictures = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
-    except AssertionError as error:
-        raise DataError(f"No picture of {', '.join(cfg.DATASETS.TRAIN)} has an object to learn from.") from error
-    return build_detection_train_loader(  # type: ignore[no-any-return]
-        dataset=Draws(pictures),
-        sampler=DrawSampler(len(pictures), cfg.SEED, start * cfg.SOLVER.IMS_PER_BATCH),
-        mapper=SeededMapper(PictureMapper(cfg, is_train=True), cfg.SEED),
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=False,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    mapper = PictureMapper(cfg, is_train=True)
+    pictures = _training_entries(cfg)
+    if cfg.SEED < 0:
+        return _ending_in_order(build_detection_train_loader(cfg, mapper=mapper, dataset=pictures))
+    processes, size = comm.get_world_size(), cfg.SOLVER.IMS_PER_BATCH
+    if size < 1 or size % processes:
+        raise ConfigError(f"SOLVER.IMS_PER_BATCH: got {size}; expected a multiple of the {processes} processes.")
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise ConfigError(
+            f"DATALOADER.SAMPLER_TRAIN: got {cfg.DATALOADER.SAMPLER_TRAIN!r}; with SEED ≥ 0 expected TrainingSampler. "
+            "SEED -1 takes the others."
+        )
+    return reading_ahead(
+        Draws(pictures, SeededMapper(mapper, cfg.SEED)),
+        cfg.DATALOADER.NUM_WORKERS,
+        pinned=False,
+        sampler=DrawSampler(len(pictures), cfg.SEED, start * size),
+        batch_size=size // processes,
+        drop_last=True,
+        collate_fn=_as_they_are,
+        generator=torch.Generator(),  # torch's own would give another number in a run that goes on
     )
 
 
-class Draws(Dataset[dict[str, Any]]):
-    """Pictures by the number of their draw: ``epoch · len(pictures) + picture``."""
+def build_test_loader(cfg: CfgNode, name: str) -> Iterable[list[dict[str, Any]]]:
+    """The pictures of a registered data set one by one, for Detectron2's evaluators.
 
-    def __init__(self, pictures: Sequence[dict[str, Any]]) -> None:
-        self.pictures = pictures
+    Args:
+        cfg: of the network.
+        name: in Detectron2's catalogue.
+    """
+    mapper = PictureMapper(cfg, is_train=False)
+    return _ending_in_order(build_detection_test_loader(cfg, name, mapper=mapper))
+
+
+def _training_entries(cfg: CfgNode) -> Sequence[Entry]:
+    files = cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None
+    if files is not None and len(files) != len(cfg.DATASETS.TRAIN):
+        raise ConfigError(
+            f"DATASETS.PROPOSAL_FILES_TRAIN: got {len(files)} files for {len(cfg.DATASETS.TRAIN)} data sets; expected "
+            "one each, or MODEL.LOAD_PROPOSALS False."
+        )
+    try:
+        entries: Sequence[Entry] = get_detection_dataset_dicts(
+            cfg.DATASETS.TRAIN,
+            filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+            min_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0,
+            proposal_files=files,
+        )
+    except AssertionError as error:
+        raise DataError(f"No picture of {', '.join(cfg.DATASETS.TRAIN)} has an object to learn from.") from error
+    return entries
+
+
+def _ending_in_order(loader: Any) -> Any:
+    """A loader of Detectron2's, or what groups the pictures of one, by readers of ours."""
+    if isinstance(loader, DataLoader):
+        return with_our_workers(loader)
+    if isinstance(getattr(loader, "dataset", None), DataLoader):
+        loader.dataset = with_our_workers(loader.dataset)
+    return loader
+
+
+def _as_they_are(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return examples
+
+
+class Draws(Dataset[Any]):
+    """Pictures by the number of their draw: ``epoch · len(pictures) + picture``.
+
+    Args:
+        pictures: entries of a data set.
+        mapper: what makes a network's input of an entry; it finds the number under "draw".
+    """
+
+    def __init__(self, pictures: Sequence[Entry], mapper: Callable[[Entry], Any]) -> None:
+        self.pictures, self.mapper = pictures, mapper
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, draw: int) -> dict[str, Any]:
-        return self.pictures[draw % len(self.pictures)] | {"draw": draw}
+    def __getitem__(self, draw: int) -> Any:
+        return self.mapper({**self.pictures[draw % len(self.pictures)], "draw": draw})
 
 
 class DrawSampler(Sampler[int]):
@@ -85,46 +156,18 @@ class DrawSampler(Sampler[int]):
             epoch += 1
 
 
-class PictureMapper(DatasetMapper):
-    """Detectron2's mapper for boxes and masks of objects, with pictures read as `load_image` does."""
-
-    def __call__(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """One picture, (3, H, W) uint8 in INPUT.FORMAT, and its objects.
-
-        Raises:
-            ImageError: the picture cannot be read.
-            DataError: it has another size than its annotations say.
-        """
-        entry = copy.deepcopy(entry)  # the data set's
-        pixels = np.asarray(load_image(entry["file_name"]))
-        height, width = pixels.shape[:2]
-        told = entry.setdefault("width", width), entry.setdefault("height", height)
-        if told != (width, height):
-            raise DataError(
-                f"{entry['file_name']} has {width} × {height} pixels, its annotations say {told[0]} × {told[1]}; "
-                "expected the same size."
-            )
-        changed = transforms.AugInput(pixels[..., ::-1] if self.image_format == "BGR" else pixels)
-        applied = self.augmentations(changed)
-        entry["image"] = torch.as_tensor(np.ascontiguousarray(changed.image.transpose(2, 0, 1)))
-        if self.is_train and "annotations" in entry:
-            self._transform_annotations(entry, applied, changed.image.shape[:2])
-        entry.pop("annotations", None)
-        return entry
-
-
 class SeededMapper:
-    """Detectron2's mapper with random numbers that follow from the seed and the draw.
+    """A mapper with random numbers that follow from the seed and the draw.
 
     Args:
         mapper: reads a picture and changes it at random.
         seed: of the run.
     """
 
-    def __init__(self, mapper: DatasetMapper, seed: int) -> None:
+    def __init__(self, mapper: Callable[[Entry], Any], seed: int) -> None:
         self.mapper, self.seed = mapper, seed
 
-    def __call__(self, entry: dict[str, Any]) -> Any:
+    def __call__(self, entry: Entry) -> Any:
         """One picture as the network gets it."""
         with _numbers_of(mix_seed(self.seed, entry["draw"])):
             return self.mapper(entry)

@@ -79,7 +79,8 @@ def fine_tune(
 
     Raises:
         ConfigError: arguments out of range.
-        DataError: the two splits have different classes, or one has no objects.
+        DataError: the two splits have different classes, one has no objects, or a picture another size than annotated.
+        ImageError: a picture cannot be read; the steps before are saved.
         OutputExistsError: the folder holds a run, and ``resume`` is not set.
         CheckpointError: the run there was made with other settings.
         TrainingError: loss or weights are no longer finite; nothing that is not is saved.

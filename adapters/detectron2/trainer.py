@@ -21,7 +21,8 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter
 
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.adapters.detectron2.loading import train_loader
+from sslhsic_transfer.adapters.detectron2.loading import build_test_loader, build_train_loader
+from sslhsic_transfer.data.readers import saved_first
 from sslhsic_transfer.errors import CheckpointError, SSLHSICError, TrainingError
 from sslhsic_transfer.training.divergence import divergence
 
@@ -32,12 +33,15 @@ class Trainer(DefaultTrainer):
     """A `DefaultTrainer` whose resumed run is the uninterrupted one.
 
     Its checkpoints hold the optimiser's state (0.6 forgets it), its batches follow from the iteration, and so do the
-    random numbers of a step. That takes SEED ≥ 0; without a seed, Detectron2's own loader is used.
+    random numbers of a step. That takes SEED ≥ 0; without a seed, batches are Detectron2's own. Pictures are read by
+    `PictureMapper` in any case; where one cannot be, the steps before are saved.
 
     Args:
         cfg: of the run.
         resume: whether to go on from the last checkpoint of OUTPUT_DIR, if there is one.
     """
+
+    iter: int
 
     def __init__(self, cfg: CfgNode, *, resume: bool = False) -> None:
         self._start = _iterations_done(Path(cfg.OUTPUT_DIR)) if resume else 0
@@ -46,7 +50,14 @@ class Trainer(DefaultTrainer):
 
     def build_train_loader(self, cfg: CfgNode) -> Any:  # type: ignore[override]
         """Batches from the iteration on where the run goes on."""
-        return train_loader(cfg, self._start) if cfg.SEED >= 0 else DefaultTrainer.build_train_loader(cfg)
+        batches = build_train_loader(cfg, self._start)
+        trains = not hasattr(self, "_trainer")  # those that only measure statistics are asked for later
+        return saved_first(batches, self._save_reached) if trains else batches
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """Pictures one by one."""
+        return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
@@ -97,6 +108,20 @@ class Trainer(DefaultTrainer):
         saved = done == self.max_iter or done % self.cfg.SOLVER.CHECKPOINT_PERIOD == 0
         if saved and (message := divergence(None, self.model.parameters(), done, self._usual_causes())):
             raise TrainingError(message)
+
+    def _save_reached(self) -> Path | None:
+        """Save the state before the step that has begun; where it is, or None if there is nothing to save."""
+        if self.iter <= self.start_iter or not comm.is_main_process():
+            return None
+        if divergence(None, self.model.parameters(), self.iter, self._usual_causes()):
+            return None
+        begun = self.iter
+        self.iter = begun - 1  # checkpoints tell the last iteration that is done
+        try:
+            self.checkpointer.save(f"model_{self.iter:07d}", iteration=self.iter)
+        finally:
+            self.iter = begun
+        return Path(self.checkpointer.get_checkpoint_file())
 
     def _usual_causes(self) -> str:
         solver = self.cfg.SOLVER

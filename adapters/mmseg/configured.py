@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from sslhsic_transfer.adapters.loading import with_our_workers
 from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
 from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
 from sslhsic_transfer.models.config import STAGES
@@ -21,8 +22,18 @@ class SSLHSICRunner(Runner):
     """Mmengine's runner, for configs of ours, in which the model and the data's folder are each said once.
 
     ``--cfg-options model.backbone.model=… data_root=…`` is all that it takes to use another encoder, of any width, on
-    data in another place.
+    data in another place. A picture that cannot be read ends the run with an error that names it, without the reader's
+    traceback.
     """
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
+        """Build a loader as mmengine does, and give it readers of ours."""
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        ours = with_our_workers(loader)
+        wrapper: Any = ours.dataset
+        wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine asks for the classes
+        return ours
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> Any:

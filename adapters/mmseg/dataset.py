@@ -7,6 +7,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, SegmentationData, find_segmentation
 from sslhsic_transfer.errors import ConfigError
 
@@ -15,7 +16,8 @@ from sslhsic_transfer.errors import ConfigError
 class SSLHSICDataset(BaseSegDataset):
     """The examples of `find_segmentation`, with the same classes and masks as in our other adapters.
 
-    Its pipeline reads masks by ``dict(type="LoadSSLHSICMask")``.
+    Its pipeline reads pictures and masks by ``dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")``, which
+    stand in for mmseg's ``LoadImageFromFile`` and ``LoadAnnotations`` as well: what trains is read as it is evaluated.
 
     >>> DATASETS.build(dict(type="SSLHSICDataset", data_root="data/camvid", split="train", pipeline=[…]))
 
@@ -25,10 +27,11 @@ class SSLHSICDataset(BaseSegDataset):
         layout: one of `find_segmentation`, or "auto".
         mask_values: number of each class in the masks, as for `find_segmentation`; None: as the layout has it.
         data: in place of these four: data that was found already.
-        options: of mmseg's ``BaseSegDataset``, such as ``pipeline`` and ``test_mode``.
+        pipeline: what happens to an example, as mmseg configures it.
+        options: of mmseg's ``BaseSegDataset``, such as ``test_mode``.
 
     Raises:
-        ConfigError: neither a folder nor data, or both.
+        ConfigError: neither a folder nor data, or both; or a reader of mmseg's with options that ours does not have.
         DataError: as `find_segmentation`.
     """
 
@@ -40,6 +43,7 @@ class SSLHSICDataset(BaseSegDataset):
         *,
         mask_values: Sequence[int] | None = None,
         data: SegmentationData | None = None,
+        pipeline: Sequence[Any] = (),
         **options: Any,
     ) -> None:
         if (data_root is None) == (data is None):
@@ -47,7 +51,12 @@ class SSLHSICDataset(BaseSegDataset):
         if data is None:
             data = find_segmentation(str(data_root), split, layout, mask_values=mask_values)
         self.data = data
-        super().__init__(metainfo={"classes": self.data.classes}, ignore_index=IGNORED, **options)
+        super().__init__(
+            metainfo={"classes": self.data.classes},
+            ignore_index=IGNORED,
+            pipeline=with_our_readers(pipeline),
+            **options,
+        )
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One record an example: where its files are, and its number."""

@@ -12,7 +12,9 @@ from mmseg.registry import MODELS
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sslhsic_transfer._json import read_json
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
+from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.images import Picture, to_uint8_tensor
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, DataError
@@ -35,13 +37,13 @@ def load_segmentor(output: str | Path, device: torch.device | str | None = None)
         ``mmseg.apis.inference_model`` takes, too.
 
     Raises:
-        CheckpointError: there is no finished model, or its weights do not fit its config.
+        CheckpointError: there is no finished model, its config is damaged, or its weights do not fit its config.
     """
     output = Path(output)
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (output / name).is_file():
             raise CheckpointError(f"{output} has no {name}; expected the folder of a fine_tune(…) that has ended.")
-    config = Config.fromfile(output / CONFIG_NAME, import_custom_modules=False)
+    config = Config(read_config(output / CONFIG_NAME))
     with DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)
     checkpoint = read_checkpoint(str(output / WEIGHTS_NAME))
@@ -51,6 +53,22 @@ def load_segmentor(output: str | Path, device: torch.device | str | None = None)
         raise CheckpointError(f"{output / WEIGHTS_NAME} does not fit {CONFIG_NAME} beside it: {error}") from error
     model.dataset_meta, model.cfg = checkpoint["meta"]["dataset_meta"], config
     return model.to(device).eval()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read what `fine_tune` wrote; pictures are read by our reader where an older version's config names mmseg's.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        config = read_json(path)
+        return {**config, "test_pipeline": with_our_readers(config["test_pipeline"])}
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as the config of a fine-tune ({type(error).__name__}: {error}): it is damaged, or "
+            "was not written by this library. Bring the file back, or train again in another folder."
+        ) from error
 
 
 def predict(model: nn.Module | str | Path, pictures: Iterable[Picture]) -> list[NDArray[np.uint8]]:

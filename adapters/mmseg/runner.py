@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from mmengine.config import ConfigDict
 from mmengine.device import get_device
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from sslhsic_transfer._config import flattened
@@ -17,10 +17,10 @@ from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
-from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config, pipelines
+from sslhsic_transfer.adapters.mmseg.configured import SSLHSICRunner, fit_model, head_config, pipelines
 from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
 from sslhsic_transfer.adapters.mmseg.divergence import DivergenceHook
-from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
+from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME, read_config
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
@@ -103,7 +103,8 @@ def fine_tune(
 
     Raises:
         ConfigError: arguments that cannot be used; all are listed.
-        DataError: the two splits have different classes.
+        DataError: the two splits have different classes, or a mask and its picture different sizes.
+        ImageError: a picture cannot be read.
         OutputExistsError: ``output`` holds a run, and ``resume`` is not asked for.
         CheckpointError: the checkpoint to go on from is damaged, or of a run with other settings.
         TrainingError: loss or weights are no longer finite; nothing that is not is saved.
@@ -163,7 +164,7 @@ def fine_tune(
             "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         }
     causes = f"learning_rate ({learning_rate}) too high, warmup ({warmup}) too short, clip_gradient ({clip_gradient})"
-    runner = Runner(
+    runner = SSLHSICRunner(
         model=ConfigDict({**segmentor, "backbone": {**backbone, "model": encoder}}),
         work_dir=str(output),
         **training,
@@ -227,8 +228,10 @@ def _claim(output: Path, config: str, resume: bool) -> None:
         return
     if not resume:
         raise OutputExistsError(f"{output} holds a run already: choose another folder, or resume=True to go on.")
-    if _shaping(path.read_text(encoding="utf-8")) != _shaping(config):
+    before = read_config(path)
+    if _shaping(before) != _shaping(json.loads(config)):
         raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
+    write_text(path, json_text(before))  # an older version's names mmseg's reader of pictures
     # Mmengine itself would run code that the checkpoint holds, as pickled objects or as the text of a config.
     if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
         raise CheckpointError(
@@ -236,11 +239,10 @@ def _claim(output: Path, config: str, resume: bool) -> None:
         )
 
 
-def _shaping(config: str) -> dict[str, Any]:
-    """What of a config shapes the result: neither how pictures are read nor how often a checkpoint is written."""
+def _shaping(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config shapes the result: neither how many processes read nor how often a checkpoint is written."""
     free = {"num_workers", "persistent_workers", "val_interval"}
-    values = flattened(json.loads(config))
-    return {key: value for key, value in values.items() if key.rpartition(".")[2] not in free}
+    return {key: value for key, value in flattened(config).items() if key.rpartition(".")[2] not in free}
 
 
 def _save(model: nn.Module, classes: tuple[str, ...], output: Path) -> None:

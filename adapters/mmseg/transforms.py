@@ -1,5 +1,6 @@
-"""Steps of mmseg's pipelines: masks as our readers give them, and a random scale relative to the picture."""
+"""Steps of mmseg's pipelines: pictures and masks as our readers give them, a random scale relative to the picture."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,22 +8,31 @@ from mmcv.transforms import BaseTransform, Resize
 from mmseg.registry import TRANSFORMS
 
 from sslhsic_transfer.data.images import load_image
-from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.errors import ConfigError, DataError
 
 
 @TRANSFORMS.register_module()
 class LoadSSLHSICPicture(BaseTransform):
-    """Read a picture as `load_image` does, by which the same models evaluate and predict; in BGR, as mmseg has it."""
+    """Read a picture as `load_image` does, by which the same models evaluate and predict; in BGR, as mmseg has it.
+
+    Args:
+        to_float32: whether the steps that follow get floating values, from 0 to 255.
+    """
+
+    def __init__(self, to_float32: bool = False) -> None:
+        self.to_float32 = to_float32
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img``, (H, W, 3) uint8, and its size.
+        """Add ``img``, (H, W, 3) uint8 or float32, and its size.
 
         Raises:
             ImageError: it cannot be read.
+            DataError: its mask, if that was read before, has another size.
         """
         image = np.ascontiguousarray(np.asarray(load_image(results["img_path"]))[..., ::-1])
-        results["img"] = image
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        _require_same_size(results)
         return results
 
 
@@ -35,18 +45,80 @@ class LoadSSLHSICMask(BaseTransform):
 
         Raises:
             DataError: as `SegmentationData.read_mask`, or the mask does not have the picture's size.
+            ConfigError: the example is of another data set, which has masks of its own.
         """
         if "number" in results:
-            mask = results["segmentation"].read_mask(results["number"])
-            if mask.shape != results["img"].shape[:2]:
-                (height, width), (high, wide) = results["img"].shape[:2], mask.shape
-                raise DataError(
-                    f"{results['img_path']} has {width} × {height} pixels, its mask {results['seg_map_path']} "
-                    f"{wide} × {high}; expected the same size."
-                )
-            results["gt_seg_map"] = mask
+            results["gt_seg_map"] = results["segmentation"].read_mask(results["number"])
             results["seg_fields"].append("gt_seg_map")
+            _require_same_size(results)
+        elif results.get("seg_map_path") is not None:
+            raise ConfigError(
+                f"LoadSSLHSICMask reads masks of SSLHSICDataset; got {results['seg_map_path']} of another data set. "
+                "Use that, or read its masks by LoadAnnotations."
+            )
         return results
+
+
+def _require_same_size(results: Mapping[str, Any]) -> None:
+    if "img" not in results or "gt_seg_map" not in results:
+        return
+    (height, width), (high, wide) = results["img"].shape[:2], results["gt_seg_map"].shape
+    if (height, width) != (high, wide):
+        raise DataError(
+            f"{results['img_path']} has {width} × {height} pixels, its mask {results['seg_map_path']} "
+            f"{wide} × {high}; expected the same size."
+        )
+
+
+# Mmseg's readers -> ours, and of the options that change what is read those values that ours reads by.
+_READERS: Mapping[str, tuple[type[BaseTransform], Mapping[str, Sequence[Any]]]] = {
+    "LoadImageFromFile": (LoadSSLHSICPicture, {"color_type": ("color",), "ignore_empty": (False,)}),
+    "LoadAnnotations": (LoadSSLHSICMask, {"reduce_zero_label": (None, False)}),
+}
+_KEPT = ("to_float32",)
+
+
+def with_our_readers(pipeline: Sequence[Any]) -> list[Any]:
+    """Put our readers in the place of mmseg's, which older configs name, too.
+
+    Mmseg's clip 16 bits and lay transparent pictures over a colour; decoder and storage that they are told do not
+    matter to ours.
+
+    Args:
+        pipeline: steps as configs have them, or transforms; it is not changed.
+
+    Raises:
+        ConfigError: a reader is told to read otherwise than ours does.
+    """
+    return [_with_our_readers(step) for step in pipeline]
+
+
+def _with_our_readers(step: Any) -> Any:
+    if isinstance(step, list | tuple):
+        return type(step)(_with_our_readers(part) for part in step)
+    if isinstance(step, BaseTransform):
+        options = {"type": type(step), **vars(step)}
+        return _our_reader(options) or step
+    if isinstance(step, Mapping):
+        ours = _our_reader(step)
+        changed = {key: _with_our_readers(value) for key, value in step.items()} if ours is None else ours
+        return type(step)(changed)  # type: ignore[call-arg] # a dict of mmengine's
+    return step
+
+
+def _our_reader(step: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What reads in place of a reader of mmseg's; None for any other step."""
+    kind = step.get("type")
+    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
+    if name not in _READERS:
+        return None
+    ours, fitting = _READERS[name]
+    for key, values in fitting.items():
+        if step.get(key, values[0]) not in values:
+            raise ConfigError(
+                f"{name}: got {key}={step[key]!r}; {ours.__name__} reads in its place and knows no {key}: remove it."
+            )
+    return {"type": ours.__name__} | {key: step[key] for key in _KEPT if key in step}
 
 
 @TRANSFORMS.register_module()
