@@ -2,14 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 from PIL import Image, features
 
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import ConfigError, ImageError
 
 # A decoded picture takes up to 15 bytes a pixel, once in every reader; telephones make pictures of 108 million pixels.
@@ -41,6 +43,36 @@ def readable_suffixes() -> frozenset[str]:
 def unreadable_suffixes() -> frozenset[str]:
     """Endings of the names of files that people would call pictures, and that cannot be read here."""
     return _COMMON - readable_suffixes()
+
+
+def tell_of_unread(source: str | Path, unread: Sequence[PurePath], *, stacklevel: int = 2) -> None:
+    """Warn of pictures that are passed over because Pillow cannot read them; arguments as of `tell_passed_over`."""
+    tell_passed_over(source, unread, expected_pictures(unread), stacklevel=stacklevel + 1)
+
+
+def tell_passed_over(source: str | Path, passed: Sequence[PurePath], why: str, *, stacklevel: int = 2) -> None:
+    """Warn of pictures that are passed over, once where several processes read the same.
+
+    Args:
+        source: the folder or the shard where they lie.
+        passed: their places; nothing is told of none.
+        why: the reason, and what to do.
+        stacklevel: of the warning, counted from the caller.
+    """
+    if passed and is_main_process():
+        warnings.warn(f"{len(passed)} pictures of {source} are passed over; {why}", stacklevel=stacklevel + 1)
+
+
+def expected_pictures(unread: Sequence[PurePath]) -> str:
+    """Say what was expected where pictures are missing: in what format, or how to convert those that are there.
+
+    Args:
+        unread: places of pictures that cannot be read here.
+    """
+    if unread:
+        kinds = sorted({path.suffix.lower() for path in unread})
+        return f"Pillow reads no {', '.join(kinds)} here, such as {unread[0]}: convert them, to JPEG for instance."
+    return f"expected files ending in {', '.join(sorted(readable_suffixes()))}."
 
 
 def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
