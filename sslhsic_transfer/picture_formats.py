@@ -9,14 +9,16 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import IO
 
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import ConfigError, ImageError
 
-# A decoded picture takes up to 15 bytes a pixel, once in every reader; telephones make pictures of 108 million pixels.
+# A picture takes 7 to 20 bytes a pixel while it is read, in every reader; telephones make those of 108 million pixels.
 _MOST_PIXELS = 128_000_000
 MOST_PIXELS_VARIABLE = "SSLHSIC_MAX_PIXELS"
+# Bytes of the texts in a PNG, each and all, unpacked: editors keep histories in them, beyond the megabyte of Pillow.
+_MOST_TEXT = 64 << 20
 
 # Measurements and films of which Pillow reads the head alone, and drawings for which it would start another program.
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
@@ -84,12 +86,15 @@ def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
 
     Raises:
         ImageError: it has more pixels.
+        ValueError: it is a PNG whose texts are too long.
         ConfigError: the bound in the environment is no number.
         Exception: what Pillow raises, of many kinds.
     """
     most = most_pixels()
-    with beyond_pillows_bound():
+    with beyond_pillows_bounds():
         image = Image.open(file, formats=readable_formats())
+    if type(image) is PngImagePlugin.PngImageFile:
+        image.__class__ = _Png  # what reads the texts behind the pixels
     pixels = image.width * image.height
     if pixels > most:
         size = f"{image.width} × {image.height}"
@@ -102,14 +107,36 @@ def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
 
 
 @contextmanager
-def beyond_pillows_bound() -> Iterator[None]:
-    """Set Pillow's own bound on pixels aside, which is one for the whole program and whose words speak of attacks."""
+def beyond_pillows_bounds() -> Iterator[None]:
+    """Set Pillow's own bounds on pixels and texts aside, which are one for the whole program.
+
+    Raises:
+        ValueError: the texts of a PNG go beyond ours.
+    """
     with _LOCK:
-        pillows, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
         try:
             yield
+        except ValueError as error:
+            if "MAX_TEXT" not in str(error):
+                raise
+            raise ValueError(
+                f"its texts or its colour profile have more than {_MOST_TEXT >> 20} MB: remove them, for example by "
+                "exiftool -all= FILE"
+            ) from error
         finally:
-            Image.MAX_IMAGE_PIXELS = pillows
+            Image.MAX_IMAGE_PIXELS = pixels
+            PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = texts
+
+
+class _Png(PngImagePlugin.PngImageFile):
+    """A PNG whose texts behind the pixels may be as long as those before them."""
+
+    def load_end(self) -> None:
+        with beyond_pillows_bounds():
+            super().load_end()
 
 
 def most_pixels() -> int:
@@ -130,12 +157,12 @@ def _millions(pixels: int) -> str:
     return f"{pixels / 1e6:.1f} million" if pixels >= 1e6 else str(pixels)
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 def _renew_lock() -> None:
     global _LOCK
-    _LOCK = threading.Lock()
+    _LOCK = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # a thread may have held it, which the child has not

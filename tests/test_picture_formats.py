@@ -2,7 +2,7 @@ import multiprocessing
 from io import BytesIO
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sslhsic_transfer import picture_formats
 from sslhsic_transfer.adapters.data.layouts import read_map
@@ -11,6 +11,7 @@ from sslhsic_transfer.images import load_image, open_bytes, open_image
 from sslhsic_transfer.picture_formats import readable_formats, readable_suffixes, unreadable_suffixes
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import two_views
+from tests.memory import peak_of
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".tif", ".jp2", ".pgm", ".tga", ".mpo", ".ico", ".psd"])
@@ -93,6 +94,55 @@ def test_pillows_own_bound_is_the_users(tmp_path, monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 16
 
 
+def with_texts(path, text, kind, behind):
+    """A PNG with a text and a colour profile before its pixels, or the text behind them."""
+    texts = PngImagePlugin.PngInfo()
+    if kind == "tEXt":
+        texts.add_text("history", text)
+    else:
+        texts.add_itxt("XML:com.adobe.xmp", text, zip=kind == "zipped")
+    content = BytesIO()
+    Image.new("RGB", (6, 4), "red").save(content, "PNG", pnginfo=texts)
+    data = content.getvalue()
+    if behind:
+        chunks, place = [], 8
+        while place < len(data):
+            length = int.from_bytes(data[place : place + 4], "big") + 12
+            chunks.append(data[place : place + length])
+            place += length
+        order = sorted(chunks, key=lambda chunk: (chunk[4:8] == b"IEND" and 2) or chunk[4:8] in (b"tEXt", b"iTXt"))
+        data = data[:8] + b"".join(order)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("kind", ["tEXt", "iTXt", "zipped"])
+def test_pictures_with_long_texts_are_read(kind, behind, tmp_path):
+    """A megabyte is Pillow's own bound for each text that is compressed."""
+    sideways = '<rdf tiff:Orientation="6"/>'
+    with_texts(tmp_path / "a.png", sideways + " " * 3_000_000, kind, behind)
+    picture = load_image(tmp_path / "a.png")
+    assert picture.size == ((6, 4) if kind == "tEXt" else (4, 6))
+    assert picture.getpixel((0, 0)) == (255, 0, 0)
+    assert two_views(open_image(tmp_path / "a.png"), 0, AugmentationSettings(size=32))
+    assert PngImagePlugin.MAX_TEXT_CHUNK == 1 << 20
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_texts_that_unpack_to_hundreds_of_megabytes_are_told(behind, tmp_path):
+    with_texts(tmp_path / "a.png", "x" * (200 << 20), "zipped", behind)
+    told, grown = peak_of(load_image, tmp_path / "a.png")
+    assert told.startswith(f"ImageError: Cannot read {tmp_path}/a.png as a picture: its texts or its colour profile")
+    assert "more than 64 MB" in told
+    assert "exiftool" in told
+    assert grown < 200
+
+
+def test_a_large_colour_profile_is_read(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.png", icc_profile=bytes(3_000_000))
+    assert load_image(tmp_path / "a.png").size == (6, 4)
+
+
 def test_maps_have_the_same_bound(panorama):
     with pytest.raises(DataError, match=r"wide\.png has 182.0 million pixels .* Set SSLHSIC_MAX_PIXELS"):
         read_map(panorama)
@@ -100,7 +150,7 @@ def test_maps_have_the_same_bound(panorama):
 
 def test_a_reader_that_was_forked_while_a_picture_was_opened_opens_others(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    with picture_formats.beyond_pillows_bound():
+    with picture_formats.beyond_pillows_bounds():
         child = multiprocessing.get_context("fork").Process(target=load_image, args=(tmp_path / "a.png",))
         child.start()
     child.join(30)
