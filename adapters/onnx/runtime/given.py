@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import FLOAT, UINT8, Node, Port
-from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value
+from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Bounds, Value
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_SIDE = 1 << 31
@@ -34,7 +34,7 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
     shape = tuple(own or side for own, side in zip(sides, wanted, strict=True))
     if shape[1 if port.kind == FLOAT else 3] != 3:
         raise ModelFileError(f"its input {port.name[:80]!r} of sides {list(sides)} has not three channels")
-    return Value(port.kind, shape, filled=True)
+    return Value(port.kind, shape, filled=True, span=(0, 255) if port.kind == UINT8 else EVERYTHING)
 
 
 class Given:

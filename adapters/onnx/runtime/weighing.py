@@ -7,12 +7,14 @@ for pictures of two sizes.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from sslhsic_transfer.adapters.onnx.runtime.given import Given, ports_as_asked
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import BOOL, DTYPES, INT64, Graph, Node
 from sslhsic_transfer.adapters.onnx.runtime.making import RULES, broadcast
+from sslhsic_transfer.adapters.onnx.runtime.spans import span_of
 from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, combined, fits, of_tensor
 from sslhsic_transfer.errors import ModelFileError
 
@@ -36,7 +38,7 @@ _KEEPS_POSITIVE = frozenset(
 
 
 def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, int, int]] = _TRIED) -> bool:
-    """Refuse a graph that takes far more memory than its file or its pictures account for, or may divide by 0.
+    """Refuse a graph that takes far more than its file or its pictures account for, or may divide by 0.
 
     Args:
         graph: of a file that holds known operators only.
@@ -45,7 +47,8 @@ def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, in
         tried: pictures, height and width, each time; what is fixed in the file stays as it is.
 
     Returns:
-        Whether it divides by sides of what becomes of pictures, which are not 0 for these, but may be for others.
+        Whether it divides by sides of what becomes of pictures, which are not 0 for these, but may be for others, or
+        has costs that grow with the pictures in a way of its own.
 
     Raises:
         ModelFileError: it does; or its input is no batch of pictures, a node makes no sense, or a size cannot be told.
@@ -104,11 +107,16 @@ class _Walk:
             found = [_by_place(node, given, there)]
         else:
             found = list(RULES[node.operator](Given(node, given)))
+        if node.operator == "RoiAlign" and not node.attributes.get("sampling_ratio", 0):
+            self.doubtful = True  # its cost depends on the size of the pictures
         exact = all(value.exact for value in there)
-        return [
+        made = [
             Value(one.kind, one.shape, one.bounds, early, positive, filled or one.filled, exact and one.exact)
             for one in found
         ]
+        if node.operator == "Split":
+            return [replace(one, span=span_of(node, given, one)) for one in made]
+        return [replace(made[0], span=span_of(node, given, made[0])), *made[1:]]
 
     def _check_divisor(self, node: Node, there: Sequence[Value]) -> None:
         if np.issubdtype(DTYPES[there[0].kind], np.floating) or (node.operator != "ReduceMean" and there[1].positive):
