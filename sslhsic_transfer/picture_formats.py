@@ -1,15 +1,16 @@
 """Which files are pictures: what the installed Pillow reads up to a bound, and what people keep pictures in besides."""
 
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
-from PIL import Image, PngImagePlugin, features
+from PIL import BlpImagePlugin, IcnsImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
 
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import ConfigError, ImageError
@@ -90,35 +91,37 @@ def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
         ConfigError: the bound in the environment is no number.
         Exception: what Pillow raises, of many kinds.
     """
-    most = most_pixels()
-    with beyond_pillows_bounds():
+    with beyond_pillows_bounds(most_pixels(), str(name)):
         image = Image.open(file, formats=readable_formats())
-    if type(image) is PngImagePlugin.PngImageFile:
-        image.__class__ = _Png  # what reads the texts behind the pixels
-    pixels = image.width * image.height
-    if pixels > most:
-        size = f"{image.width} × {image.height}"
-        image.close()
-        raise ImageError(
-            f"{name} has {_millions(pixels)} pixels ({size}); the bound is {_millions(most)}, for the memory that they "
-            f"take. Set {MOST_PIXELS_VARIABLE}={pixels} in the environment to allow them."
-        )
+    if (bounded := _BOUNDED.get(type(image))) is not None:
+        image.__class__ = bounded
     return image
 
 
 @contextmanager
-def beyond_pillows_bounds() -> Iterator[None]:
-    """Set Pillow's own bounds on pixels and texts aside, which are one for the whole program.
+def beyond_pillows_bounds(most: int | None = None, name: str = "") -> Iterator[None]:
+    """Put other bounds in the place of Pillow's own on pixels and texts, which are one for the whole program.
+
+    Args:
+        most: pixels of a picture, and of each that lies in it; None: any number.
+        name: what an error calls the picture.
 
     Raises:
+        ImageError: it has more pixels.
         ValueError: the texts of a PNG go beyond ours.
     """
     with _LOCK:
-        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None if most is None else _Bound(most)
         texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
         PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
         try:
             yield
+        except Image.DecompressionBombError as error:
+            found = int(next(iter(re.findall(r"\d+", str(error)))))
+            raise ImageError(
+                f"{name or 'The picture'} has {_millions(found)} pixels; the bound is {_millions(most or 0)}, for the "
+                f"memory that they take. Set {MOST_PIXELS_VARIABLE}={found} in the environment to allow them."
+            ) from None
         except ValueError as error:
             if "MAX_TEXT" not in str(error):
                 raise
@@ -131,12 +134,51 @@ def beyond_pillows_bounds() -> Iterator[None]:
             PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = texts
 
 
+class _Bound(int):
+    """A bound at which Pillow refuses, as it does at twice its own, from which on it warns."""
+
+    def __rmul__(self, _: int) -> int:
+        return int(self)
+
+
 class _Png(PngImagePlugin.PngImageFile):
     """A PNG whose texts behind the pixels may be as long as those before them."""
 
     def load_end(self) -> None:
         with beyond_pillows_bounds():
             super().load_end()
+
+
+class _Icns(IcnsImagePlugin.IcnsImageFile):
+    """Icons, whose pictures are opened, with sizes of their own, when one is decoded."""
+
+    def load(self, scale: int | None = None) -> Any:
+        with beyond_pillows_bounds(most_pixels(), self.filename):
+            return super().load(scale)
+
+
+class _Blp(BlpImagePlugin.BlpImageFile):
+    """A texture, in which there may be a JPEG with a size of its own."""
+
+    def load(self) -> Any:
+        with beyond_pillows_bounds(most_pixels(), self.filename):
+            return super().load()
+
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """A TIFF, whose tiles have a size of their own."""
+
+    def load_prepare(self) -> None:
+        with beyond_pillows_bounds(most_pixels(), self.filename):
+            super().load_prepare()
+
+
+_BOUNDED: dict[type[Image.Image], type[ImageFile.ImageFile]] = {
+    PngImagePlugin.PngImageFile: _Png,
+    IcnsImagePlugin.IcnsImageFile: _Icns,
+    BlpImagePlugin.BlpImageFile: _Blp,
+    TiffImagePlugin.TiffImageFile: _Tiff,
+}
 
 
 def most_pixels() -> int:

@@ -48,7 +48,6 @@ def samples() -> dict[str, bytes]:
         "BMP with a palette": (colours.convert("P"), "BMP", {}),
         "ICO": (colours.convert("RGBA"), "ICO", {"sizes": [(16, 16), SIZE]}),
         "ICO of BMP": (colours, "ICO", {"sizes": [SIZE], "bitmap_format": "bmp"}),
-        "ICNS": (colours.convert("RGBA"), "ICNS", {}),
         "TGA": (colours, "TGA", {"compression": "tga_rle"}),
         "PCX": (colours, "PCX", {}),
         "PPM": (colours, "PPM", {}),
@@ -83,7 +82,11 @@ def _others(colours: Image.Image, grey: Image.Image) -> dict[str, bytes]:
     )
     rows = ",\n".join('"' + "ab"[row % 2] * width + '"' for row in range(height))
     xpm = f'/* XPM */\nstatic char *a[] = {{\n"{width} {height} 2 1",\n"a c #ff0000",\n"b c #00ff00",\n{rows}\n}};\n'
+    small = BytesIO()
+    colours.resize((16, 16)).save(small, "PNG")
+    icon = b"icp4" + struct.pack(">I", 8 + len(small.getvalue())) + small.getvalue()
     return {
+        "ICNS": b"icns" + struct.pack(">I", 8 + len(icon)) + icon,
         "PSD": b"8BPS" + struct.pack(">H6xHIIHHIIIH", 1, 3, height, width, 8, 3, 0, 0, 0, 0) + planes,
         "SUN": struct.pack(">8I", 0x59A66A95, width, height, 24, width * height * 3, 1, 0, 0) + colours.tobytes(),
         "FITS": header.encode().ljust(2880) + grey.tobytes(),

@@ -8,7 +8,7 @@ from sslhsic_transfer.images import load_image
 from tests.fuzzing import FORMS, Form, read_all
 from tests.sample_pictures import samples
 
-PIXELS = 1_100_000
+PIXELS = 1_000_000
 # MiB: 20 bytes for every pixel that is allowed, what the libraries take for themselves, and what malloc keeps.
 MOST = 120
 SAMPLES = samples()
@@ -30,6 +30,6 @@ def test_whole_pictures_are_read(name, tmp_path):
 @FORMS
 def test_damaged_pictures(form: Form, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLHSIC_MAX_PIXELS", str(PIXELS))
-    found = read_all(_read, form.inputs(list(SAMPLES.values()), 60), tmp_path / "a", most=MOST)
+    found = read_all(_read, form.inputs(list(SAMPLES.values()), 40), tmp_path / "a", most=MOST)
     assert found["ImageError"] > 100, "they are damaged"
     assert found["read"] > 100, "not beyond recognition"

@@ -1,4 +1,6 @@
 import multiprocessing
+import re
+import struct
 from io import BytesIO
 
 import pytest
@@ -67,7 +69,7 @@ def panorama(tmp_path_factory):
 def test_pictures_of_more_pixels_than_the_bound_are_refused_until_it_is_raised(panorama, monkeypatch):
     with pytest.raises(ImageError) as refused:
         load_image(panorama)
-    said = f"{panorama} has 182.0 million pixels (14000 × 13000); the bound is 128.0 million"
+    said = f"{panorama} has 182.0 million pixels; the bound is 128.0 million"
     assert str(refused.value).startswith(said)
     assert "SSLHSIC_MAX_PIXELS=182000000" in str(refused.value)
     assert "attack" not in str(refused.value)
@@ -76,6 +78,13 @@ def test_pictures_of_more_pixels_than_the_bound_are_refused_until_it_is_raised(p
     monkeypatch.setenv("SSLHSIC_MAX_PIXELS", "182000000")
     with open_image(panorama) as image:
         assert image.size == (14000, 13000)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_bound_above_pillows_own_is_kept_while_a_picture_is_decoded(tmp_path, monkeypatch):
+    Image.new("L", (3000, 3000)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert load_image(tmp_path / "a.tif").size == (3000, 3000)
 
 
 @pytest.mark.parametrize("told", ["many", "-1", "0", "1e9", "9" * 30])
@@ -92,6 +101,32 @@ def test_pillows_own_bound_is_the_users(tmp_path, monkeypatch):
     picture = load_image(tmp_path / "a.png")
     two_views(picture, 0, AugmentationSettings(size=32, crop_area=(0.9, 1.0)))
     assert Image.MAX_IMAGE_PIXELS == 16
+
+
+@pytest.mark.parametrize("kind", ["ICO", "ICNS of PNG", "ICNS of JPEG 2000"])
+def test_pictures_in_icons_have_the_same_bound(kind, tmp_path, monkeypatch):
+    """An icon of 16 × 16 pixels, as its head says."""
+    monkeypatch.setenv("SSLHSIC_MAX_PIXELS", "1000000")
+    content = BytesIO()
+    Image.new("L", (3000, 3000)).save(content, "JPEG2000" if kind.endswith("2000") else "PNG")
+    large = content.getvalue()
+    if kind == "ICO":
+        head = struct.pack("<3H4B2H2I", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(large), 22)
+    else:
+        head = struct.pack(">4sI4sI", b"icns", 16 + len(large), b"ic07", 8 + len(large))
+    (tmp_path / "a").write_bytes(head + large)
+    told, grown = peak_of(load_image, tmp_path / "a")
+    assert re.match(r"ImageError: .* has 9.0 million pixels; the bound is 1.0 million", told)
+    assert grown < 6
+
+
+def test_the_bound_itself_is_read_without_a_warning(tmp_path, monkeypatch):
+    Image.new("L", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setenv("SSLHSIC_MAX_PIXELS", "600")
+    assert load_image(tmp_path / "a.png").size == (30, 20)
+    monkeypatch.setenv("SSLHSIC_MAX_PIXELS", "599")
+    with pytest.raises(ImageError, match="has 600 pixels; the bound is 599"):
+        load_image(tmp_path / "a.png")
 
 
 def with_texts(path, text, kind, behind):
@@ -130,7 +165,7 @@ def test_pictures_with_long_texts_are_read(kind, behind, tmp_path):
 
 @pytest.mark.parametrize("behind", [False, True])
 def test_texts_that_unpack_to_hundreds_of_megabytes_are_told(behind, tmp_path):
-    with_texts(tmp_path / "a.png", "x" * (200 << 20), "zipped", behind)
+    with_texts(tmp_path / "a.png", "x" * (80 << 20), "zipped", behind)
     told, grown = peak_of(load_image, tmp_path / "a.png")
     assert told.startswith(f"ImageError: Cannot read {tmp_path}/a.png as a picture: its texts or its colour profile")
     assert "more than 64 MB" in told
@@ -144,7 +179,7 @@ def test_a_large_colour_profile_is_read(tmp_path):
 
 
 def test_maps_have_the_same_bound(panorama):
-    with pytest.raises(DataError, match=r"wide\.png has 182.0 million pixels .* Set SSLHSIC_MAX_PIXELS"):
+    with pytest.raises(DataError, match=r"wide\.png has 182.0 million pixels; .* Set SSLHSIC_MAX_PIXELS"):
         read_map(panorama)
 
 
