@@ -32,9 +32,11 @@ class Form:
     seed: int | None
     times: int
 
-    def inputs(self, samples: Sequence[bytes], each: int) -> "Inputs":
+    def inputs(
+        self, samples: Sequence[bytes], each: int, change: Callable[[bytes, Random], bytes] = damaged
+    ) -> "Inputs":
         """Damaged copies of samples, ``each`` of every one in the fast form."""
-        return Inputs(samples, each * self.times, time.time_ns() if self.seed is None else self.seed)
+        return Inputs(samples, each * self.times, time.time_ns() if self.seed is None else self.seed, change)
 
 
 # The fast one tries the same at every run.
@@ -51,17 +53,19 @@ class Inputs:
         samples: what is whole.
         each: how many copies of every sample.
         seed: of the damage.
+        change: does it.
     """
 
     samples: Sequence[bytes]
     each: int
     seed: int
+    change: Callable[[bytes, Random], bytes] = damaged
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         """Where each one comes from, and its bytes."""
         for number, sample in enumerate(self.samples):
             for copy in range(self.each):
-                content = damaged(sample, Random(f"{self.seed} {number} {copy}"))
+                content = self.change(sample, Random(f"{self.seed} {number} {copy}"))
                 yield f"copy {copy} of sample {number} by the seed {self.seed}", content
 
 

@@ -122,10 +122,9 @@ def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked],
             not isinstance(side, int) or asked in (None, side) for side, asked in zip(found, sides, strict=True)
         )
         if port.type != kind or not fits:
-            shown = ", ".join("any" if side is None else str(side) for side in sides)
             raise ModelFileError(
                 f"{path} {role} {port.name!r} as {port.type} of sides {list(found)[:8]}; by its metadata expected "
-                f"{kind} of sides ({shown}). Export it again."
+                f"{kind} of sides {_shown(sides)}. Export it again."
             )
 
 
@@ -140,6 +139,31 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
     except Exception as error:  # ONNX Runtime's errors have no common class but Exception
         raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
     return dict(zip(outputs, values, strict=True))
+
+
+def check_values(values: Mapping[str, NDArray[Any]], outputs: Mapping[str, Ranked]) -> None:
+    """Compare what a session gave with what its file's metadata say; what a file declares need not be so.
+
+    Args:
+        values: by name.
+        outputs: name -> type and sides, None where any will do.
+
+    Raises:
+        ModelFileError: they differ.
+    """
+    for name, value in values.items():
+        _, sides = outputs[name]
+        if len(value.shape) != len(sides) or any(
+            asked not in (None, side) for side, asked in zip(value.shape, sides, strict=True)
+        ):
+            raise ModelFileError(
+                f"The file gives {name!r} of sides {value.shape}; by its metadata expected {_shown(sides)}. Export it "
+                "again."
+            )
+
+
+def _shown(sides: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if side is None else str(side) for side in sides)})"
 
 
 def _available(ort: Any, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
