@@ -41,7 +41,7 @@ class Form:
 
 # The fast one tries the same at every run.
 FORMS = pytest.mark.parametrize(
-    "form", [pytest.param(Form(0, 1), id="fast"), pytest.param(Form(None, 100), id="long", marks=pytest.mark.slow)]
+    "form", [pytest.param(Form(0, 1), id="fast"), pytest.param(Form(None, 25), id="long", marks=pytest.mark.slow)]
 )
 
 

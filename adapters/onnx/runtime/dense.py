@@ -144,7 +144,7 @@ class OnnxDenseModel:
             self._file.check_pictures(images.shape)
         found = run_session(self.session, images, self.info.outputs)
         check_values(found, _outputs(self.info))
-        _check_rows(found, len(images), len(self.info.classes))
+        _check_rows(found, len(images))
         return found
 
     def _resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -178,12 +178,9 @@ def _outputs(info: DenseInfo) -> dict[str, Ranked]:
     return {name: known[name] for name in info.outputs}
 
 
-def _check_rows(found: dict[str, Array], pictures: int, classes: int) -> None:
-    """Refuse other rows than one a picture or one a detection, and classes that have no name."""
+def _check_rows(found: dict[str, Array], pictures: int) -> None:
+    """Refuse other rows than one a picture or one a detection."""
     maps = [len(found[name]) for name in ("logits", "classes", "depth") if name in found]
     each = {len(found[name]) for name in ("boxes", "scores", "labels", "masks") if name in found}
     if any(rows != pictures for rows in maps) or len(each) > 1:
         raise ModelFileError("The file gives other rows than one a picture or a detection. Export it again.")
-    for name in ("classes", "labels"):
-        if name in found and classes and found[name].size and not 0 <= found[name].min() <= found[name].max() < classes:
-            raise ModelFileError(f"The file gives {name} beyond the {classes} that its metadata name. Export it again.")
