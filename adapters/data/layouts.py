@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.image_folder import sorted_pictures
@@ -112,7 +112,7 @@ def _map(path: Path) -> Iterator[Image.Image]:
     except ImageError as error:
         raise DataError(str(error)) from error
     except Exception as error:  # Pillow raises many kinds
-        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or error}") from error
+        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:
