@@ -1,5 +1,6 @@
 """What an operator is given: its pictures, inputs and attributes, as far as they are known before a graph runs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Bounds, Va
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_SIDE = 1 << 31
+_MOST_FIXED = 1 << 27  # numbers of an input whose size the file fixes: what is given is filled up to it
 
 
 def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
@@ -21,7 +23,8 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
         what: what the file is, for the message.
 
     Raises:
-        ModelFileError: it is no batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8.
+        ModelFileError: it is no batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8, or is fixed to one of
+            more than 134 million numbers.
     """
     batch, height, width = tried
     wanted = {FLOAT: (batch, 3, height, width), UINT8: (batch, height, width, 3)}.get(port.kind)
@@ -30,6 +33,10 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
         raise ModelFileError(
             f"its input {port.name[:80]!r} is of kind {port.kind} and sides {list(sides)[:8]}, where an exported "
             f"{what} takes (B, 3, H, W) float32 or (B, H, W, 3) uint8"
+        )
+    if (fixed := math.prod(side or 1 for side in sides)) > _MOST_FIXED:
+        raise ModelFileError(
+            f"its input {port.name[:80]!r} is fixed to sides {list(sides)}, {fixed} numbers, more than {_MOST_FIXED}"
         )
     shape = tuple(own or side for own, side in zip(sides, wanted, strict=True))
     if shape[1 if port.kind == FLOAT else 3] != 3:

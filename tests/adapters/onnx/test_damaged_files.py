@@ -107,7 +107,7 @@ def _changed(content: bytes, random: Random) -> bytes:
 
 def _change(model: onnx.ModelProto, random: Random) -> None:
     graph = model.graph
-    number = random.choice((-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 7, 255, 4096, 65537, 2**31 - 1, 2**33, 2**63 - 1))
+    number = random.choice((-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 7, 255, 1024, 65537, 2**31 - 1, 2**33, 2**63 - 1))
     node = random.choice(graph.node)
     numbered = [one for one in node.attribute if one.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)]
     names = [value for one in graph.node for value in (*one.input, *one.output) if value]
