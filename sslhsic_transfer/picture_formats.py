@@ -153,7 +153,7 @@ class _Icns(IcnsImagePlugin.IcnsImageFile):
     """Icons, whose pictures are opened, with sizes of their own, when one is decoded."""
 
     def load(self, scale: int | None = None) -> Any:
-        with beyond_pillows_bounds(most_pixels(), self.filename):
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
             return super().load(scale)
 
 
@@ -161,7 +161,7 @@ class _Blp(BlpImagePlugin.BlpImageFile):
     """A texture, in which there may be a JPEG with a size of its own."""
 
     def load(self) -> Any:
-        with beyond_pillows_bounds(most_pixels(), self.filename):
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
             return super().load()
 
 
@@ -169,7 +169,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
     """A TIFF, whose tiles have a size of their own."""
 
     def load_prepare(self) -> None:
-        with beyond_pillows_bounds(most_pixels(), self.filename):
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
             super().load_prepare()
 
 
