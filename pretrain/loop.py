@@ -15,6 +15,7 @@ from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._threads import resume_threads
+from sslhsic_transfer._workers import saved_first
 from sslhsic_transfer.errors import CheckpointError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, taking_up
@@ -136,7 +137,7 @@ class _Run:
     def _train(self, interruption: Interruption) -> None:
         trainer, monitor = self.trainer, self.recipe.monitor
         clock, images = time.perf_counter(), 0
-        for micro_batches in self.loader:
+        for micro_batches in saved_first(self.loader, self._save_reached):
             epochs_before = trainer.whole_epochs
             last = trainer.step + 1 == trainer.total_steps
             logged = last or (trainer.step + 1) % monitor.log_every == 0
@@ -216,7 +217,7 @@ class _Run:
         if self.guard.observe(values["embedding_std"]):
             raise TrainingError(f"{self.guard.diagnosis(values)} {self._last_good()}")
 
-    def _require_finite(self, loss: float) -> None:
+    def _require_finite(self, loss: float | None) -> None:
         settings, weights = self.recipe.optimizer, self.trainer.learner.trained_parameters().values()
         causes = (
             f"optimizer.learning_rate ({settings.learning_rate}) too high, optimizer.warmup_epochs "
@@ -267,10 +268,18 @@ class _Run:
                 received,
             )
 
-    def _save(self, loss: torch.Tensor, score: float | None = None) -> None:
+    def _save_reached(self) -> Path | None:
+        """Save the state after the last step, where no other process would be waited for, and tell the folder."""
+        if self.accelerator.num_processes > 1 or not self.trainer.step or self.guard.suspicious:
+            return None
+        if self.saved_step != self.trainer.step:
+            self._save()
+        return self.folder.root
+
+    def _save(self, loss: torch.Tensor | None = None, score: float | None = None) -> None:
         from accelerate.utils import gather_object
 
-        self._require_finite(float(loss))  # nothing broken is saved
+        self._require_finite(None if loss is None else float(loss))  # nothing broken is saved
         loaders = gather_object([self.loader.state_dict()])
         if self.accelerator.is_main_process:
             keep = self.recipe.checkpoints_kept

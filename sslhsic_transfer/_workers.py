@@ -1,17 +1,31 @@
 """Processes that read ahead of the one that computes."""
 
+import atexit
 import os
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from multiprocessing.util import Finalize
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, default_convert
 
-from sslhsic_transfer.errors import SSLHSICError
+from sslhsic_transfer._storage import require_sound_machine
+from sslhsic_transfer.errors import DataError, DeviceMemoryError, ImageError, ReaderError, SSLHSICError, StorageError
+
+T = TypeVar("T")
+
+# What reading may end a run with.
+_READING_ERRORS = (DataError, DeviceMemoryError, ImageError, ReaderError, StorageError)
+# How torch says that a reader is gone.
+_DEATH = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)", re.DOTALL)
 
 
 def reading_ahead(
@@ -39,11 +53,41 @@ def reading_ahead(
     )
 
 
+def saved_first(batches: Iterable[T], save: Callable[[], Path | None]) -> Iterator[T]:
+    """Hand out batches; where reading them fails, save first what was reached.
+
+    Args:
+        batches: a loader's.
+        save: saves the state after the last step and tells where, or None if it cannot.
+
+    Raises:
+        SSLHSICError: as raised by the loader; the message tells where the state is saved.
+    """
+    try:
+        yield from batches
+    except _READING_ERRORS as error:
+        where = save()
+        if where is None:
+            raise
+        raise type(error)(
+            f"{error}\nThe steps before are saved in {where}: once this is mended, go on with --resume."
+        ) from error
+
+
 @dataclass(frozen=True)
 class _Failure:
     """An error on its way from a reader."""
 
     error: SSLHSICError
+
+
+def _of_the_machine(error: MemoryError | OSError) -> SSLHSICError:
+    """An error of ours for one of the machine; any other is raised."""
+    try:
+        require_sound_machine(error, getattr(error, "filename", None) or "the pictures")
+    except SSLHSICError as found:
+        return found
+    raise error
 
 
 class _Guarded(Dataset[Any]):
@@ -60,6 +104,8 @@ class _Guarded(Dataset[Any]):
             return self.dataset[index]
         except SSLHSICError as error:
             return _Failure(error)
+        except (MemoryError, OSError) as error:
+            return _Failure(_of_the_machine(error))
 
 
 class _GuardedStream(IterableDataset[Any]):
@@ -73,13 +119,99 @@ class _GuardedStream(IterableDataset[Any]):
             yield from self.dataset
         except SSLHSICError as error:
             yield _Failure(error)
+        except (MemoryError, OSError) as error:
+            yield _Failure(_of_the_machine(error))
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that raises what its readers have failed with."""
+    """A loader that raises what its readers have failed with, and ends them when it is left, in whatever way.
+
+    They ignore SIGTERM, by which multiprocessing would end them at exit and then wait for them.
+    """
 
     def __iter__(self) -> Any:
-        return _raised(super().__iter__())
+        if not self.num_workers:
+            yield from _raised(super().__iter__())
+            return
+        batches = super().__iter__()
+        _hear_of_deaths_in_order()
+        readers = _Readers(batches)
+        try:
+            yield from _raised(batches)
+        except RuntimeError as error:
+            if (ours := _killed(error)) is None:
+                raise
+            raise ours from error
+        finally:
+            readers.end()
+
+
+class _Readers:
+    """The processes of one pass over a loader, which end with it or with this process."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        atexit.register(self.end)  # before torch's own, which waits for readers that were not told to end
+        self._finalizer = Finalize(None, self.end, exitpriority=100)  # the same in a child process, which has no atexit
+
+    def end(self) -> None:
+        """Tell them to end, and kill those that do not."""
+        batches, self._batches = self._batches, None
+        if batches is None:
+            return
+        batches._shutdown_workers()
+        for reader in batches._workers:
+            if reader.is_alive():
+                reader.kill()
+                reader.join(1)
+        self._finalizer.cancel()
+        atexit.unregister(self.end)
+
+
+@contextmanager
+def reader_errors() -> Iterator[None]:
+    """Say what it means that a loader's process ended on its own.
+
+    Raises:
+        ReaderError: instead of torch's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (ours := _killed(error)) is None:
+            raise
+        raise ours from error
+
+
+def _killed(error: RuntimeError) -> ReaderError | None:
+    """What to raise instead of an error if it is torch's of a reader that is gone."""
+    if isinstance(error, SSLHSICError) or not _DEATH.search(str(error)):
+        return None
+    return ReaderError(
+        "A process that reads pictures was killed, most likely because the machine's memory was full: lower workers or "
+        "the batch size, and go on with --resume where the command has it."
+    )
+
+
+def _hear_of_deaths_in_order() -> None:
+    """Keep torch from raising wherever the main thread is when a reader dies; asking for its batch raises, too."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        return
+    torchs = signal.getsignal(signal.SIGCHLD)
+    if not callable(torchs) or isinstance(torchs, _InOrder):
+        return
+    signal.signal(signal.SIGCHLD, _InOrder(torchs))
+
+
+@dataclass(frozen=True)
+class _InOrder:
+    """A handler of SIGCHLD that lets torch's note a death, but not raise."""
+
+    torchs: Callable[[int, FrameType | None], Any]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        with suppress(RuntimeError):
+            self.torchs(number, frame)
 
 
 def _raised(batches: Iterator[Any]) -> Iterator[Any]:
@@ -103,25 +235,6 @@ def begin_worker(_: int, *, yielding: bool) -> None:
     while they wait for it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _obey_only_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the loader ends them
     if yielding and hasattr(os, "nice"):
         os.nice(19)
-
-
-def _obey_only_parent() -> None:
-    """End at a SIGTERM of the parent alone.
-
-    A signal to the whole group is the parent's affair, which still wants batches; but multiprocessing ends the workers
-    that remain at exit by a SIGTERM and waits for them: one that ignored it would be waited for without end. Where the
-    sender cannot be told, torch's own handler stays.
-    """
-    if not hasattr(signal, "sigwaitinfo"):
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_await_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _await_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)

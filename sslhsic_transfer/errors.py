@@ -73,6 +73,14 @@ class DeviceMemoryError(SSLHSICError, MemoryError):
     """A device has no more memory; the message names the setting to lower."""
 
 
+class ReaderError(SSLHSICError, RuntimeError):
+    """A process that reads pictures was killed; the message names the likely cause and the settings to lower."""
+
+
+class StorageError(SSLHSICError, OSError):
+    """The machine, not one picture, is why files cannot be read: a folder or disk that is gone, too many open files."""
+
+
 class TrainingError(SSLHSICError, RuntimeError):
     """Training cannot go on, for example because the loss is no longer finite."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from sslhsic_transfer._storage import require_sound_machine
 from sslhsic_transfer._strips import as_grey, rgb_array
 from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
 from sslhsic_transfer.picture_formats import open_picture
@@ -155,16 +156,22 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
-    """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError."""
+    """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        StorageError, DeviceMemoryError: the machine is the reason; the next picture would fail, too.
+    """
     if isinstance(source, Image.Image):
         source = getattr(source, "filename", "") or "the image"
     try:
         yield
     except SSLHSICError:
         raise
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no picture at {source}.") from error
     except Exception as error:
+        require_sound_machine(error, source)
+        if isinstance(error, FileNotFoundError):
+            raise ImageError(f"There is no picture at {source}.") from error
         raise ImageError(f"Cannot read {source} as a picture: {error}") from error
 
 

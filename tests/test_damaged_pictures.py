@@ -31,5 +31,6 @@ def test_whole_pictures_are_read(name, tmp_path):
 def test_damaged_pictures(form: Form, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLHSIC_MAX_PIXELS", str(PIXELS))
     found = read_all(_read, form.inputs(list(SAMPLES.values()), 40), tmp_path / "a", most=MOST)
+    assert found.keys() == {"ImageError", "read"}, "no picture is to end the work"
     assert found["ImageError"] > 100, "they are damaged"
     assert found["read"] > 100, "not beyond recognition"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._processes import is_main_process
+from sslhsic_transfer._storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.image_folder import sorted_pictures
 from sslhsic_transfer.picture_formats import expected_pictures, open_picture, tell_of_unread
@@ -112,6 +113,7 @@ def _map(path: Path) -> Iterator[Image.Image]:
     except ImageError as error:
         raise DataError(str(error)) from error
     except Exception as error:  # Pillow raises many kinds
+        require_sound_machine(error, path)
         raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
 
 

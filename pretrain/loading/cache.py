@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer._memory import free_memory
+from sslhsic_transfer._storage import require_folder
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, ImageError
 from sslhsic_transfer.images import Pictures, to_rgb, upright_size
@@ -162,6 +163,7 @@ class _Decoding(Dataset[_Decoded]):
                     pixels.append(self._decode(image, original, stored).reshape(-1, 3))
                 sizes.append((*stored, *original))
             except ImageError as error:
+                require_folder(error)
                 sizes.append((0, 0, 0, 0))
                 damage[place] = str(error)
         return _Decoded(torch.from_numpy(np.concatenate(pixels)), sizes, damage)

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer._storage import require_folder
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
 from sslhsic_transfer.images import Pictures
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
@@ -68,6 +69,7 @@ class TwoViewDataset(Dataset[Sample]):
             try:
                 return Sample(*self._views(candidate, seed), json.dumps(damage))
             except ImageError as error:
+                require_folder(error)
                 damage.append((self.pictures.name(candidate), str(error)))
         raise DataError(f"{len(damage)} pictures in a row cannot be read, at last {damage[-1][0]}: {damage[-1][1]}")
 

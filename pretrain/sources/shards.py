@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from sslhsic_transfer._storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.images import open_bytes
 from sslhsic_transfer.picture_formats import (
@@ -95,6 +96,7 @@ class ShardedPictures:
                 file.seek(start)
                 content = file.read(size)
         except OSError as error:
+            require_sound_machine(error, name)
             raise ImageError(f"Cannot read {name}: {error}") from error
         if len(content) < size:
             raise ImageError(f"Cannot read {name}: the shard ends before byte {start + size}.")

@@ -14,6 +14,7 @@ from sslhsic_transfer._devices import tuned_convolutions
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer._processors import usable_cpus
+from sslhsic_transfer._storage import require_folder
 from sslhsic_transfer._workers import reading_ahead
 from sslhsic_transfer.errors import ImageError
 from sslhsic_transfer.images import Picture
@@ -127,4 +128,5 @@ class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
         try:
             return index, self.transform(self.pictures[index])
         except ImageError as error:
+            require_folder(error)
             return index, str(error)

@@ -7,7 +7,7 @@ goes on as if it had never stopped.
 import math
 import signal
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from sslhsic_transfer._finite import divergence
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer._threads import resume_threads
-from sslhsic_transfer._workers import reading_ahead
-from sslhsic_transfer.errors import ConfigError, DataError, ImageError, TrainingError, TrainingInterruptedError
+from sslhsic_transfer._workers import reading_ahead, saved_first
+from sslhsic_transfer.errors import ConfigError, DataError, TrainingError, TrainingInterruptedError
 from sslhsic_transfer.pretrain.accelerator import build_accelerator
 from sslhsic_transfer.pretrain.checkpoint import load_checkpoint, newest_intact, save_checkpoint, taking_up
 from sslhsic_transfer.pretrain.interruption import Interruption
@@ -136,7 +136,7 @@ class _Fit:
         self.network.train()
         losses, clock, pictures = [], time.perf_counter(), 0
         with self.progress, Interruption() as interruption:
-            for batch in self._batches():
+            for batch in saved_first(self.loader, self._save_reached):
                 loss = self._train_step(batch)
                 losses.append(loss)
                 pictures += self.settings.batch_size
@@ -150,18 +150,12 @@ class _Fit:
                 if not last:
                     self._stop_if_asked(interruption)
 
-    def _batches(self) -> Iterator[Any]:
-        """What the loader gives; where a picture cannot be read, what was reached is saved first."""
-        try:
-            yield from self.loader
-        except (DataError, ImageError) as error:
-            if self.accelerator.num_processes > 1 or not self.step:
-                raise
-            self._save()
-            raise type(error)(
-                f"{error}\nThe {self.step} steps before are saved in {self.folder.root}: mend the picture, then go on "
-                "with --resume."
-            ) from error
+    def _save_reached(self) -> Path | None:
+        """Save the state after the last step, where no other process would be waited for, and tell the folder."""
+        if self.accelerator.num_processes > 1 or not self.step:
+            return None
+        self._save()
+        return self.folder.root
 
     def _train_step(self, batch: Any) -> Tensor:
         rate = self.settings.learning_rate * learning_rate_share(self.step, self.settings)
