@@ -141,7 +141,12 @@ def _one_hot(given: Given) -> Iterator[Value]:
     yield Value(given[2].kind, made, bounds)
 
 
-def _regions(given: Given) -> Iterator[Value]:
+def samples_of(given: Given) -> int:
+    """Count the places at which RoiAlign looks for one region and channel, at most.
+
+    Raises:
+        ModelFileError: nothing bounds them, or they are too many.
+    """
     sides = [given.positives(name, (1,))[0] for name in ("output_height", "output_width")]
     ratio = given.attribute("sampling_ratio", 0)
     if not 0 <= ratio <= _LARGEST_RATIO:
@@ -153,6 +158,11 @@ def _regions(given: Given) -> Iterator[Value]:
     samples = math.prod(side * (ratio or math.ceil(max(1.0, extent) / side)) for side in sides)
     if samples > _MOST_SAMPLES:
         raise ModelFileError(f"its operator RoiAlign takes {samples} samples of a region, at most {_MOST_SAMPLES} fit")
+    return samples
+
+
+def _regions(given: Given) -> Iterator[Value]:
+    sides = [given.positives(name, (1,))[0] for name in ("output_height", "output_width")]
     yield Value(given[0].kind, (given[1].shape[0], given[0].shape[1], *sides))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sslhsic_transfer.adapters.onnx.runtime.given import Given, ports_as_asked
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import BOOL, DTYPES, INT64, Graph, Node
-from sslhsic_transfer.adapters.onnx.runtime.making import RULES, broadcast
+from sslhsic_transfer.adapters.onnx.runtime.making import RULES, broadcast, samples_of
 from sslhsic_transfer.adapters.onnx.runtime.spans import span_of
 from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, combined, fits, of_tensor
 from sslhsic_transfer.errors import ModelFileError
@@ -25,6 +25,8 @@ _LARGEST = 1 << 29  # bytes of one tensor, beyond what the pictures account for
 _SHARE = 4096  # bytes a number of the input; wide networks with a small stem have 1,400
 _ALL = 1 << 31  # bytes of all tensors, likewise
 _ALL_SHARE = 1 << 16
+_SAMPLES = 1 << 32  # of regions, of all channels together: seconds
+_SAMPLES_SHARE = 1 << 16  # for a number of the input; a thousand regions as large as the picture take 18,000
 _COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "And", "Or", "Not", "Xor"})
 # Each number of the result comes from those at the same place.
 _BY_PLACE = _COMPARING | {
@@ -69,6 +71,7 @@ class _Walk:
         self.early = _LARGEST_EARLY + _EARLY_SHARE * file_size
         self.largest = _LARGEST + _SHARE * pictures.count
         self.all = _ALL + _ALL_SHARE * pictures.count
+        self.samples = _SAMPLES + _SAMPLES_SHARE * pictures.count
         self.known = {tensor.name: of_tensor(tensor) for tensor in graph.tensors}
         self.known[graph.inputs[0].name] = pictures
 
@@ -107,8 +110,8 @@ class _Walk:
             found = [_by_place(node, given, there)]
         else:
             found = list(RULES[node.operator](Given(node, given)))
-        if node.operator == "RoiAlign" and not node.attributes.get("sampling_ratio", 0):
-            self.doubtful = True  # its cost depends on the size of the pictures
+        if node.operator == "RoiAlign":
+            self._check_regions(Given(node, given))
         exact = all(value.exact for value in there)
         made = [
             Value(one.kind, one.shape, one.bounds, early, positive, filled or one.filled, exact and one.exact)
@@ -125,6 +128,13 @@ class _Walk:
         if bounds is None or not bool((bounds.low >= 1).all()):
             raise ModelFileError(f"its operator {node.operator} divides integers by what may be 0")
         self.doubtful = True
+
+    def _check_regions(self, given: Given) -> None:
+        work = samples_of(given) * given[1].shape[0] * given[0].shape[1]
+        self.samples -= work
+        if self.samples < 0:
+            raise ModelFileError(f"its operator RoiAlign takes {work} samples, for which its pictures do not account")
+        self.doubtful |= not given.attribute("sampling_ratio", 0)  # then they depend on the size of the pictures
 
     def _find(self, name: str, node: Node) -> Value:
         if name not in self.known:

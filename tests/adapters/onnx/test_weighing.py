@@ -130,6 +130,9 @@ MAPS = {
         "s": [-1, 4], "i": np.zeros(9), "a": constant("", 0, np.float32)}),
     "regions beyond any scale": ("f = Cast(pictures) to=1\nx = RoiAlign(f, f, i) spatial_scale=1e30", {
         "i": np.zeros(9)}),
+    "many samples of many regions": (
+        "f = Cast(pictures) to=1\nr = Expand(c, n)\ni = Expand(z, m)\nx = RoiAlign(f, r, i)", {
+            "c": constant("", [[0, 0, 2000, 2000]], np.float32), "n": [100_000, 4], "z": [0], "m": [100_000]}),
     "many samples": ("f = Cast(pictures) to=1\nx = RoiAlign(f, r, i) output_height=900 output_width=900 "
                      "sampling_ratio=9", {"r": constant("", np.zeros((1, 4)), np.float32), "i": np.zeros(1)}),
     "pixels as a shape": ("f = Cast(pictures) to=7\ns = Reshape(f, m)\nx = ConstantOfShape(s)", {"m": [-1]}),
