@@ -4,7 +4,6 @@ Each tar is read through once, for where its pictures begin; after that, any pic
 views and resuming are therefore those of folders.
 """
 
-import json
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from sslhsic_transfer._content import in_short
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer._storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.images import open_bytes
@@ -108,7 +109,7 @@ class ShardedPictures:
         try:
             with tarfile.open(self.shards[number], "r:") as tar:
                 member = next((member.name for member in tar if member.offset_data == start), f"byte {start}")
-        except (OSError, tarfile.TarError):
+        except Exception:  # as in `_entries`
             member = f"byte {start}"
         return f"{self.shards[number]}/{member}"
 
@@ -219,9 +220,12 @@ def _entries(path: Path, passed: _PassedOver) -> Iterator[_Entry]:
                     yield (*picture, label)
                 elif unread or misnamed:
                     (passed.unread if unread else passed.misnamed).append(PurePath(f"{path}/{unread or misnamed}"))
-    except (OSError, tarfile.TarError) as error:
+    except Exception as error:  # tarfile raises many kinds, MemoryError for a size that is none among them
+        if isinstance(error, OSError):
+            require_sound_machine(error, path)
         raise DataError(
-            f"{path} cannot be read as a shard: {error}. Expected a whole, uncompressed tar file: copy it anew."
+            f"{path} cannot be read as a shard: {in_short(error)}. Expected a whole, uncompressed tar file: copy it "
+            "anew."
         ) from error
 
 
@@ -241,7 +245,7 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> str
     try:
         if extension == "cls":
             return content.decode().strip()
-        value = json.loads(content).get("label")
+        value = parse_json(content).get("label")
     except (ValueError, AttributeError):
         return None
     return str(value) if isinstance(value, int | str) else None
