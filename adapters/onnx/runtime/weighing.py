@@ -81,7 +81,7 @@ class _Walk:
                 results = self._results(node)
             except ModelFileError:
                 raise
-            except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+            except Exception as error:  # of whatever kind: the rules take for granted what a sound node is given
                 raise ModelFileError(
                     f"its operator {node.operator} ({', '.join(node.outputs)[:80]}) does not fit what it is given"
                 ) from error

@@ -135,6 +135,8 @@ MAPS = {
             "c": constant("", [[0, 0, 2000, 2000]], np.float32), "n": [100_000, 4], "z": [0], "m": [100_000]}),
     "many samples": ("f = Cast(pictures) to=1\nx = RoiAlign(f, r, i) output_height=900 output_width=900 "
                      "sampling_ratio=9", {"r": constant("", np.zeros((1, 4)), np.float32), "i": np.zeros(1)}),
+    "an axis twice": ("x = Unsqueeze(a, b)", {"a": [1], "b": [0, 0]}),
+    "an axis that is a text": ('x = Concat(a, a) axis="a"', {"a": [1]}),
     "pixels as a shape": ("f = Cast(pictures) to=7\ns = Reshape(f, m)\nx = ConstantOfShape(s)", {"m": [-1]}),
     "a sum of pixels": ("f = Cast(pictures) to=7\ns = ReduceSum(f) keepdims=0\nt = Unsqueeze(s, m)\n"
                         "x = ConstantOfShape(t)", {"m": [0]}),
