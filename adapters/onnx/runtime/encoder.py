@@ -17,6 +17,7 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     Ranked,
     check_interface,
     check_values,
+    filled_up,
     open_session,
     run_session,
 )
@@ -205,8 +206,7 @@ class OnnxEncoder:
                 f"For others export it again, with --outputs."
             )
         count = len(images)
-        if self._batch and count < self._batch:
-            images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
+        images = filled_up(images, self._batch)
         given = run_session(self.session, images, outputs)
         check_values(given, _expected(self.info))
         if odd := [name for name, value in given.items() if len(value) != len(images)]:

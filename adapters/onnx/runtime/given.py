@@ -11,7 +11,8 @@ from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Bounds, Va
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_SIDE = 1 << 31
-_MOST_FIXED = 1 << 27  # numbers of an input whose size the file fixes: what is given is filled up to it
+_LEAST = 32  # pixels of a side that is free
+MOST_FIXED = 1 << 27  # numbers of an input whose size the file fixes: what is given is filled up to it
 
 
 def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
@@ -34,9 +35,10 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
             f"its input {port.name[:80]!r} is of kind {port.kind} and sides {list(sides)[:8]}, where an exported "
             f"{what} takes (B, 3, H, W) float32 or (B, H, W, 3) uint8"
         )
-    if (fixed := math.prod(side or 1 for side in sides)) > _MOST_FIXED:
+    least = (1, *(min(side, _LEAST) for side in wanted[1:]))
+    if (fixed := math.prod(own or side for own, side in zip(sides, least, strict=True))) > MOST_FIXED:
         raise ModelFileError(
-            f"its input {port.name[:80]!r} is fixed to sides {list(sides)}, {fixed} numbers, more than {_MOST_FIXED}"
+            f"its input {port.name[:80]!r} is fixed to sides {list(sides)}, {fixed} numbers, more than {MOST_FIXED}"
         )
     shape = tuple(own or side for own, side in zip(sides, wanted, strict=True))
     if shape[1 if port.kind == FLOAT else 3] != 3:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._processors import usable_cpus
+from sslhsic_transfer.adapters.onnx.runtime.given import MOST_FIXED
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
 from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
@@ -139,6 +141,23 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
     except Exception as error:  # ONNX Runtime's errors have no common class but Exception
         raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
     return dict(zip(outputs, values, strict=True))
+
+
+def filled_up(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
+    """Repeat the last picture until the batch that a file is fixed to is full; None: to none.
+
+    Raises:
+        InputError: so many pictures of this size are more than fit.
+    """
+    missing = (batch or 0) - len(images)
+    if missing <= 0:
+        return images
+    if (numbers := (batch or 0) * images[0].size) > MOST_FIXED:
+        raise InputError(
+            f"The file is fixed to batches of {batch}, which would be {numbers} numbers for images of shape "
+            f"{images.shape}; up to {MOST_FIXED} fit. Give smaller images, or export it again with a smaller batch."
+        )
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
 
 def check_values(values: Mapping[str, NDArray[Any]], outputs: Mapping[str, Ranked]) -> None:

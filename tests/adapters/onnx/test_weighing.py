@@ -232,11 +232,11 @@ def test_inputs_of_other_kinds_and_ranks(kind, sides, files, tmp_path):
         OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize(("batch", "height"), [(65537, None), (None, 2**27), (2**20, 64)])
+@pytest.mark.parametrize(("batch", "height"), [(65537, None), (None, 2**27), (2**20, 64), (65537, "h")])
 def test_inputs_that_are_fixed_to_many_pictures(batch, height, files, tmp_path):
     """Few pictures would be filled up to so many."""
     model = onnx.load(files / "fixed.onnx")
-    sides = [batch or "b", 3, height or 64, 64]
+    sides = [batch or "b", 3, height or 64, "w" if height == "h" else 64]
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info(model.graph.input[0].name, TensorProto.FLOAT, sides))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ModelFileError, match=r"is fixed to sides .* numbers, more than 134217728"):
