@@ -40,8 +40,9 @@ class Form:
 
 
 # The fast one tries the same at every run.
+_LONG = (pytest.mark.slow, pytest.mark.timeout(3000))
 FORMS = pytest.mark.parametrize(
-    "form", [pytest.param(Form(0, 1), id="fast"), pytest.param(Form(None, 25), id="long", marks=pytest.mark.slow)]
+    "form", [pytest.param(Form(0, 1), id="fast"), pytest.param(Form(None, 25), id="long", marks=_LONG)]
 )
 
 
