@@ -6,6 +6,7 @@ _LOOKED_AT = 512  # bytes
 _LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<script", b"<!--", b"<error")
 _SHOWN = 40  # bytes
+_LONGEST = 300  # characters
 
 
 def what_it_is_instead(content: bytes | memoryview) -> str | None:
@@ -44,3 +45,9 @@ def shown_start(content: bytes) -> str:
     if line and all(32 <= byte < 127 or byte == 9 for byte in line):
         return repr(line.decode("ascii"))
     return f"the bytes {content[:8].hex(' ')}"
+
+
+def in_short(error: Exception) -> str:
+    """Give another library's error on one line; some put the file's whole content into theirs."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

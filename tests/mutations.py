@@ -1,6 +1,7 @@
 """Files as a bad disk or an editor leaves them."""
 
 import json
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,3 +37,44 @@ def with_another_value(document: Any, data: st.DataObject) -> str:
     node, key = data.draw(st.sampled_from(places))
     node[key] = data.draw(st.sampled_from((None, True, -1, 10**30, 0.5, float("nan"), "", "x", [], {}, [[]], {"a": 1})))
     return json.dumps(document)
+
+
+# Numbers at which sizes and offsets go wrong.
+_ODD = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def damaged(content: bytes, random: Random) -> bytes:
+    """Draw some changes of a file: near its beginning, where sizes stand, as often as anywhere else.
+
+    Args:
+        content: the whole file.
+        random: decides; the same one gives the same.
+    """
+    if random.random() < 0.02:
+        return random.choice(WHOLE)
+    changed = bytearray(content)
+    for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
+        if not changed:
+            break
+        end = len(changed) if random.random() < 0.5 else min(len(changed), 200)
+        place = random.randrange(end)
+        length = random.choice((1, 1, 2, 4, 8, 64))
+        match random.randrange(8):
+            case 0 | 1:
+                changed[place] ^= 1 << random.randrange(8)
+            case 2:
+                changed[place : place + length] = random.randbytes(length)
+            case 3 | 4:
+                width = random.choice((1, 2, 4, 8))
+                number = random.choice(_ODD) & (1 << 8 * width) - 1
+                changed[place : place + width] = number.to_bytes(width, random.choice(("little", "big")))
+            case 5:
+                del changed[place : place + length]
+            case 6:
+                changed[place:place] = changed[place : place + length]
+            case _:
+                if random.random() < 0.3:
+                    del changed[place:]
+                else:
+                    changed[place : place + length] = bytes((random.choice((0, 255)),)) * length
+    return bytes(changed)

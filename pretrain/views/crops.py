@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer.data.images import to_rgb, upright_size
-from sslhsic_transfer.data.picture_formats import beyond_pillows_bound
+from sslhsic_transfer.data.picture_formats import beyond_pillows_bounds
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
 
@@ -71,7 +71,7 @@ def cut_views(
 def _cut(picture: Image.Image, box: Box, flip: bool, settings: AugmentationSettings) -> Tensor:
     left, upper, right, lower = box
     whole = math.floor(left), math.floor(upper), math.ceil(right), math.ceil(lower)
-    with beyond_pillows_bound():
+    with beyond_pillows_bounds():
         crop = picture.crop(whole)  # resizing must not see beyond the box
     if settings.style == "byol-jax":
         pixels = resize_bicubic(np.asarray(crop), settings.size, settings.size)

@@ -12,7 +12,12 @@ from PIL import Image
 
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.data.images import open_image
-from sslhsic_transfer.data.picture_formats import readable_suffixes, unreadable_suffixes
+from sslhsic_transfer.data.picture_formats import (
+    expected_pictures,
+    readable_suffixes,
+    tell_of_unread,
+    unreadable_suffixes,
+)
 from sslhsic_transfer.errors import DataError
 
 
@@ -48,23 +53,20 @@ class ImageFolder:
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; expected a folder of pictures.")
-        readable = readable_suffixes()
-        found = sorted(_below(root, readable | unreadable_suffixes()))
-        paths = tuple(path for path in found if path.suffix.lower() in readable)
-        unread = [path for path in found if path.suffix.lower() not in readable]
+        paths, unread = sorted_pictures(root)
         if not paths:
-            raise DataError(f"{root} holds no pictures; {_expected(unread)}")
+            raise DataError(f"{root} holds no pictures; {expected_pictures(unread)}")
         parts = [path.relative_to(root).parts for path in paths]
         names = [unicodedata.normalize("NFC", part[0]) for part in parts]  # macOS writes NFD
         classes = tuple(sorted(set(names)))
         if any(len(part) == 1 for part in parts) or len(classes) < 2:
             if labelled:
                 raise DataError(f"{root} has no classes; expected two or more sub-folders, one a class, and no others.")
-            _tell_of_unread(root, unread)
-            return cls(root, paths, (), ())
+            tell_of_unread(root, unread, stacklevel=3)
+            return cls(root, tuple(paths), (), ())
         _tell_of_empty(root, set(names), unread, labelled=labelled)
         index = {name: number for number, name in enumerate(classes)}
-        return cls(root, paths, classes, tuple(index[name] for name in names))
+        return cls(root, tuple(paths), classes, tuple(index[name] for name in names))
 
     def subset(self, indices: Iterable[int]) -> "ImageFolder":
         """Some of the pictures, in the order of ``indices``; the classes stay."""
@@ -84,12 +86,30 @@ class ImageFolder:
         return str(self.paths[index])
 
 
+def sorted_pictures(root: Path) -> tuple[list[Path], list[Path]]:
+    """Find pictures as `pictures_below` does, in the order of their names.
+
+    A warning tells of folders that may not be looked into.
+
+    Returns:
+        Those that can be read here, by their names, and those that cannot, such as ``.heic``.
+    """
+    readable = readable_suffixes()
+    barred: list[Path] = []
+    found = sorted(_below(root, readable | unreadable_suffixes(), barred))
+    if barred and is_main_process():
+        shown = f"{len(barred)} folders of {root} may not be read and are passed over, such as {min(barred)}"
+        warnings.warn(f"{shown}: allow it, if there are pictures in them.", stacklevel=4)
+    unread = [path for path in found if path.suffix.lower() not in readable]
+    return [path for path in found if path.suffix.lower() in readable], unread
+
+
 def pictures_below(root: Path) -> Iterator[Path]:
     """Files that are pictures by their name, hidden ones left out, in any order; linked folders are looked into, too.
 
     A link that leads back to a folder above it is not followed.
     """
-    yield from _below(root, readable_suffixes())
+    yield from _below(root, readable_suffixes(), [])
 
 
 def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, labelled: bool) -> None:
@@ -104,8 +124,8 @@ def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, lab
     named = {path: unicodedata.normalize("NFC", path.relative_to(root).parts[0]) for path in unread}
     lost = [path for path, name in named.items() if name not in classes]
     if lost and labelled:
-        raise DataError(f"No picture of the class {named[lost[0]]} of {root} can be read; {_expected(lost)}")
-    _tell_of_unread(root, unread)
+        raise DataError(f"No picture of the class {named[lost[0]]} of {root} can be read; {expected_pictures(lost)}")
+    tell_of_unread(root, unread, stacklevel=4)
     with os.scandir(root) as found:
         folders = [entry.name for entry in found if not entry.name.startswith(".") and _is_folder(entry)]
     empty = sorted(name for name in folders if unicodedata.normalize("NFC", name) not in classes)
@@ -114,31 +134,32 @@ def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, lab
         warnings.warn(f"No class comes of folders of {root} without pictures: {shown}.", stacklevel=4)
 
 
-def _tell_of_unread(root: Path, unread: Sequence[Path]) -> None:
-    if unread and is_main_process():
-        warnings.warn(f"{len(unread)} pictures of {root} are passed over; {_expected(unread)}", stacklevel=5)
+def _below(
+    folder: Path, suffixes: frozenset[str], barred: list[Path], above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
+    """Files with these suffixes in a folder that is not among those above it, by their real places.
 
-
-def _expected(unread: Sequence[Path]) -> str:
-    if unread:
-        kinds = sorted({path.suffix.lower() for path in unread})
-        return f"Pillow reads no {', '.join(kinds)} here, such as {unread[0]}: convert them, to JPEG for instance."
-    return f"expected files ending in {', '.join(sorted(readable_suffixes()))}."
-
-
-def _below(folder: Path, suffixes: frozenset[str], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Files with these suffixes in a folder that is not among those above it, by their real places."""
+    Args:
+        folder: to look into.
+        suffixes: of the files.
+        barred: gets the folders that may not be looked into.
+        above: folders above this one.
+    """
     real = folder.resolve()
     if real in above:
         return
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # such as lost+found: passed over, as by os.walk
+    except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+        return
+    except PermissionError:
+        if folder.name != "lost+found":  # of a file system, where nobody keeps pictures
+            barred.append(folder)
         return
     for entry in entries:
         if _is_folder(entry):
-            yield from _below(folder / entry.name, suffixes, above | {real})
+            yield from _below(folder / entry.name, suffixes, barred, above | {real})
         elif Path(entry.name).suffix.lower() in suffixes and _is_there(entry.is_file):
             yield folder / entry.name
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from sslhsic_transfer._strips import as_grey, rgb_array
 from sslhsic_transfer.data.picture_formats import open_picture
 from sslhsic_transfer.data.storage import require_sound_machine
 from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
@@ -109,15 +110,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     with picture_errors(image):
         image = _turned_upright(image)
         if image.mode.startswith("I;16") or image.mode == "I":
-            grey = np.asarray(image, dtype=np.int64)
-            if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
-                raise ValueError(f"its values go from {grey.min()} to {grey.max()}; expected 0 to 65535")
-            image = Image.fromarray((grey >> 8).astype(np.uint8))
+            image = as_grey(image, 65535, lambda values, _: values >> 8, "0 to 65535")
         if image.mode == "F":
-            values = np.asarray(image)
-            if not (values.min(initial=0) >= 0 and values.max(initial=0) <= 255):
-                raise ValueError(f"its values go from {values.min()} to {values.max()}; expected 0 to 1 or 0 to 255")
-            image = Image.fromarray((values * (255 if values.max(initial=0) <= 1 else 1)).round().astype(np.uint8))
+            image = as_grey(
+                image, 255, lambda values, most: (values * (255 if most <= 1 else 1)).round(), "0 to 1 or 0 to 255"
+            )
         if image.mode == "P":
             image.info.pop("transparency", None)  # Pillow would warn that it is dropped
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -148,10 +145,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
-    """A decoded copy, turned as its orientation says; it tells no orientation any more."""
+    """The decoded image, turned as its orientation says; it tells none any more. Pixels are shared where they stay."""
     image.load()
     turn = _TURNS.get(_orientation(image))
-    upright = image.copy() if turn is None else image.transpose(turn)
+    upright = image._new(image.im) if turn is None else image.transpose(turn)
     for key in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
         upright.info.pop(key, None)
     return upright
@@ -190,7 +187,7 @@ def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, str | Path):
         picture = load_image(picture)
     if isinstance(picture, Image.Image):
-        return np.asarray(to_rgb(picture))
+        return rgb_array(to_rgb(picture))
     if not isinstance(picture, np.ndarray):
         raise ImageError(
             f"Got a picture of type {type(picture).__name__}; expected a path, PIL image, array or tensor."

@@ -1,20 +1,25 @@
 """Which files are pictures: what the installed Pillow reads up to a bound, and what people keep pictures in besides."""
 
 import os
+import re
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePath
+from typing import IO, Any
 
-from PIL import Image, features
+from PIL import BlpImagePlugin, IcnsImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
 
+from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import ConfigError, ImageError
 
-# A decoded picture takes up to 15 bytes a pixel, once in every reader; telephones make pictures of 108 million pixels.
+# A picture takes 7 to 20 bytes a pixel while it is read, in every reader; telephones make those of 108 million pixels.
 _MOST_PIXELS = 128_000_000
 MOST_PIXELS_VARIABLE = "SSLHSIC_MAX_PIXELS"
+# Bytes of the texts in a PNG, each and all, unpacked: editors keep histories in them, beyond the megabyte of Pillow.
+_MOST_TEXT = 64 << 20
 
 # Measurements and films of which Pillow reads the head alone, and drawings for which it would start another program.
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
@@ -43,6 +48,36 @@ def unreadable_suffixes() -> frozenset[str]:
     return _COMMON - readable_suffixes()
 
 
+def tell_of_unread(source: str | Path, unread: Sequence[PurePath], *, stacklevel: int = 2) -> None:
+    """Warn of pictures that are passed over because Pillow cannot read them; arguments as of `tell_passed_over`."""
+    tell_passed_over(source, unread, expected_pictures(unread), stacklevel=stacklevel + 1)
+
+
+def tell_passed_over(source: str | Path, passed: Sequence[PurePath], why: str, *, stacklevel: int = 2) -> None:
+    """Warn of pictures that are passed over, once where several processes read the same.
+
+    Args:
+        source: the folder or the shard where they lie.
+        passed: their places; nothing is told of none.
+        why: the reason, and what to do.
+        stacklevel: of the warning, counted from the caller.
+    """
+    if passed and is_main_process():
+        warnings.warn(f"{len(passed)} pictures of {source} are passed over; {why}", stacklevel=stacklevel + 1)
+
+
+def expected_pictures(unread: Sequence[PurePath]) -> str:
+    """Say what was expected where pictures are missing: in what format, or how to convert those that are there.
+
+    Args:
+        unread: places of pictures that cannot be read here.
+    """
+    if unread:
+        kinds = sorted({path.suffix.lower() for path in unread})
+        return f"Pillow reads no {', '.join(kinds)} here, such as {unread[0]}: convert them, to JPEG for instance."
+    return f"expected files ending in {', '.join(sorted(readable_suffixes()))}."
+
+
 def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
     """Open a picture without decoding it, if it has no more pixels than is allowed.
 
@@ -52,32 +87,98 @@ def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
 
     Raises:
         ImageError: it has more pixels.
+        ValueError: it is a PNG whose texts are too long.
         ConfigError: the bound in the environment is no number.
         Exception: what Pillow raises, of many kinds.
     """
-    most = most_pixels()
-    with beyond_pillows_bound():
+    with beyond_pillows_bounds(most_pixels(), str(name)):
         image = Image.open(file, formats=readable_formats())
-    pixels = image.width * image.height
-    if pixels > most:
-        size = f"{image.width} × {image.height}"
-        image.close()
-        raise ImageError(
-            f"{name} has {_millions(pixels)} pixels ({size}); the bound is {_millions(most)}, for the memory that they "
-            f"take. Set {MOST_PIXELS_VARIABLE}={pixels} in the environment to allow them."
-        )
+    if (bounded := _BOUNDED.get(type(image))) is not None:
+        image.__class__ = bounded
     return image
 
 
 @contextmanager
-def beyond_pillows_bound() -> Iterator[None]:
-    """Set Pillow's own bound on pixels aside, which is one for the whole program and whose words speak of attacks."""
+def beyond_pillows_bounds(most: int | None = None, name: str = "") -> Iterator[None]:
+    """Put other bounds in the place of Pillow's own on pixels and texts, which are one for the whole program.
+
+    Args:
+        most: pixels of a picture, and of each that lies in it; None: any number.
+        name: what an error calls the picture.
+
+    Raises:
+        ImageError: it has more pixels.
+        ValueError: the texts of a PNG go beyond ours.
+    """
     with _LOCK:
-        pillows, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None if most is None else _Bound(most)
+        texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_TEXT
         try:
             yield
+        except Image.DecompressionBombError as error:
+            found = int(next(iter(re.findall(r"\d+", str(error)))))
+            raise ImageError(
+                f"{name or 'The picture'} has {_millions(found)} pixels; the bound is {_millions(most or 0)}, for the "
+                f"memory that they take. Set {MOST_PIXELS_VARIABLE}={found} in the environment to allow them."
+            ) from None
+        except ValueError as error:
+            if "MAX_TEXT" not in str(error):
+                raise
+            raise ValueError(
+                f"its texts or its colour profile have more than {_MOST_TEXT >> 20} MB: remove them, for example by "
+                "exiftool -all= FILE"
+            ) from error
         finally:
-            Image.MAX_IMAGE_PIXELS = pillows
+            Image.MAX_IMAGE_PIXELS = pixels
+            PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = texts
+
+
+class _Bound(int):
+    """A bound at which Pillow refuses, as it does at twice its own, from which on it warns."""
+
+    def __rmul__(self, _: int) -> int:
+        return int(self)
+
+
+class _Png(PngImagePlugin.PngImageFile):
+    """A PNG whose texts behind the pixels may be as long as those before them."""
+
+    def load_end(self) -> None:
+        with beyond_pillows_bounds():
+            super().load_end()
+
+
+class _Icns(IcnsImagePlugin.IcnsImageFile):
+    """Icons, whose pictures are opened, with sizes of their own, when one is decoded."""
+
+    def load(self, scale: int | None = None) -> Any:
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
+            return super().load(scale)
+
+
+class _Blp(BlpImagePlugin.BlpImageFile):
+    """A texture, in which there may be a JPEG with a size of its own."""
+
+    def load(self) -> Any:
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
+            return super().load()
+
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """A TIFF, whose tiles have a size of their own."""
+
+    def load_prepare(self) -> None:
+        with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
+            super().load_prepare()
+
+
+_BOUNDED: dict[type[Image.Image], type[ImageFile.ImageFile]] = {
+    PngImagePlugin.PngImageFile: _Png,
+    IcnsImagePlugin.IcnsImageFile: _Icns,
+    BlpImagePlugin.BlpImageFile: _Blp,
+    TiffImagePlugin.TiffImageFile: _Tiff,
+}
 
 
 def most_pixels() -> int:
@@ -98,12 +199,12 @@ def _millions(pixels: int) -> str:
     return f"{pixels / 1e6:.1f} million" if pixels >= 1e6 else str(pixels)
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 def _renew_lock() -> None:
     global _LOCK
-    _LOCK = threading.Lock()
+    _LOCK = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # a thread may have held it, which the child has not

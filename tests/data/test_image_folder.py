@@ -80,18 +80,20 @@ def test_looking_for_one_picture_leaves_no_folder_open(tmp_path):
     gc.collect()
 
 
-def test_folders_that_may_not_be_read_are_passed_over(tmp_path, monkeypatch):
+def test_folders_that_may_not_be_read_are_passed_over_and_told(tmp_path, monkeypatch):
     """The superuser may read everything, so it is said, not done."""
-    touch(tmp_path, "a/1.png", "lost+found/2.png")
+    touch(tmp_path, "a/1.png", "lost+found/2.png", "a/private/3.png")
     scan = os.scandir
 
     def guarded(folder):
-        if Path(folder).name == "lost+found":
+        if Path(folder).name in ("lost+found", "private"):
             raise PermissionError(13, "Permission denied", str(folder))
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == ["1.png"]
+    with pytest.warns(UserWarning, match=r"1 folders of .* may not be read .*such as .*/a/private: allow"):
+        found = ImageFolder.scan(tmp_path)
+    assert [path.name for path in found.paths] == ["1.png"]
 
 
 def test_a_link_to_itself_is_passed_over(tmp_path):

@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sslhsic_transfer.data.images import load_image, open_image, to_rgb, to_uint8_tensor, upright_size
+from sslhsic_transfer import _strips
+from sslhsic_transfer.data.images import load_image, open_image, to_rgb, to_uint8_array, to_uint8_tensor, upright_size
 from sslhsic_transfer.errors import ImageError
+from tests.memory import MIB, peak_of
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"])
@@ -32,6 +34,42 @@ def test_floating_pictures_keep_their_brightness(white):
 def test_values_without_a_known_white_are_refused(values):
     with pytest.raises(ImageError, match=r"its values go from .* to .*; expected 0 to"):
         to_rgb(Image.fromarray(values))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK", "I", "I;16", "I;16B", "F"])
+def test_large_pictures_are_read_strip_by_strip_as_small_ones(mode, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 65536, (40, 30)).astype(np.uint16)
+    if mode.startswith("I;16"):
+        image = Image.frombytes(mode, (30, 40), values.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    elif mode in ("I", "F"):
+        image = Image.fromarray(values.astype(np.int32) if mode == "I" else values.astype(np.float32) / 65535)
+    else:
+        image = Image.fromarray(values.view(np.uint8).reshape(40, 20, 3)).convert(mode)
+    whole = to_uint8_array(image)
+    monkeypatch.setattr(_strips, "_STRIP", 90)
+    assert np.array_equal(to_uint8_array(image), whole)
+    if mode in ("I", "I;16", "I;16B"):
+        assert np.array_equal(whole[:, :, 1], values >> 8)
+
+
+@pytest.mark.parametrize(("mode", "most"), [("RGB", 9), ("L", 9), ("I;16", 9), ("RGBA", 12)])
+def test_what_reading_takes(mode, most, tmp_path):
+    """Bytes a pixel, of the table in docs/data.md."""
+    side = 3000
+    Image.new(mode, (side, side)).save(tmp_path / "a.png")
+    told, grown = peak_of(to_uint8_array, tmp_path / "a.png")
+    assert told == "done"
+    assert grown * MIB < most * side * side
+
+
+def test_a_users_image_stays_as_it_is():
+    exif = Image.Exif()
+    exif[274] = 1
+    image = Image.new("RGB", (4, 4), "red")
+    image.info["exif"] = exif.tobytes()
+    assert to_rgb(image).info == {}
+    assert image.info == {"exif": exif.tobytes()}
+    assert to_rgb(image) is not image
 
 
 def test_exif_rotation_is_applied(tmp_path):

@@ -17,12 +17,13 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     ProviderReport,
     Ranked,
     check_interface,
+    check_values,
     open_session,
     run_session,
 )
 from sslhsic_transfer.data.images import Picture, to_uint8_array
 from sslhsic_transfer.data.labelled.detection import Boxes
-from sslhsic_transfer.errors import InputError
+from sslhsic_transfer.errors import InputError, ModelFileError
 
 Array = NDArray[Any]
 
@@ -78,9 +79,7 @@ class OnnxDenseModel:
         model = inspect(path, DENSE)
         info = DenseInfo.of(model.metadata, str(path))
         session, report = open_session(model, providers, threads)
-        classes = len(info.classes) or None
-        kinds: dict[str, Ranked] = {name: _outputs(classes)[name] for name in info.outputs}
-        check_interface(session, info.input == "normalized", kinds, Path(path))
+        check_interface(session, info.input == "normalized", _outputs(info), Path(path))
         made = cls(session, info, report)
         made._file = model
         return made
@@ -127,6 +126,7 @@ class OnnxDenseModel:
 
         Raises:
             InputError: wrong shape or dtype, or NaN or infinite values.
+            ModelFileError: the file gives something else than its metadata say.
         """
         floating = self.info.input == "normalized"
         form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
@@ -142,7 +142,10 @@ class OnnxDenseModel:
             raise InputError("The images hold NaN or infinite values; expected finite ones.")
         if self._file is not None:
             self._file.check_pictures(images.shape)
-        return run_session(self.session, images, self.info.outputs)
+        found = run_session(self.session, images, self.info.outputs)
+        check_values(found, _outputs(self.info))
+        _check_rows(found, len(images))
+        return found
 
     def _resized(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         short, longest = self.info.resize, self.info.longest
@@ -160,11 +163,11 @@ class OnnxDenseModel:
         return Boxes(corners, found["scores"], found["labels"])
 
 
-def _outputs(classes: int | None) -> dict[str, Ranked]:
-    """Types and sides of what dense models give."""
+def _outputs(info: DenseInfo) -> dict[str, Ranked]:
+    """Types and sides of what a file gives."""
     numbers = "tensor(float)"
-    return {
-        "logits": (numbers, (None, classes, None, None)),
+    known: dict[str, Ranked] = {
+        "logits": (numbers, (None, len(info.classes) or None, None, None)),
         "classes": ("tensor(uint8)", (None, None, None)),
         "depth": (numbers, (None, 1, None, None)),
         "boxes": (numbers, (None, 4)),
@@ -172,3 +175,12 @@ def _outputs(classes: int | None) -> dict[str, Ranked]:
         "labels": ("tensor(int64)", (None,)),
         "masks": (numbers, (None, 1, None, None)),
     }
+    return {name: known[name] for name in info.outputs}
+
+
+def _check_rows(found: dict[str, Array], pictures: int) -> None:
+    """Refuse other rows than one a picture or one a detection."""
+    maps = [len(found[name]) for name in ("logits", "classes", "depth") if name in found]
+    each = {len(found[name]) for name in ("boxes", "scores", "labels", "masks") if name in found}
+    if any(rows != pictures for rows in maps) or len(each) > 1:
+        raise ModelFileError("The file gives other rows than one a picture or a detection. Export it again.")

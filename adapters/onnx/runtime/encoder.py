@@ -16,6 +16,8 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     ProviderReport,
     Ranked,
     check_interface,
+    check_values,
+    filled_up,
     open_session,
     run_session,
 )
@@ -106,7 +108,7 @@ class OnnxEncoder:
                 f"{found.weights_sha256}. Export it again."
             )
         session, report = open_session(model, providers, threads)
-        _check_interface(session, info, found.path)
+        check_interface(session, info.input == "normalized", _expected(info), found.path)
         return cls(session, info, report)
 
     @property
@@ -204,9 +206,9 @@ class OnnxEncoder:
                 f"For others export it again, with --outputs."
             )
         count = len(images)
-        if self._batch and count < self._batch:
-            images = np.concatenate([images, np.repeat(images[-1:], self._batch - count, axis=0)])
+        images = filled_up(images, self._batch)
         given = run_session(self.session, images, outputs)
+        check_values(given, _expected(self.info))
         if odd := [name for name, value in given.items() if len(value) != len(images)]:
             raise ModelFileError(f"The file gives other rows than one a picture: {', '.join(odd)}. Export it again.")
         found = {name: value[:count] for name, value in given.items()}
@@ -285,7 +287,8 @@ class OnnxEncoder:
             raise InputError(f"Got {len(images)} images; this file is fixed to batches of {self._batch}.")
 
 
-def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
+def _expected(info: OnnxInfo) -> dict[str, Ranked]:
+    """Types and sides of what a file gives."""
     specs: dict[str, FeatureSpec] = {str(stage): spec for stage, spec in info.encoder.specs.items()}
     expected: dict[str, Ranked] = {}
     for output in info.outputs:
@@ -294,4 +297,4 @@ def _check_interface(session: Any, info: OnnxInfo, path: Path) -> None:
             expected[output] = ("tensor(float)", (None, width))
         else:
             expected[output] = ("tensor(float)", (None, specs[output].channels, None, None))
-    check_interface(session, info.input == "normalized", expected, path)
+    return expected

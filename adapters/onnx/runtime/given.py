@@ -1,15 +1,18 @@
 """What an operator is given: its pictures, inputs and attributes, as far as they are known before a graph runs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import FLOAT, UINT8, Node, Port
-from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value
+from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Bounds, Value
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_SIDE = 1 << 31
+_LEAST = 32  # pixels of a side that is free
+MOST_FIXED = 1 << 27  # numbers of an input whose size the file fixes: what is given is filled up to it
 
 
 def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
@@ -21,7 +24,8 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
         what: what the file is, for the message.
 
     Raises:
-        ModelFileError: it is no batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8.
+        ModelFileError: it is no batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8, or is fixed to one of
+            more than 134 million numbers.
     """
     batch, height, width = tried
     wanted = {FLOAT: (batch, 3, height, width), UINT8: (batch, height, width, 3)}.get(port.kind)
@@ -31,10 +35,15 @@ def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
             f"its input {port.name[:80]!r} is of kind {port.kind} and sides {list(sides)[:8]}, where an exported "
             f"{what} takes (B, 3, H, W) float32 or (B, H, W, 3) uint8"
         )
+    least = (1, *(min(side, _LEAST) for side in wanted[1:]))
+    if (fixed := math.prod(own or side for own, side in zip(sides, least, strict=True))) > MOST_FIXED:
+        raise ModelFileError(
+            f"its input {port.name[:80]!r} is fixed to sides {list(sides)}, {fixed} numbers, more than {MOST_FIXED}"
+        )
     shape = tuple(own or side for own, side in zip(sides, wanted, strict=True))
     if shape[1 if port.kind == FLOAT else 3] != 3:
         raise ModelFileError(f"its input {port.name[:80]!r} of sides {list(sides)} has not three channels")
-    return Value(port.kind, shape, filled=True)
+    return Value(port.kind, shape, filled=True, span=(0, 255) if port.kind == UINT8 else EVERYTHING)
 
 
 class Given:

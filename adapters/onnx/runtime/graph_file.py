@@ -130,12 +130,11 @@ def _attribute(message: memoryview, operator: str) -> tuple[str, Any]:
     for number, value in fields(message):
         if number == 1:
             name = text(value)
-        elif number in (2, 7):
-            values += _floats(content(value))
-            listed |= number == 7
-        elif number in (3, 8):
-            values += integers(value)
-            listed |= number == 8
+        elif number in (2, 3):  # of several the last counts
+            values = [*_floats(content(value))] if number == 2 else integers(value)
+        elif number in (7, 8):
+            values += _floats(content(value)) if number == 7 else integers(value)
+            listed = True
         elif number in (4, 9):
             values.append(bytes(content(value)))
         elif number == 5:
@@ -170,7 +169,14 @@ def _port(message: memoryview) -> Port:
 
 
 def _side(message: memoryview) -> int | None:
-    return next((_one(value) for number, value in fields(message) if number == 1), None)
+    side = None
+    for number, value in fields(message):
+        if number == 1:
+            side = _one(value)
+        elif number == 2:
+            text(value)  # its name, which ONNX Runtime hands on without a look
+            side = None
+    return side
 
 
 def _one(value: int | memoryview) -> int:

@@ -13,6 +13,7 @@ from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, fits, o
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_RATIO = 64  # samples along a side of a region's bin
+_MOST_SAMPLES = 1 << 22  # of a region, 48 bytes each in every thread; those of the whole of 8,000 × 8,000 pixels
 
 
 def broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
@@ -140,10 +141,28 @@ def _one_hot(given: Given) -> Iterator[Value]:
     yield Value(given[2].kind, made, bounds)
 
 
+def samples_of(given: Given) -> int:
+    """Count the places at which RoiAlign looks for one region and channel, at most.
+
+    Raises:
+        ModelFileError: nothing bounds them, or they are too many.
+    """
+    sides = [given.positives(name, (1,))[0] for name in ("output_height", "output_width")]
+    ratio = given.attribute("sampling_ratio", 0)
+    if not 0 <= ratio <= _LARGEST_RATIO:
+        raise ModelFileError("its operator RoiAlign has a sampling_ratio beyond 64")
+    low, high = given[1].span
+    extent = (high - low) * abs(given.attribute("spatial_scale", 1.0))  # of a region, at most, on the maps
+    if not ratio and not math.isfinite(extent):
+        raise ModelFileError("its operator RoiAlign takes samples by the size of regions that nothing bounds")
+    samples = math.prod(side * (ratio or math.ceil(max(1.0, extent) / side)) for side in sides)
+    if samples > _MOST_SAMPLES:
+        raise ModelFileError(f"its operator RoiAlign takes {samples} samples of a region, at most {_MOST_SAMPLES} fit")
+    return samples
+
+
 def _regions(given: Given) -> Iterator[Value]:
     sides = [given.positives(name, (1,))[0] for name in ("output_height", "output_width")]
-    if not 0 <= given.attribute("sampling_ratio", 0) <= _LARGEST_RATIO:
-        raise ModelFileError("its operator RoiAlign has a sampling_ratio beyond 64")
     yield Value(given[0].kind, (given[1].shape[0], given[0].shape[1], *sides))
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer._processors import usable_cpus
+from sslhsic_transfer.adapters.onnx.runtime.given import MOST_FIXED
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile
 from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
@@ -122,10 +124,9 @@ def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked],
             not isinstance(side, int) or asked in (None, side) for side, asked in zip(found, sides, strict=True)
         )
         if port.type != kind or not fits:
-            shown = ", ".join("any" if side is None else str(side) for side in sides)
             raise ModelFileError(
                 f"{path} {role} {port.name!r} as {port.type} of sides {list(found)[:8]}; by its metadata expected "
-                f"{kind} of sides ({shown}). Export it again."
+                f"{kind} of sides {_shown(sides)}. Export it again."
             )
 
 
@@ -140,6 +141,48 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
     except Exception as error:  # ONNX Runtime's errors have no common class but Exception
         raise InputError(f"ONNX Runtime cannot run images of shape {images.shape}: {error}") from error
     return dict(zip(outputs, values, strict=True))
+
+
+def filled_up(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
+    """Repeat the last picture until the batch that a file is fixed to is full; None: to none.
+
+    Raises:
+        InputError: so many pictures of this size are more than fit.
+    """
+    missing = (batch or 0) - len(images)
+    if missing <= 0:
+        return images
+    if (numbers := (batch or 0) * images[0].size) > MOST_FIXED:
+        raise InputError(
+            f"The file is fixed to batches of {batch}, which would be {numbers} numbers for images of shape "
+            f"{images.shape}; up to {MOST_FIXED} fit. Give smaller images, or export it again with a smaller batch."
+        )
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+
+
+def check_values(values: Mapping[str, NDArray[Any]], outputs: Mapping[str, Ranked]) -> None:
+    """Compare what a session gave with what its file's metadata say; what a file declares need not be so.
+
+    Args:
+        values: by name.
+        outputs: name -> type and sides, None where any will do.
+
+    Raises:
+        ModelFileError: they differ.
+    """
+    for name, value in values.items():
+        _, sides = outputs[name]
+        if len(value.shape) != len(sides) or any(
+            asked not in (None, side) for side, asked in zip(value.shape, sides, strict=True)
+        ):
+            raise ModelFileError(
+                f"The file gives {name!r} of sides {value.shape}; by its metadata expected {_shown(sides)}. Export it "
+                "again."
+            )
+
+
+def _shown(sides: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if side is None else str(side) for side in sides)})"
 
 
 def _available(ort: Any, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:

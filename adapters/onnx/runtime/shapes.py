@@ -177,6 +177,8 @@ def _unsqueeze(given: Given) -> Iterator[Value]:
     axes = given.numbers(1, "axes") or []
     rank = len(shape) + len(axes)
     new = {place_of(axis, rank) for axis in axes}
+    if len(new) != len(axes):
+        raise ValueError(axes)
     rest = iter(shape)
     sides = [1 if axis in new else next(rest) for axis in range(rank)]
     yield _moved(given, sides, lambda part: part.reshape(sides))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import DTYPES, SMALL, Tensor
 
 Numbers = NDArray[np.object_]
+Span = tuple[float, float]  # the least and the most
+EVERYTHING: Span = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Value:
         positive: each of its numbers is 1 or more, whatever the pictures.
         filled: none of its sides can be 0, whatever the pictures.
         exact: the sides are those that it has.
+        span: the least and the most of its numbers, however many; see `spans.span_of`.
     """
 
     kind: int
@@ -60,6 +63,7 @@ class Value:
     positive: bool = False
     filled: bool = False
     exact: bool = True
+    span: Span = EVERYTHING
 
     @property
     def count(self) -> int:
@@ -82,7 +86,10 @@ def of_tensor(tensor: Tensor) -> Value:
     values = tensor.values
     bounds = None if values is None else Bounds(as_numbers(values), as_numbers(values))
     positive = values is not None and values.size > 0 and bool((values >= 1).all())
-    return Value(tensor.kind, tensor.shape, bounds, early=True, positive=positive, filled=0 not in tensor.shape)
+    finite = values is not None and values.size > 0 and bool(np.isfinite(values).all())
+    span = (float(values.min()), float(values.max())) if values is not None and finite else EVERYTHING
+    filled = 0 not in tensor.shape
+    return Value(tensor.kind, tensor.shape, bounds, early=True, positive=positive, filled=filled, span=span)
 
 
 def of_numbers(kind: int, low: Any, high: Any = None, **facts: Any) -> Value:

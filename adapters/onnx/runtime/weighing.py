@@ -7,12 +7,14 @@ for pictures of two sizes.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from sslhsic_transfer.adapters.onnx.runtime.given import Given, ports_as_asked
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import BOOL, DTYPES, INT64, Graph, Node
-from sslhsic_transfer.adapters.onnx.runtime.making import RULES, broadcast
+from sslhsic_transfer.adapters.onnx.runtime.making import RULES, broadcast, samples_of
+from sslhsic_transfer.adapters.onnx.runtime.spans import span_of
 from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, combined, fits, of_tensor
 from sslhsic_transfer.errors import ModelFileError
 
@@ -23,6 +25,8 @@ _LARGEST = 1 << 29  # bytes of one tensor, beyond what the pictures account for
 _SHARE = 4096  # bytes a number of the input; wide networks with a small stem have 1,400
 _ALL = 1 << 31  # bytes of all tensors, likewise
 _ALL_SHARE = 1 << 16
+_SAMPLES = 1 << 32  # of regions, of all channels together: seconds
+_SAMPLES_SHARE = 1 << 16  # for a number of the input; a thousand regions as large as the picture take 18,000
 _COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "And", "Or", "Not", "Xor"})
 # Each number of the result comes from those at the same place.
 _BY_PLACE = _COMPARING | {
@@ -36,7 +40,7 @@ _KEEPS_POSITIVE = frozenset(
 
 
 def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, int, int]] = _TRIED) -> bool:
-    """Refuse a graph that takes far more memory than its file or its pictures account for, or may divide by 0.
+    """Refuse a graph that takes far more than its file or its pictures account for, or may divide by 0.
 
     Args:
         graph: of a file that holds known operators only.
@@ -45,7 +49,8 @@ def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, in
         tried: pictures, height and width, each time; what is fixed in the file stays as it is.
 
     Returns:
-        Whether it divides by sides of what becomes of pictures, which are not 0 for these, but may be for others.
+        Whether it divides by sides of what becomes of pictures, which are not 0 for these, but may be for others, or
+        has costs that grow with the pictures in a way of its own.
 
     Raises:
         ModelFileError: it does; or its input is no batch of pictures, a node makes no sense, or a size cannot be told.
@@ -66,6 +71,7 @@ class _Walk:
         self.early = _LARGEST_EARLY + _EARLY_SHARE * file_size
         self.largest = _LARGEST + _SHARE * pictures.count
         self.all = _ALL + _ALL_SHARE * pictures.count
+        self.samples = _SAMPLES + _SAMPLES_SHARE * pictures.count
         self.known = {tensor.name: of_tensor(tensor) for tensor in graph.tensors}
         self.known[graph.inputs[0].name] = pictures
 
@@ -75,7 +81,7 @@ class _Walk:
                 results = self._results(node)
             except ModelFileError:
                 raise
-            except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+            except Exception as error:  # of whatever kind: the rules take for granted what a sound node is given
                 raise ModelFileError(
                     f"its operator {node.operator} ({', '.join(node.outputs)[:80]}) does not fit what it is given"
                 ) from error
@@ -104,11 +110,16 @@ class _Walk:
             found = [_by_place(node, given, there)]
         else:
             found = list(RULES[node.operator](Given(node, given)))
+        if node.operator == "RoiAlign":
+            self._check_regions(Given(node, given))
         exact = all(value.exact for value in there)
-        return [
+        made = [
             Value(one.kind, one.shape, one.bounds, early, positive, filled or one.filled, exact and one.exact)
             for one in found
         ]
+        if node.operator == "Split":
+            return [replace(one, span=span_of(node, given, one)) for one in made]
+        return [replace(made[0], span=span_of(node, given, made[0])), *made[1:]]
 
     def _check_divisor(self, node: Node, there: Sequence[Value]) -> None:
         if np.issubdtype(DTYPES[there[0].kind], np.floating) or (node.operator != "ReduceMean" and there[1].positive):
@@ -117,6 +128,13 @@ class _Walk:
         if bounds is None or not bool((bounds.low >= 1).all()):
             raise ModelFileError(f"its operator {node.operator} divides integers by what may be 0")
         self.doubtful = True
+
+    def _check_regions(self, given: Given) -> None:
+        work = samples_of(given) * given[1].shape[0] * given[0].shape[1]
+        self.samples -= work
+        if self.samples < 0:
+            raise ModelFileError(f"its operator RoiAlign takes {work} samples, for which its pictures do not account")
+        self.doubtful |= not given.attribute("sampling_ratio", 0)  # then they depend on the size of the pictures
 
     def _find(self, name: str, node: Node) -> Value:
         if name not in self.known:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer.data.labelled.layouts import map_header, read_map
 from sslhsic_transfer.errors import DataError
 
@@ -100,7 +100,7 @@ def _array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     try:
         values = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except Exception as error:  # NumPy raises many kinds
-        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or error}") from error
+        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise DataError(
             f"{path} holds {getattr(values, 'dtype', type(values).__name__)}; expected an array of numbers."

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.data.image_folder import pictures_below
-from sslhsic_transfer.data.picture_formats import open_picture
+from sslhsic_transfer.data.image_folder import sorted_pictures
+from sslhsic_transfer.data.picture_formats import expected_pictures, open_picture, tell_of_unread
 from sslhsic_transfer.data.storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 from sslhsic_transfer.text_files import read_lines
@@ -114,9 +114,19 @@ def _map(path: Path) -> Iterator[Image.Image]:
         raise DataError(str(error)) from error
     except Exception as error:  # Pillow raises many kinds
         require_sound_machine(error, path)
-        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or error}") from error
+        raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Pictures below a folder, in the order of their names; none where there is no folder."""
-    return sorted(pictures_below(folder))
+    """Find the pictures below a folder, in the order of their names; none where there is no folder.
+
+    A warning tells of those that cannot be read here.
+
+    Raises:
+        DataError: there are pictures, and none of them can be read.
+    """
+    pictures, unread = sorted_pictures(folder)
+    if unread and not pictures:
+        raise DataError(f"{folder} holds no pictures; {expected_pictures(unread)}")
+    tell_of_unread(folder, unread, stacklevel=3)
+    return pictures

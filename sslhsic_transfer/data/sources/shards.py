@@ -4,22 +4,30 @@ Each tar is read through once, for where its pictures begin; after that, any pic
 views and resuming are therefore those of folders.
 """
 
-import json
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
-from itertools import product
-from pathlib import Path
+from itertools import groupby, product
+from operator import itemgetter
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from sslhsic_transfer._content import in_short
+from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.data.images import open_bytes
-from sslhsic_transfer.data.picture_formats import readable_suffixes
+from sslhsic_transfer.data.picture_formats import (
+    expected_pictures,
+    readable_suffixes,
+    tell_of_unread,
+    tell_passed_over,
+    unreadable_suffixes,
+)
 from sslhsic_transfer.data.storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 
@@ -54,21 +62,23 @@ class ShardedPictures:
     def index(cls, shards: Sequence[Path]) -> "ShardedPictures":
         """Find the pictures in tar files; a progress bar shows when that takes more than seconds.
 
+        A warning tells of examples that are passed over because their pictures cannot be read here, or have a second
+        dot in their names.
+
         Raises:
             DataError: compressed, damaged or no tar files, or no pictures in them.
         """
         refuse_compressed(shards)
         places: list[NDArray[np.int64]] = []
         labels: list[str | None] = []
+        passed = _PassedOver()
         for number, path in enumerate(tqdm(shards, desc="Indexing shards", unit="shard", delay=3)):
-            entries = list(_entries(path))
+            entries = list(_entries(path, passed))
             places.append(np.array([(number, start, size) for start, size, _ in entries], np.int64).reshape(-1, 3))
             labels += [label for _, _, label in entries]
         if not labels:
-            raise DataError(
-                f"{shards[0]} holds no pictures (nor do the {len(shards) - 1} other shards); expected files whose "
-                f"names end in {', '.join(sorted(readable_suffixes()))} after their first dot."
-            )
+            raise DataError(f"There are no pictures in {_called(shards)}; {passed.expected()}")
+        passed.tell(_called(shards))
         return cls(tuple(shards), np.concatenate(places), *_classes(labels))
 
     def __len__(self) -> int:
@@ -99,7 +109,7 @@ class ShardedPictures:
         try:
             with tarfile.open(self.shards[number], "r:") as tar:
                 member = next((member.name for member in tar if member.offset_data == start), f"byte {start}")
-        except (OSError, tarfile.TarError):
+        except Exception:  # as in `_entries`
             member = f"byte {start}"
         return f"{self.shards[number]}/{member}"
 
@@ -153,32 +163,80 @@ def _alternatives(braces: str) -> list[str]:
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
-def _entries(path: Path) -> Iterator[_Entry]:
-    """The pictures of one shard; of several in one example, the first."""
-    suffixes = readable_suffixes()
+def _called(shards: Sequence[Path]) -> str:
+    return str(shards[0]) if len(shards) == 1 else f"{shards[0]} and {len(shards) - 1} other shards"
+
+
+class _PassedOver:
+    """Pictures of examples of which none is read.
+
+    Attributes:
+        unread: those in formats that Pillow does not read here.
+        misnamed: those whose suffix does not follow the first dot.
+    """
+
+    def __init__(self) -> None:
+        self.unread: list[PurePath] = []
+        self.misnamed: list[PurePath] = []
+
+    def expected(self) -> str:
+        """What was expected of pictures, where there are none."""
+        if self.misnamed:
+            return self._rename()
+        return f"{expected_pictures(self.unread)} A name ends with what follows its first dot."
+
+    def tell(self, where: str) -> None:
+        """Warn of them."""
+        tell_of_unread(where, self.unread, stacklevel=3)
+        tell_passed_over(where, self.misnamed, self._rename(), stacklevel=3)
+
+    def _rename(self) -> str:
+        shown = f", such as {self.misnamed[0]}" if self.misnamed else ""
+        return f"their suffixes do not follow the first dots of their names{shown}: rename them."
+
+
+def _entries(path: Path, passed: _PassedOver) -> Iterator[_Entry]:
+    """The pictures of one shard; of several in one example, the first.
+
+    Args:
+        path: the tar file.
+        passed: gets a picture of each example of which none is read.
+    """
+    readable, unreadable = readable_suffixes(), unreadable_suffixes()
     try:
         with tarfile.open(path, "r:") as tar:
-            key, picture, label = "", None, None
-            for member in tar:
-                if not member.isreg() or member.issparse():
-                    continue
-                folder, slash, base = member.name.rpartition("/")
-                stem, _, extension = base.partition(".")
-                if folder + slash + stem != key:
-                    if picture is not None:
-                        yield (*picture, label)
-                    key, picture, label = folder + slash + stem, None, None
-                extension = extension.lower()
-                if f".{extension}" in suffixes and stem:
-                    picture = picture or (member.offset_data, member.size)
-                elif extension in ("cls", "json") and label is None:
-                    label = _label(tar, member, extension)
-            if picture is not None:
-                yield (*picture, label)
-    except (OSError, tarfile.TarError) as error:
+            for _, files in groupby(_files(tar), key=itemgetter(0)):
+                picture, unread, misnamed, label = None, None, None, None
+                for _, extension, member in files:
+                    if f".{extension}" in readable:
+                        picture = picture or (member.offset_data, member.size)
+                    elif f".{extension}" in unreadable:
+                        unread = unread or member.name
+                    elif extension in ("cls", "json"):
+                        label = _label(tar, member, extension) if label is None else label
+                    elif PurePath(extension).suffix in readable:
+                        misnamed = misnamed or member.name
+                if picture is not None:
+                    yield (*picture, label)
+                elif unread or misnamed:
+                    (passed.unread if unread else passed.misnamed).append(PurePath(f"{path}/{unread or misnamed}"))
+    except Exception as error:  # tarfile raises many kinds, MemoryError for a size that is none among them
+        if isinstance(error, OSError):
+            require_sound_machine(error, path)
         raise DataError(
-            f"{path} cannot be read as a shard: {error}. Expected a whole, uncompressed tar file: copy it anew."
+            f"{path} cannot be read as a shard: {in_short(error)}. Expected a whole, uncompressed tar file: copy it "
+            "anew."
         ) from error
+
+
+def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
+    """Files that are not hidden: their key, up to the first dot of the name, the extension after it, their place."""
+    for member in tar:
+        if member.isreg() and not member.issparse():
+            folder, slash, base = member.name.rpartition("/")
+            stem, _, extension = base.partition(".")
+            if stem:
+                yield folder + slash + stem, extension.lower(), member
 
 
 def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> str | None:
@@ -187,7 +245,7 @@ def _label(tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> str
     try:
         if extension == "cls":
             return content.decode().strip()
-        value = json.loads(content).get("label")
+        value = parse_json(content).get("label")
     except (ValueError, AttributeError):
         return None
     return str(value) if isinstance(value, int | str) else None

@@ -150,6 +150,27 @@ def test_tensor_data_that_do_not_fit(entries, words, save, tmp_path):
         inspect(save(graph(node("Relu"), initializers=[tensor])))
 
 
+def test_a_side_whose_name_is_no_text(files, tmp_path):
+    content = (files / "fixed.onnx").read_bytes()
+    model = onnx.load_from_string(content)
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "a_name"
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString().replace(b"a_name", b"a\x80name"[:6]))
+    with pytest.raises(ModelFileError, match="a name is not UTF-8"):
+        OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
+
+
+def test_features_of_another_size_than_is_declared(files, tmp_path):
+    model = onnx.load(files / "model.onnx")
+    last = next(node for node in model.graph.node if "pooled" in node.output)
+    last.output[list(last.output).index("pooled")] = "whole"
+    for name, value in (("begin", [0]), ("end", [100]), ("second", [1])):
+        model.graph.initializer.append(numpy_helper.from_array(np.int64(value), name))
+    model.graph.node.append(helper.make_node("Slice", ["whole", "begin", "end", "second"], ["pooled"]))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelFileError, match=r"sides|cannot be run"):
+        OnnxEncoder.from_pretrained(tmp_path / "model.onnx")(np.zeros((1, 3, 64, 64), np.float32))
+
+
 def test_a_file_of_somebody_else(save):
     with pytest.raises(ModelFileError, match="no encoder exported by this library"):
         OnnxEncoder.from_pretrained(save(graph(node("Relu"))))

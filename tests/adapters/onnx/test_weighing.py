@@ -121,6 +121,22 @@ MAPS = {
     "parts": ("x,y = Split(a) num_outputs=0 axis=0", {"a": [1, 2]}),
     "regions": ("f = Cast(pictures) to=1\nx = RoiAlign(f, r, i) output_height=60000 output_width=60000", {
         "r": constant("", np.zeros((9, 4)), np.float32), "i": np.zeros(9)}),
+    "a region of 10¹² places": ("f = Cast(pictures) to=1\nx = RoiAlign(f, r, i)", {
+        "r": constant("", [[0, 0, 1e6, 1e6]], np.float32), "i": np.zeros(1)}),
+    "regions of pixels": ("f = Cast(pictures) to=1\ng = Exp(f)\nr = Reshape(g, s)\nx = RoiAlign(f, r, i)", {
+        "s": [-1, 4], "i": np.zeros(9)}),
+    "regions with one border": ("f = Cast(pictures) to=1\ng = Exp(f)\nh = Max(g, a)\nr = Reshape(h, s)\n"
+                                "x = RoiAlign(f, r, i)", {
+        "s": [-1, 4], "i": np.zeros(9), "a": constant("", 0, np.float32)}),
+    "regions beyond any scale": ("f = Cast(pictures) to=1\nx = RoiAlign(f, f, i) spatial_scale=1e30", {
+        "i": np.zeros(9)}),
+    "many samples of many regions": (
+        "f = Cast(pictures) to=1\nr = Expand(c, n)\ni = Expand(z, m)\nx = RoiAlign(f, r, i)", {
+            "c": constant("", [[0, 0, 2000, 2000]], np.float32), "n": [100_000, 4], "z": [0], "m": [100_000]}),
+    "many samples": ("f = Cast(pictures) to=1\nx = RoiAlign(f, r, i) output_height=900 output_width=900 "
+                     "sampling_ratio=9", {"r": constant("", np.zeros((1, 4)), np.float32), "i": np.zeros(1)}),
+    "an axis twice": ("x = Unsqueeze(a, b)", {"a": [1], "b": [0, 0]}),
+    "an axis that is a text": ('x = Concat(a, a) axis="a"', {"a": [1]}),
     "pixels as a shape": ("f = Cast(pictures) to=7\ns = Reshape(f, m)\nx = ConstantOfShape(s)", {"m": [-1]}),
     "a sum of pixels": ("f = Cast(pictures) to=7\ns = ReduceSum(f) keepdims=0\nt = Unsqueeze(s, m)\n"
                         "x = ConstantOfShape(t)", {"m": [0]}),
@@ -145,6 +161,39 @@ def test_one_hot_numbers_are_known(index, made, poisoned):
     """Detectron2's exported detectors make shapes of them."""
     walk = _walk(poisoned("x = OneHot(i, n, v)", i=index, n=3, v=[3, 5]), (1, 3, 64, 64))
     assert walk.known["x"].bounds.low.tolist() == walk.known["x"].bounds.high.tolist() == made
+
+
+SPANS = {
+    "Clip(f, low, high)": (0, 7),
+    "Clip(f, low)": (0, 255),
+    "Clip(f, , high)": (0, 7),
+    "Clip(e, low, high)": (-1, 7),
+    "Clip(e, e, high)": (-math.inf, 7),
+    "Min(e, high)": (-math.inf, 7),
+    "Max(e, high)": (7, math.inf),
+    "Sub(f, high)": (-7, 248),
+    "Mul(f, low)": (-255, 0),
+    "Div(f, high)": (0, 255 / 7),
+    "Div(f, low)": (-math.inf, math.inf),
+    "Add(e, high)": (-math.inf, math.inf),
+    "Neg(f)": (-255, 0),
+    "Relu(n)": (0, 0),
+    "Sigmoid(e)": (0, 1),
+    "Where(c, f, n)": (-255, 255),
+    "Concat(f, n) axis=0": (-255, 255),
+    "Transpose(n)": (-255, 0),
+    "Reshape(n, s)": (-255, 0),
+    "ScatterND(n, s, f)": (-255, 255),
+    "TopK(n, s)": (-255, 0),
+    "Exp(f)": (-math.inf, math.inf),
+}
+
+
+@pytest.mark.parametrize("operator", SPANS)
+def test_the_least_and_the_most_of_many_numbers(operator, poisoned):
+    text = f"f = Cast(pictures) to=1\ne = Exp(f)\nn = Neg(f)\nx = {operator}"
+    constants = {"low": constant("", -1, np.float32), "high": constant("", 7, np.float32), "s": [-1], "c": [True]}
+    assert _walk(poisoned(text, **constants), (1, 3, 64, 64)).known["x"].span == pytest.approx(SPANS[operator])
 
 
 def test_names_kinds_and_order(poisoned, files):
@@ -180,6 +229,17 @@ def test_inputs_of_other_kinds_and_ranks(kind, sides, files, tmp_path):
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info(model.graph.input[0].name, kind, sides))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ModelFileError, match=r"takes \(B, 3, H, W\) float32 or \(B, H, W, 3\) uint8"):
+        OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("batch", "height"), [(65537, None), (None, 2**27), (2**20, 64), (65537, "h")])
+def test_inputs_that_are_fixed_to_many_pictures(batch, height, files, tmp_path):
+    """Few pictures would be filled up to so many."""
+    model = onnx.load(files / "fixed.onnx")
+    sides = [batch or "b", 3, height or 64, "w" if height == "h" else 64]
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info(model.graph.input[0].name, TensorProto.FLOAT, sides))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelFileError, match=r"is fixed to sides .* numbers, more than 134217728"):
         OnnxEncoder.from_pretrained(tmp_path / "model.onnx")
 
 
@@ -220,6 +280,9 @@ def test_exported_files_are_weighed_as_they_run(files, tmp_path):
             if bounds is not None:
                 assert (bounds.low.astype(float) <= value + 1e-3).all(), found.name
                 assert (bounds.high.astype(float) >= value - 1e-3).all(), found.name
+            low, high = walk.known[found.name].span
+            assert low - 1e-3 <= value.astype(float).min(initial=np.inf), found.name
+            assert high + 1e-3 >= value.astype(float).max(initial=-np.inf), found.name
 
 
 def _walk(path, shape):

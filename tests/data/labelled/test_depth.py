@@ -31,6 +31,20 @@ def test_kitti_leaves_out_pictures_without_depth(tmp_path):
     assert data.read_depth(0).max() == 3000 / 256
 
 
+def test_a_damaged_array_is_told_in_a_line(tmp_path):
+    picture, depth, mask = (tmp_path / "val" / name for name in ("a.png", "a_depth.npy", "a_depth_mask.npy"))
+    picture.parent.mkdir()
+    Image.new("RGB", (80, 60)).save(picture)
+    for path in (depth, mask):
+        np.save(path, np.ones((60, 80)))
+    content = bytearray(mask.read_bytes())
+    content[8:] = (9000).to_bytes(2, "little") + bytes(9000)  # a header that NumPy would show
+    mask.write_bytes(content)
+    with pytest.raises(DataError, match=r"a_depth_mask\.npy cannot be read: Cannot parse header") as told:
+        find_depth(tmp_path, "val", "diode").read_depth(0)
+    assert len(str(told.value)) < 600
+
+
 def test_nyu_stores_columns_first(tmp_path):
     images, depths = np.zeros((3, 3, 6, 4), dtype=np.uint8), np.zeros((3, 6, 4), dtype=np.float32)
     images[2, 0, 5, 1], depths[2, 5, 1] = 200, 2.5  # red, at column 5 and row 1

@@ -56,6 +56,23 @@ def test_cityscapes_numbers_become_the_nineteen_classes(tmp_path):
     assert names == ["road", "bicycle", None, "car", None]
 
 
+def test_pictures_that_cannot_be_read_here_are_told(tmp_path):
+    source = tmp_path / "images" / "val"
+    picture(source / "a.jpg", 1, 2)
+    png(tmp_path / "masks" / "val" / "a.png", [[0, 1]])
+    (tmp_path / "classes.txt").write_text("grass\nsky\n")
+    for name in ("b.heic", "deep/c.JXL"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).touch()
+    words = rf"2 pictures of {source} are passed over; Pillow reads no \.heic, \.jxl here, such as {source}/b\.heic"
+    with pytest.warns(UserWarning, match=words) as told:
+        assert len(find_segmentation(tmp_path, "val")) == 1
+    assert len(told) == 1
+    (source / "a.jpg").unlink()
+    with pytest.raises(DataError, match=rf"{source} holds no pictures; Pillow reads no \.heic, \.jxl here"):
+        find_segmentation(tmp_path, "val")
+
+
 def test_folders(tmp_path):
     picture(tmp_path / "images" / "val" / "deep" / "a.jpg", 1, 2)
     png(tmp_path / "masks" / "val" / "deep" / "a.png", [[0, 1]])

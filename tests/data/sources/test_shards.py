@@ -145,8 +145,45 @@ def test_errors_say_what_to_do(shards, tmp_path, folder):
     with pytest.raises(DataError, match=r"cannot be read as a shard: unexpected end of data"):
         find_data(disguised)
     empty = write_tar(tmp_path / "c.tar", [("a.txt", b"?")])
-    with pytest.raises(DataError, match=r"c\.tar holds no pictures .*end in .*\.png"):
+    with pytest.raises(DataError, match=r"no pictures in .*c\.tar; expected files ending in .*\.png"):
         find_data(empty)
+
+
+def test_pictures_that_are_passed_over_are_told(folder, tmp_path):
+    jpeg = folder.paths[0].read_bytes()
+    files = [
+        ("a.cls", b"0"),
+        ("a.heic", b"ftypheic"),
+        ("b.cls", b"1"),
+        ("b.dng", b"raw, with the same beside it"),
+        ("b.jpg", jpeg),
+        ("c.JXL", b"jxl"),
+        ("._d.heic", b"of macOS"),
+        ("e.txt", b"no picture"),
+    ]
+    shards = [write_tar(tmp_path / f"{number}.tar", files) for number in range(2)]
+    words = (
+        rf"4 pictures of {shards[0]} and 1 other shards are passed over; Pillow reads no \.heic, \.jxl here, such as "
+        rf"{shards[0]}/a\.heic: convert them"
+    )
+    with pytest.warns(UserWarning, match=words) as told:
+        assert len(ShardedPictures.index(shards)) == 2
+    assert len(told) == 1
+    only = write_tar(tmp_path / "only.tar", files[:2])
+    with pytest.raises(DataError, match=r"no pictures in .*only\.tar; Pillow reads no \.heic here"):
+        ShardedPictures.index([only])
+
+
+def test_pictures_with_a_dot_too_many_are_told(folder, tmp_path):
+    jpeg = folder.paths[0].read_bytes()
+    files = [("a.jpg", jpeg), ("a.seg.png", b"a mask"), ("b.v2.jpg", jpeg)]
+    shard = write_tar(tmp_path / "a.tar", files)
+    words = r"1 pictures of .*a\.tar are passed over; their suffixes do not follow the first dots .*b\.v2\.jpg: rename"
+    with pytest.warns(UserWarning, match=words) as told:
+        assert len(ShardedPictures.index([shard])) == 1
+    assert len(told) == 1
+    with pytest.raises(DataError, match=r"no pictures in .*do not follow the first dots"):
+        ShardedPictures.index([write_tar(shard, files[1:])])
 
 
 def test_a_range_that_falls_means_nothing(tmp_path):
