@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from sslhsic_transfer._strips import as_grey, rgb_array
 from sslhsic_transfer.data.picture_formats import open_picture
 from sslhsic_transfer.data.storage import require_sound_machine
+from sslhsic_transfer.data.strips import as_grey, rgb_array
 from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
 
 if TYPE_CHECKING:

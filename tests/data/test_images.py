@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sslhsic_transfer import _strips
+from sslhsic_transfer.data import strips
 from sslhsic_transfer.data.images import load_image, open_image, to_rgb, to_uint8_array, to_uint8_tensor, upright_size
 from sslhsic_transfer.errors import ImageError
 from tests.memory import MIB, peak_of
@@ -46,7 +46,7 @@ def test_large_pictures_are_read_strip_by_strip_as_small_ones(mode, monkeypatch)
     else:
         image = Image.fromarray(values.view(np.uint8).reshape(40, 20, 3)).convert(mode)
     whole = to_uint8_array(image)
-    monkeypatch.setattr(_strips, "_STRIP", 90)
+    monkeypatch.setattr(strips, "_STRIP", 90)
     assert np.array_equal(to_uint8_array(image), whole)
     if mode in ("I", "I;16", "I;16B"):
         assert np.array_equal(whole[:, :, 1], values >> 8)
