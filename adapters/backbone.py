@@ -64,7 +64,9 @@ class DenseBackbone(HasBackbone):
         names = self.backbone.part_names
         for part in (*self._frozen, *unused):  # distributed training asks for a gradient of all that trains
             self.backbone.freeze(names[part])
-        if not self.pooled or PARTS[-1] in self._frozen:
+        if freeze_at == len(PARTS):
+            self.backbone.freeze(self.backbone.shared_names)
+        if freeze_at == len(PARTS) or not self.pooled:
             self.backbone.freeze(self.backbone.head_names)
         self.train(self.training)
 

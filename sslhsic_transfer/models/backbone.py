@@ -25,10 +25,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         config: which network of the family.
         smallest_side: of pictures, in pixels.
+        shared_names: children that every map passes through after its stage.
         head_names: children that the pooled embedding alone passes through.
     """
 
     smallest_side = SMALLEST_SIDE
+    shared_names: tuple[str, ...] = ()
     head_names: tuple[str, ...] = ()
 
     def __init__(self, config: EncoderConfig) -> None:

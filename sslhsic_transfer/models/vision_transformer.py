@@ -67,15 +67,15 @@ class VisionTransformer(TimmBackbone):
 
     @property
     def part_names(self) -> dict[Part, tuple[str, ...]]:
-        """The children of each part; the final normalisation, which every map passes through, is c5's."""
-        given = dict(self.network.named_parameters(recurse=False))
-        blocks, parts = 0, {}
+        """The children, or parameters of its own, that each part consists of, in the order of computation."""
+        parts: dict[Part, tuple[str, ...]] = {}
+        blocks = 0
         for stage, end in zip(STAGES, self._ends(), strict=True):
             parts[stage] = tuple(f"blocks.{number}" for number in range(blocks, end + 1))
             blocks = end + 1
-        stem = ("patch_embed", "norm_pre", *given)
-        return {"stem": stem, **parts, "c5": (*parts["c5"], "norm")}
+        return {"stem": ("patch_embed", "norm_pre", *self._parameters), **parts}
 
+    shared_names = ("norm",)
     head_names = ("fc_norm", "head")
 
     @property

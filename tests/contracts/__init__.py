@@ -6,7 +6,7 @@ from torch import nn
 
 from sslhsic_transfer import Encoder, create_encoder
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
-from sslhsic_transfer.models.backbone import PARTS
+from sslhsic_transfer.models.backbone import PARTS, Backbone
 from tests.fake_cuda import CUDA, fake_cuda
 
 
@@ -29,9 +29,15 @@ class AdapterContract:
         """The part of it that holds the encoder's weights under torchvision's names."""
         raise NotImplementedError
 
-    def names_of(self, backbone: nn.Module, part: str) -> tuple[str, ...]:
-        """The names, in the framework's object, of a part of the encoder."""
-        return backbone.backbone.part_names[part]
+    def network(self, model: nn.Module) -> Backbone:
+        """The backbone in it, which tells the names of its parts."""
+        return self.backbone(model).backbone
+
+    def still(self, model: nn.Module, freeze_at: int) -> tuple[str, ...]:
+        """Beginnings of the names of the parameters that do not train."""
+        network, pooled = self.network(model), getattr(self.backbone(model), "pooled", False)
+        parts = [name for part in PARTS[:freeze_at] for name in network.part_names[part]]
+        return tuple(f"{name}." for name in (*parts, *(() if pooled else network.head_names)))
 
     def maps(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Stage -> feature map, before any head or pyramid."""
@@ -91,11 +97,8 @@ class AdapterContract:
     def test_gradients_reach_what_trains_and_nothing_else(self, encoder):
         model = self.build(encoder, freeze_at=2).train()
         self.loss(model).backward()
-        backbone = self.backbone(model)
-        names = {part: self.names_of(backbone, part) for part in PARTS}
-        still = [*names["stem"], *names["c2"], *(() if backbone.pooled else backbone.backbone.head_names)]
-        for name, parameter in backbone.named_parameters():
-            assert (parameter.grad is None) == any(name == part or name.startswith(f"{part}.") for part in still), name
+        for name, parameter in self.backbone(model).named_parameters():
+            assert (parameter.grad is None) == f"{name}.".startswith(self.still(model, freeze_at=2)), name
         for name, parameter in model.named_parameters():
             assert (parameter.grad is not None) == parameter.requires_grad, name
 
@@ -107,11 +110,10 @@ class AdapterContract:
             assert norms or not encoder.config.architecture.startswith("resnet")
             assert not any(norm.training for norm in norms)
             model.eval()
-        assert not self.backbone(model).backbone.first_weight.requires_grad
-        free = self.backbone(self.build(encoder).train())
-        heads = () if free.pooled else free.backbone.head_names
-        assert all(p.requires_grad != name.startswith(tuple(heads) or ("-",)) for name, p in free.named_parameters())
+        assert not self.network(model).first_weight.requires_grad
         free = self.build(encoder).train()
+        for name, parameter in self.backbone(free).named_parameters():
+            assert parameter.requires_grad != f"{name}.".startswith(self.still(free, freeze_at=0) or "-"), name
         assert all(norm.training for norm in self.backbone(free).modules() if isinstance(norm, nn.BatchNorm2d))
 
     def test_the_frameworks_own_save_and_load(self, encoder, tmp_path):

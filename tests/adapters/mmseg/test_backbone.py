@@ -5,7 +5,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
-from sslhsic_transfer import create_encoder
+from sslhsic_transfer import Encoder, create_encoder
 from sslhsic_transfer.adapters.mmseg import SSLHSICEncoder
 from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.models.config import STAGES, EncoderConfig
