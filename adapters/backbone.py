@@ -38,6 +38,8 @@ class DenseBackbone(HasBackbone):
         ConfigError: an argument is out of range.
     """
 
+    pooled = False  # whether a subclass gives the pooled embedding, too
+
     def __init__(
         self,
         encoder: Encoder | str | Path,
@@ -53,34 +55,37 @@ class DenseBackbone(HasBackbone):
         self.adopt(copy.deepcopy(encoder.backbone).requires_grad_(True))
         self.zero_grad()
         self.preprocessing = encoder.preprocessing
-        self.stages = tuple(stages)
+        self.out_stages = tuple(stages)
         self.report: LoadReport = load_encoder(self, encoder)
         self._frozen = PARTS[:freeze_at]
         unused = PARTS[max(PARTS.index(stage) for stage in stages) + 1 :]
         self._norm_eval = norm_eval
         self.backbone.dilate(output_stride)
+        names = self.backbone.part_names
         for part in (*self._frozen, *unused):  # distributed training asks for a gradient of all that trains
-            for module in self.backbone.modules_of(part):
-                module.requires_grad_(False)
+            self.backbone.freeze(names[part])
+        if freeze_at == len(PARTS):
+            self.backbone.freeze(self.backbone.shared_names)
+        if freeze_at == len(PARTS) or not self.pooled:
+            self.backbone.freeze(self.backbone.head_names)
         self.train(self.training)
 
     @property
     def specs(self) -> dict[Stage, FeatureSpec]:
         """Channels and stride of each map that it gives, dilation included."""
         specs = self.backbone.specs
-        return {stage: specs[stage] for stage in self.stages}
+        return {stage: specs[stage] for stage in self.out_stages}
 
     def forward(self, images: Tensor) -> dict[Stage, Tensor]:
         """Feature maps: (B, 3, H, W) normalised pictures -> {stage: (B, C, ⌈H/stride⌉, ⌈W/stride⌉)}."""
-        return self.backbone.forward_stages(images, self.stages)
+        return self.backbone.forward_stages(images, self.out_stages)
 
     def train(self, mode: bool = True) -> "DenseBackbone":
         """Train or eval mode; what is frozen stays in eval mode."""
         super().train(mode)
         if mode:
             for part in self._frozen:
-                for module in self.backbone.modules_of(part):
-                    module.eval()
+                self.backbone.hold(self.backbone.part_names[part])
             if self._norm_eval:
                 for module in self.modules():
                     if isinstance(module, nn.modules.batchnorm._BatchNorm):

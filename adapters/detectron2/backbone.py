@@ -107,7 +107,7 @@ def leave_out(network: DenseBackbone, parts: Sequence[Part]) -> None:
     """Take parts (of ``PARTS``) away that are not used: memory, and gradients that other processes would wait for."""
     for part in parts:
         for name in network.backbone.part_names[part]:
-            setattr(network, name, nn.Identity())
+            network.set_submodule(name, nn.Identity())
 
 
 def convert_norms(network: nn.Module, norm: Norm) -> None:

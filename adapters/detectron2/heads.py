@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, checked_encoder, convert_norms, encoder_of, leave_out
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.backbone import PARTS
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.resnet import ResNet
 
 
 class EncoderRes5(DenseBackbone):
@@ -42,7 +44,13 @@ class EncoderRes5(DenseBackbone):
         norm_eval: bool = False,
         extra_norm: bool = True,
     ) -> None:
-        super().__init__(checked_encoder(encoder, norm), ("c5",), freeze_at=freeze_at, norm_eval=norm_eval)
+        encoder = checked_encoder(encoder, norm)
+        if not isinstance(encoder.backbone, ResNet):
+            raise ConfigError(
+                f"The head of a C4 detector is a ResNet's last stage over regions; got {encoder.config.architecture}. "
+                "Use a detector with a feature pyramid, such as faster_rcnn_fpn."
+            )
+        super().__init__(encoder, ("c5",), freeze_at=freeze_at, norm_eval=norm_eval)
         leave_out(self, PARTS[:-1])
         convert_norms(self, norm)
         self.out_channels = self.specs["c5"].channels

@@ -24,6 +24,8 @@ class Classifier(DenseBackbone):
         norm_eval: whether batch statistics stay fixed.
     """
 
+    pooled = True
+
     def __init__(
         self, encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False
     ) -> None:

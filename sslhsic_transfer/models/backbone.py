@@ -1,5 +1,6 @@
 """The contract of backbones: all that an encoder, the adapters and the exports ask of a network."""
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer.models.config import SMALLEST_SIDE, STAGES, EncoderConfig, FeatureSpec, Stage
+from sslhsic_transfer.models.config import SMALLEST_SIDE, STAGES, EncoderConfig, FeatureSpec, Stage, family_of
 
 OutputStride = Literal[8, 16, 32]
 Part = Literal["stem", "c2", "c3", "c4", "c5"]
@@ -24,9 +25,13 @@ class Backbone(nn.Module, ABC):
     Attributes:
         config: which network of the family.
         smallest_side: of pictures, in pixels.
+        shared_names: children that every map passes through after its stage.
+        head_names: children that the pooled embedding alone passes through.
     """
 
     smallest_side = SMALLEST_SIDE
+    shared_names: tuple[str, ...] = ()
+    head_names: tuple[str, ...] = ()
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -62,7 +67,7 @@ class Backbone(nn.Module, ABC):
     @property
     @abstractmethod
     def part_names(self) -> dict[Part, tuple[str, ...]]:
-        """The children that each part consists of, in the order of computation."""
+        """The children, or parameters of its own, that each part consists of, in the order of computation."""
 
     @abstractmethod
     def dilate(self, output_stride: OutputStride) -> None:
@@ -77,9 +82,33 @@ class Backbone(nn.Module, ABC):
         """Channels and stride of each feature map, dilation included."""
         return self.config.specs
 
-    def modules_of(self, part: Part) -> list[nn.Module]:
-        """List the children of a part."""
-        return [self.get_submodule(name) for name in self.part_names[part]]
+    def freeze(self, names: Collection[str]) -> None:
+        """Let children, or parameters of its own, train no more."""
+        for name in names:
+            own = self._parameters.get(name)
+            (self.get_submodule(name) if own is None else own).requires_grad_(False)
+
+    def hold(self, names: Collection[str]) -> None:
+        """Put children in eval mode, so that their statistics stay."""
+        for name in names:
+            if name not in self._parameters:
+                self.get_submodule(name).eval()
+
+
+def build_backbone(config: EncoderConfig, *, zero_init_residual: bool = False) -> Backbone:
+    """Make the network that a configuration describes, initialised from torch's global random state.
+
+    Args:
+        config: which network.
+        zero_init_residual: start the last normalisation of each block at zero instead of one; ResNets alone have it.
+
+    Raises:
+        ConfigError: ``zero_init_residual`` for another family.
+        MissingDependencyError: the family needs timm, which is not installed.
+    """
+    module = importlib.import_module(family_of(config.architecture).backbone)
+    network: Backbone = module.build(config, zero_init_residual=zero_init_residual)
+    return network
 
 
 class HasBackbone(nn.Module):

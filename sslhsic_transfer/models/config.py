@@ -1,12 +1,11 @@
 """What an encoder is, in numbers: architecture, stem, padding, width, and the feature maps that follow from them."""
 
-import difflib
+import importlib
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from sslhsic_transfer.errors import UnknownArchitectureError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Stage = Literal["c2", "c3", "c4", "c5"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -14,27 +13,25 @@ SMALLEST_SIDE = 32  # of pictures, in pixels: one place of the last map with an 
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """One row of the table of backbones.
+class Family:
+    """One row of the table of families of networks.
 
     Attributes:
-        block: torchvision's residual block: ``"BasicBlock"`` or ``"Bottleneck"``.
-        blocks: residual blocks in each of the four stages.
-        expansion: channels of a stage's output over those of its 3×3 convolutions.
+        names: the beginning of its architectures' names, a regular expression.
+        shapes: the module whose `resolve` and `specs` tell a configuration's full name and feature maps.
+        backbone: the module whose `build` makes the network, a `Backbone`.
     """
 
-    block: Literal["BasicBlock", "Bottleneck"]
-    blocks: tuple[int, int, int, int]
-    expansion: int
+    names: str
+    shapes: str
+    backbone: str
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "resnet18": Architecture("BasicBlock", (2, 2, 2, 2), 1),
-    "resnet34": Architecture("BasicBlock", (3, 4, 6, 3), 1),
-    "resnet50": Architecture("Bottleneck", (3, 4, 6, 3), 4),
-    "resnet101": Architecture("Bottleneck", (3, 4, 23, 3), 4),
-    "resnet152": Architecture("Bottleneck", (3, 8, 36, 3), 4),
-    "resnet200": Architecture("Bottleneck", (3, 24, 36, 3), 4),
+_MODELS = "sslhsic_transfer.models"
+FAMILIES: dict[str, Family] = {
+    "resnet": Family("", f"{_MODELS}.resnet_shapes", f"{_MODELS}.resnet"),
+    "convnext": Family("convnext", f"{_MODELS}.convnext", f"{_MODELS}.convnext"),
+    "vit": Family("(vit|deit)", f"{_MODELS}.vision_transformer", f"{_MODELS}.vision_transformer"),
 }
 
 
@@ -51,7 +48,9 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    architecture: str = Field(description="Name in the table of architectures, such as 'resnet50'.")
+    architecture: str = Field(
+        description="'resnet50', for example; or timm's name of a ConvNeXt or ViT, such as 'vit_small_patch16_224'."
+    )
     stem: Literal["imagenet", "small"] = Field(
         default="imagenet",
         description="'imagenet': 7×7 stride 2 and max-pool; 'small': 3×3 stride 1, for pictures ≤ 64 px.",
@@ -64,9 +63,16 @@ class EncoderConfig(BaseModel):
 
     @field_validator("architecture")
     @classmethod
-    def _known(cls, name: str) -> str:
-        find_architecture(name)
-        return name
+    def _full_name(cls, name: str) -> str:
+        return resolve_architecture(name)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "EncoderConfig":
+        if family_of(self.architecture) is not FAMILIES["resnet"]:
+            chosen = (self.stem, self.padding, self.width)
+            if chosen != ("imagenet", "torch", 1):
+                raise ValueError(f"stem, padding and width are a ResNet's; got {chosen} for {self.architecture}")
+        return self
 
     @property
     def feature_dim(self) -> int:
@@ -76,25 +82,22 @@ class EncoderConfig(BaseModel):
     @property
     def specs(self) -> dict[Stage, FeatureSpec]:
         """Channels and stride of every stage's feature map."""
-        expansion = find_architecture(self.architecture).expansion
-        first_stride = 4 if self.stem == "imagenet" else 1
-        return {
-            stage: FeatureSpec(64 * self.width * expansion * 2**i, first_stride * 2**i)
-            for i, stage in enumerate(STAGES)
-        }
+        found: dict[Stage, FeatureSpec] = importlib.import_module(family_of(self.architecture).shapes).specs(self)
+        return found
 
 
-def find_architecture(name: str) -> Architecture:
-    """Look an architecture up by name.
+def resolve_architecture(name: str) -> str:
+    """Return the name by which an architecture's family knows it.
 
     Raises:
-        UnknownArchitectureError: no such architecture; the message lists the nearest and all others.
+        UnknownArchitectureError: no family has it.
+        MissingDependencyError: the family needs timm, which is not installed.
     """
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
-    near = difflib.get_close_matches(name[:80], ARCHITECTURES, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UnknownArchitectureError(
-        f"Unknown architecture {name[:80]!r}; expected one of: {', '.join(ARCHITECTURES)}.{hint} "
-        "The wide members of the family are width=2 and width=4 of these."
-    )
+    found: str = importlib.import_module(family_of(name).shapes).resolve(name)
+    return found
+
+
+def family_of(architecture: str) -> Family:
+    """Look up the family that an architecture's name belongs to; ResNets where it is none of the others."""
+    others = (family for name, family in FAMILIES.items() if name != "resnet")
+    return next((family for family in others if re.match(family.names, architecture)), FAMILIES["resnet"])

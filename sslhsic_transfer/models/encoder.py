@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
-from sslhsic_transfer.models.backbone import HasBackbone
+from sslhsic_transfer.models.backbone import HasBackbone, build_backbone
 from sslhsic_transfer.models.checks import check_finite, check_images
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, resolve_architecture
 from sslhsic_transfer.models.contents import checksums
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.models.resnet import ResNet
 
 if TYPE_CHECKING:
     from sslhsic_transfer.hub.loading import LoadOptions
@@ -62,7 +61,7 @@ class Encoder(HasBackbone):
                 f"Got a {type(preprocessing).__name__} as preprocessing; expected a Preprocessing, such as "
                 "Preprocessing.for_size(96) or Preprocessing(**settings)."
             )
-        self.adopt(ResNet(config, zero_init_residual=zero_init_residual))
+        self.adopt(build_backbone(config, zero_init_residual=zero_init_residual))
         self.preprocessing = preprocessing or Preprocessing()
         self.metadata: dict[str, Any] = dict(metadata or {})
         self.name_or_path: str | None = None
@@ -216,7 +215,8 @@ def create_encoder(
     """Make an untrained encoder, initialised from torch's global random state.
 
     Args:
-        architecture: ``"resnet18"``, or likewise 34, 50, 101, 152 or 200.
+        architecture: ``"resnet18"``, or likewise 34, 50, 101, 152 or 200; or timm's name of a ConvNeXt or ViT, such as
+            ``"convnext_tiny"``, ``"vit_small_patch16"``, ``"vit_base_patch14_reg4_dinov2"``.
         stem: ``"imagenet"``, or ``"small"`` for pictures of up to 64 pixels.
         padding: ``"torch"``, or ``"same"`` for the convention of JAX checkpoints.
         width: multiplier of all channels: 2 and 4 give the wide ResNets of BYOL and SSL-HSIC.
@@ -224,10 +224,11 @@ def create_encoder(
         zero_init_residual: start the last normalisation of each block at zero instead of one.
 
     Raises:
-        UnknownArchitectureError: the architecture is not in the table.
+        UnknownArchitectureError: no family has the architecture.
+        MissingDependencyError: it is timm's, and timm is not installed.
         ConfigError: another argument is not one of its choices, or no preprocessing.
     """
-    find_architecture(architecture)
+    architecture = resolve_architecture(architecture)
     settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}
     config = validated(EncoderConfig, settings, source="create_encoder(…)")
     return Encoder(config, preprocessing, zero_init_residual=zero_init_residual)

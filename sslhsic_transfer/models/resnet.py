@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from sslhsic_transfer.models.backbone import PARTS, Backbone, Output, OutputStride, Part
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, find_architecture
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
+from sslhsic_transfer.models.resnet_shapes import find_architecture
 
 _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"BasicBlock": BasicBlock, "Bottleneck": Bottleneck}
 
@@ -100,6 +101,11 @@ class ResNet(Backbone):
                 if position == 0 and block.downsample is not None:
                     block.downsample[0].stride = (1, 1)
             dilation *= 2
+
+
+def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> ResNet:
+    """Make a ResNet, initialised from torch's global random state."""
+    return ResNet(config, zero_init_residual=zero_init_residual)
 
 
 class SamePadConv2d(nn.Conv2d):

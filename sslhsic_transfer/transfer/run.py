@@ -16,8 +16,9 @@ from sslhsic_transfer.data.labelled.classification import ClassificationData
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.loading import from_pretrained
 from sslhsic_transfer.hub.state import some
-from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
+from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
+from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import Framework, TransferConfig

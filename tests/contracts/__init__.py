@@ -6,6 +6,7 @@ from torch import nn
 
 from sslhsic_transfer import Encoder, create_encoder
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
+from sslhsic_transfer.models.backbone import PARTS, Backbone
 from tests.fake_cuda import CUDA, fake_cuda
 
 
@@ -20,8 +21,6 @@ def trained_encoder(architecture: str) -> Encoder:
 class AdapterContract:
     """Inherit, and say how the framework's object is built and what its backbone gives."""
 
-    frozen_prefixes = (("conv1.", "bn1."), ("layer1.",), ("layer2.",), ("layer3.",), ("layer4.",))
-
     def build(self, source, **options) -> nn.Module:
         """The framework's own object over an encoder or a name."""
         raise NotImplementedError
@@ -29,6 +28,16 @@ class AdapterContract:
     def backbone(self, model: nn.Module) -> nn.Module:
         """The part of it that holds the encoder's weights under torchvision's names."""
         raise NotImplementedError
+
+    def network(self, model: nn.Module) -> Backbone:
+        """The backbone in it, which tells the names of its parts."""
+        return self.backbone(model).backbone
+
+    def still(self, model: nn.Module, freeze_at: int) -> tuple[str, ...]:
+        """Beginnings of the names of the parameters that do not train."""
+        network, pooled = self.network(model), getattr(self.backbone(model), "pooled", False)
+        parts = [name for part in PARTS[:freeze_at] for name in network.part_names[part]]
+        return tuple(f"{name}." for name in (*parts, *(() if pooled else network.head_names)))
 
     def maps(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Stage -> feature map, before any head or pyramid."""
@@ -50,7 +59,7 @@ class AdapterContract:
         """As the framework loads."""
         model.load_state_dict(torch.load(path))
 
-    @pytest.fixture(scope="class", params=["resnet18", "resnet50"])
+    @pytest.fixture(scope="class", params=["resnet18", "resnet50", "convnext_atto", "vit_tiny_patch16"])
     def encoder(self, request):
         return trained_encoder(request.param)
 
@@ -88,9 +97,8 @@ class AdapterContract:
     def test_gradients_reach_what_trains_and_nothing_else(self, encoder):
         model = self.build(encoder, freeze_at=2).train()
         self.loss(model).backward()
-        frozen = tuple(prefix for prefixes in self.frozen_prefixes[:2] for prefix in prefixes)
         for name, parameter in self.backbone(model).named_parameters():
-            assert (parameter.grad is None) == name.startswith(frozen), name
+            assert (parameter.grad is None) == f"{name}.".startswith(self.still(model, freeze_at=2)), name
         for name, parameter in model.named_parameters():
             assert (parameter.grad is not None) == parameter.requires_grad, name
 
@@ -99,12 +107,13 @@ class AdapterContract:
         for _ in range(2):
             model.train()
             norms = [m for m in self.backbone(model).modules() if isinstance(m, nn.BatchNorm2d)]
-            assert norms
+            assert norms or not encoder.config.architecture.startswith("resnet")
             assert not any(norm.training for norm in norms)
             model.eval()
-        assert not any(p.requires_grad for p in self.backbone(model).conv1.parameters())
+        assert not self.network(model).first_weight.requires_grad
         free = self.build(encoder).train()
-        assert all(p.requires_grad for p in self.backbone(free).parameters())
+        for name, parameter in self.backbone(free).named_parameters():
+            assert parameter.requires_grad != f"{name}.".startswith(self.still(free, freeze_at=0) or "-"), name
         assert all(norm.training for norm in self.backbone(free).modules() if isinstance(norm, nn.BatchNorm2d))
 
     def test_the_frameworks_own_save_and_load(self, encoder, tmp_path):

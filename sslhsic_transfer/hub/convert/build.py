@@ -14,10 +14,11 @@ from sslhsic_transfer.hub.convert.peculiar import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
 from sslhsic_transfer.hub.fingerprint import probe_image
 from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
-from sslhsic_transfer.models.config import ARCHITECTURES, EncoderConfig
+from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
 
 _STEMS: dict[int, Literal["imagenet", "small"]] = {7: "imagenet", 3: "small"}
 _WIDTHS: dict[int, Literal[1, 2, 4]] = {64: 1, 128: 2, 256: 4}

@@ -12,8 +12,8 @@ from sslhsic_transfer.hub.convert.build import build, check_same_features
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
 from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.torch_state import read_state
-from sslhsic_transfer.models.config import find_architecture
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.models.resnet_shapes import find_architecture
 
 _OUR_PREPROCESSING = "no weights of torchvision's are named, so the preprocessing is this library's default"
 

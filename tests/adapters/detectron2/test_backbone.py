@@ -47,6 +47,14 @@ class TestFasterRCNN(Detectron2Detector):
 class TestFasterRCNNC4(Detectron2Detector):
     name = "faster_rcnn_c4"
 
+    @pytest.fixture(scope="class", params=["resnet18", "resnet50"])
+    def encoder(self, request):
+        """A ResNet: its last stage is the head."""
+        return trained_encoder(request.param)
+
+    def network(self, model):
+        return model.backbone.backbone
+
     def backbone(self, model):
         """Stem to layer3 of the backbone and layer4 of the region heads, as one network under torchvision's names."""
         trunk, head = model.backbone, model.roi_heads.res5

@@ -5,7 +5,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
-from sslhsic_transfer import create_encoder
+from sslhsic_transfer import Encoder, create_encoder
 from sslhsic_transfer.adapters.mmseg import SSLHSICEncoder
 from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.models.config import STAGES, EncoderConfig
@@ -39,11 +39,9 @@ def segmentor(backbone, *, in_channels, in_index, init_cfg=None):
 class TestSegmentor(AdapterContract):
     """The same under a head, as mmseg builds it."""
 
-    frozen_prefixes = TestSSLHSICEncoder.frozen_prefixes
-
     def build(self, source, *, freeze_at=0, **options):
         backbone = {"model": source, "frozen_stages": freeze_at - 1, "out_indices": (1, 3), **options}
-        channels = 2048 if "50" in getattr(getattr(source, "config", None), "architecture", "") else 512
+        channels = source.feature_dim if isinstance(source, Encoder) else 512
         model = segmentor(backbone, in_channels=channels, in_index=1)
         model.init_weights()
         return model
