@@ -19,6 +19,7 @@ _MARKS = (
 _ENDS = re.compile(r"\r\n|\r|\n")  # str.splitlines would also split at characters that names may hold
 _JOINED_MARKS = re.compile(r"(^|[\r\n])\ufeff+")
 _SHOWN = 60  # characters of a line that a message quotes
+_LONGEST = 2000  # characters of a line of names
 
 
 def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
@@ -56,9 +57,21 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
 
 
 def read_lines(path: Path, error: type[SSLHSICError] = DataError) -> list[tuple[int, str]]:
-    """Read a text file's lines that are not blank, stripped, each with its number from 1 on; errors as `read_text`."""
-    lines = enumerate(_ENDS.split(read_text(path, error)), start=1)
-    return [(number, text) for number, line in lines if (text := line.strip())]
+    """Read a text file's lines that are not blank, stripped, each with its number from 1 on.
+
+    Raises:
+        error: as `read_text`, or a line is too long to name a file.
+    """
+    found: list[tuple[int, str]] = []
+    for number, line in enumerate(_ENDS.split(read_text(path, error)), start=1):
+        if len(text := line.strip()) > _LONGEST:
+            raise error(
+                f"{path}, line {number} has {len(text)} characters and begins {text[:_SHOWN]!r}; expected names, at most "
+                f"{_LONGEST} characters a line."
+            )
+        if text:
+            found.append((number, text))
+    return found
 
 
 def _refuse_nul(path: Path, before: str, error: type[SSLHSICError]) -> NoReturn:

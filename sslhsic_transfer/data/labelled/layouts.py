@@ -22,6 +22,7 @@ from sslhsic_transfer.text_files import read_lines
 T = TypeVar("T")
 CLASSES_NAME = "classes.txt"
 _SHOWN = 8  # values that a message lists
+_LONGEST = 80  # characters of a value
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,8 +79,9 @@ def class_name(text: str) -> str:
 
 
 def some(values: Collection[Any]) -> str:
-    """The first of several values, for a message."""
-    shown = ", ".join(str(value) for value in list(values)[:_SHOWN]) or "nothing"
+    """Give the first of several values, for a message; long ones are cut."""
+    texts = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in map(str, list(values)[:_SHOWN])]
+    shown = ", ".join(texts) or "nothing"
     return f"{shown} and {len(values) - _SHOWN} more" if len(values) > _SHOWN else shown
 
 

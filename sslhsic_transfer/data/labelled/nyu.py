@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sslhsic_transfer._content import what_file_is_instead
+from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.data.labelled.depth_maps import Depth, as_metres
+from sslhsic_transfer.data.labelled.layouts import some
+from sslhsic_transfer.data.labelled.mat_file import read_numbers
 from sslhsic_transfer.errors import DataError
 
 
@@ -48,7 +50,7 @@ def read_nyu(root: Path, split: str) -> NYU | None:
 
     Raises:
         DataError: files that are not what their names say, no such split, or examples beyond the file's.
-        MissingDependencyError: SciPy or h5py is not installed.
+        MissingDependencyError: h5py is not installed.
     """
     path, splits = root / "nyu_depth_v2_labeled.mat", root / "splits.mat"
     if not path.is_file() or not splits.is_file():
@@ -67,17 +69,12 @@ def read_nyu(root: Path, split: str) -> NYU | None:
 
 
 def _numbers(splits: Path, split: str) -> list[int]:
-    matlab = optional_import("scipy.io", extra="transfer", purpose="NYU v2's splits")
-    try:
-        content = matlab.loadmat(splits)
-    except Exception as error:  # SciPy raises many kinds
-        raise DataError(f"{splits} cannot be read as a Matlab file: {what_file_is_instead(splits) or error}") from error
-    parts = {key: value for key, value in content.items() if key.endswith("Ndxs")}
+    parts = {name: value for name, value in read_numbers(splits).items() if name.endswith("Ndxs")}
     if f"{split}Ndxs" not in parts:
-        known = " or ".join(key[:-4] for key in parts) or "trainNdxs and testNdxs, which are not in it"
+        known = " or ".join(key[:-4][:40] for key in list(parts)[:4]) or "trainNdxs and testNdxs, which are not in it"
         raise DataError(f"{splits} has no split {split!r}; expected {known}.")
-    values = np.asarray(parts[f"{split}Ndxs"]).ravel()
-    if values.dtype.kind not in "uif" or not values.size or (values != values.astype(np.int64)).any():
+    values = parts[f"{split}Ndxs"].ravel()
+    if not values.size or not np.isfinite(values).all() or (values != values.astype(np.int64)).any():
         raise DataError(f"{splits}: {split}Ndxs holds {values[:3]}; expected whole numbers from 1 on.")
     return [int(value) for value in values]
 
@@ -85,9 +82,7 @@ def _numbers(splits: Path, split: str) -> list[int]:
 def _field(file: Any, name: str, path: Path) -> tuple[tuple[int, ...], Any]:
     """Shape and type of one of the file's arrays."""
     if name not in file or not hasattr(file[name], "shape"):
-        raise DataError(
-            f"{path} has no field {name!r} (found: {', '.join(file) or 'nothing'}); expected NYU v2's file."
-        )
+        raise DataError(f"{path} has no field {name!r} (found: {some(list(file))}); expected NYU v2's file.")
     return tuple(file[name].shape), file[name].dtype
 
 
@@ -97,11 +92,13 @@ def _hdf5(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3): {what_file_is_instead(path) or error}") from error
+        raise DataError(
+            f"{path} cannot be read as HDF5 (Matlab 7.3): {what_file_is_instead(path) or in_short(error)}"
+        ) from error
     with file:
         try:
             yield file
         except DataError:
             raise
         except Exception as error:  # h5py raises many kinds
-            raise DataError(f"{path} is damaged: {error}") from error
+            raise DataError(f"{path} is damaged: {in_short(error)}") from error
