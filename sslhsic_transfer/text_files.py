@@ -66,8 +66,8 @@ def read_lines(path: Path, error: type[SSLHSICError] = DataError) -> list[tuple[
     for number, line in enumerate(_ENDS.split(read_text(path, error)), start=1):
         if len(text := line.strip()) > _LONGEST:
             raise error(
-                f"{path}, line {number} has {len(text)} characters and begins {text[:_SHOWN]!r}; expected names, at most "
-                f"{_LONGEST} characters a line."
+                f"{path}, line {number} has {len(text)} characters and begins {text[:_SHOWN]!r}; expected names, at "
+                f"most {_LONGEST} characters a line."
             )
         if text:
             found.append((number, text))

@@ -92,9 +92,8 @@ def _hdf5(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read as HDF5 (Matlab 7.3): {what_file_is_instead(path) or in_short(error)}"
-        ) from error
+        reason = what_file_is_instead(path) or in_short(error)
+        raise DataError(f"{path} cannot be read as HDF5 (Matlab 7.3): {reason}") from error
     with file:
         try:
             yield file
