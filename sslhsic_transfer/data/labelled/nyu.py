@@ -71,7 +71,10 @@ def read_nyu(root: Path, split: str) -> NYU | None:
 def _numbers(splits: Path, split: str) -> list[int]:
     parts = {name: value for name, value in read_numbers(splits).items() if name.endswith("Ndxs")}
     if f"{split}Ndxs" not in parts:
-        known = " or ".join(key[:-4][:40] for key in list(parts)[:4]) or "trainNdxs and testNdxs, which are not in it"
+        known = (
+            " or ".join(key[:-4][:40] for key in list(parts)[:4])
+            or "trainNdxs and testNdxs, which it does not hold as numbers"
+        )
         raise DataError(f"{splits} has no split {split!r}; expected {known}.")
     values = parts[f"{split}Ndxs"].ravel()
     if not values.size or not np.isfinite(values).all() or (values != values.astype(np.int64)).any():
