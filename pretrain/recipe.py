@@ -195,7 +195,9 @@ class Recipe(_Section):
         "projector, predictor, target network, kernel scale and average, too, of a run's checkpoint or a folder of "
         "`sslhsic convert … --with-heads`.",
     )
-    zero_init_residual: bool = Field(default=True, description="Start each block's last normalisation at zero.")
+    zero_init_residual: bool = Field(
+        default=True, description="Start the last normalisation of a ResNet's blocks at zero."
+    )
     preprocessing: Preprocessing | None = Field(
         default=None,
         description="Preprocessing stored with the encoder; null: the centre 7/8 at the size of the views.",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.config import FAMILIES, EncoderConfig, family_of
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
@@ -16,11 +16,12 @@ def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[st
     if preprocessing.style != "torchvision":
         return {}
     size = preprocessing.crop
+    resnet = family_of(encoder.architecture) is FAMILIES["resnet"]
     return {
         "architecture": encoder.architecture,
         "num_classes": 0,
         "num_features": encoder.feature_dim,
-        "global_pool": "avg",
+        **({"global_pool": "avg"} if resnet else {}),  # the others pool as their architecture does
         "pretrained_cfg": {
             "input_size": [3, size, size],
             "interpolation": preprocessing.interpolation,
@@ -28,8 +29,10 @@ def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[st
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
             "num_classes": 0,
-            "first_conv": "conv1",
-            "classifier": "fc",
-            "pool_size": [-(-size // 32), -(-size // 32)],
+            **(
+                {"first_conv": "conv1", "classifier": "fc", "pool_size": [-(-size // 32), -(-size // 32)]}
+                if resnet
+                else {}
+            ),
         },
     }

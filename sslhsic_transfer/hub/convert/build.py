@@ -89,7 +89,9 @@ def build(
 
 
 @torch.no_grad()
-def check_same_features(encoder: Encoder, theirs: torch.nn.Module, forward: Any, source: str) -> None:
+def check_same_features(
+    encoder: Encoder, theirs: torch.nn.Module, pooled: Any, source: str, images: Tensor | None = None
+) -> None:
     """Compare the converted encoder with the network that its weights come from, on a fixed input.
 
     Names and shapes do not tell strides, padding, activations or blurs; this does.
@@ -97,14 +99,15 @@ def check_same_features(encoder: Encoder, theirs: torch.nn.Module, forward: Any,
     Args:
         encoder: on the CPU, in float32.
         theirs: on any device, in any precision.
-        forward: (network, images) -> (B, C, H, W), its last feature maps.
+        pooled: (network, images) -> (B, D), its embeddings.
         source: for the message.
+        images: (B, 3, H, W) to compare on; None: `probe_image`.
 
     Raises:
         WeightsError: they differ by more than 1e-4 of the features' norm.
     """
-    images = probe_image()
-    expected = forward(plain_copy(theirs), images).mean(dim=(2, 3))
+    images = probe_image() if images is None else images
+    expected = pooled(plain_copy(theirs), images)
     difference = ((encoder(images) - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not difference <= _LARGEST_DIFFERENCE:
         raise WeightsError(

@@ -1,26 +1,31 @@
-"""Timm's ResNets, with its weights, as encoders."""
+"""Timm's ResNets, ConvNeXts and Vision Transformers, with its weights, as encoders."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sslhsic_transfer._config import shortened, validated
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert.build import build, check_same_features
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
-from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
 from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.fingerprint import probe_image
+from sslhsic_transfer.models.config import FAMILIES, EncoderConfig, family_of
+from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _FACTS = ("hf_hub_id", "architecture", "tag", "license", "url", "origin_url", "paper_ids")
 
 
 def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversion:
-    """Convert a ResNet of timm.
+    """Convert a ResNet, ConvNeXt or Vision Transformer of timm.
 
     The encoder's features of a fixed input are compared with timm's, so that a variant with the same names and shapes
     but other strides, padding, activations or blurs is refused.
@@ -36,7 +41,7 @@ def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversi
     Raises:
         MissingDependencyError: timm is not installed.
         ModelNotFoundError: timm has no such model or weights, or they cannot be downloaded.
-        UnknownArchitectureError: not a ResNet.
+        UnknownArchitectureError: of another family.
         WeightsError: a ResNet other than v1.5 with the standard stem.
         ConfigError: its preprocessing cannot be expressed.
     """
@@ -44,16 +49,42 @@ def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversi
     network: Any = _create(timm, model, pretrained) if isinstance(model, str) else model
     cfg = dict(getattr(network, "pretrained_cfg", None) or {})
     source = f"timm/{model if isinstance(model, str) else cfg.get('architecture', type(model).__name__)}"
-    if not isinstance(network, timm.models.resnet.ResNet):
-        raise UnknownArchitectureError(f"{source} is a {type(network).__name__}, not timm's ResNet. {SUPPORTED}")
     random = isinstance(model, str) and not pretrained
-    tensors, report = read_state(network.state_dict(), source)
+    if family_of(str(cfg.get("architecture"))) is not FAMILIES["resnet"]:
+        tensors, report = _under_its_own_names(network, cfg["architecture"], source)
+    elif isinstance(network, timm.models.resnet.ResNet):
+        tensors, report = read_state(network.state_dict(), source)
+    else:
+        raise UnknownArchitectureError(
+            f"{source} is a {type(network).__name__}; expected timm's ResNet, ConvNeXt or Vision Transformer. "
+            f"{SUPPORTED}"
+        )
     if random:
         report = replace(report, source=f"{source} (random weights)")
     facts = {} if random else {key: cfg[key] for key in _FACTS if cfg.get(key)}
     conversion = build(tensors, report, _preprocessing(cfg, source), {"timm": facts} if facts else {})
-    check_same_features(conversion.encoder, network, type(network).forward_features, source)
+    sides = getattr(getattr(network, "patch_embed", None), "img_size", None) or probe_image().shape[-2:]
+    images = F.interpolate(probe_image(), size=tuple(sides), mode="bilinear")
+    check_same_features(conversion.encoder, network, _pooled, source, images)
     return conversion
+
+
+def _under_its_own_names(
+    network: nn.Module, architecture: str, source: str
+) -> tuple[dict[str, Tensor], ConversionReport]:
+    """Take the tensors of a network whose encoder has the same names; the classifier is left out."""
+    config = validated(EncoderConfig, {"architecture": architecture}, source=source)
+    with torch.device("meta"):
+        own = Encoder(config).state_dict().keys()
+    state = network.state_dict()
+    classifier = tuple(name for name in state if name not in own and name.split(".")[0] in ("head", "head_dist"))
+    tensors = {name: tensor for name, tensor in state.items() if name not in classifier}
+    dropped = {"classifier or projection head": classifier} if classifier else {}
+    return tensors, ConversionReport(source, "timm's names", config, used=tuple(tensors), dropped=dropped)
+
+
+def _pooled(network: Any, images: Tensor) -> Any:
+    return network.forward_head(network.forward_features(images), pre_logits=True)
 
 
 def _create(timm: Any, name: str, pretrained: bool) -> Any:

@@ -54,7 +54,7 @@ def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Con
     metadata = {} if chosen is None else {"url": chosen.url, "recipe": chosen.meta.get("recipe")}
     conversion = build(tensors, report, None if chosen is None else _preprocessing(chosen), metadata)
     if isinstance(model, nn.Module):
-        check_same_features(conversion.encoder, model, _stages, source)
+        check_same_features(conversion.encoder, model, _pooled, source)
     return conversion
 
 
@@ -129,8 +129,8 @@ def _preprocessing(weights: Any) -> Preprocessing:
     return validated(Preprocessing, values, source=f"The preprocessing of torchvision/{weights.name}")
 
 
-def _stages(model: Any, images: Tensor) -> Tensor:
+def _pooled(model: Any, images: Tensor) -> Tensor:
     x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
     for layer in (model.layer1, model.layer2, model.layer3, model.layer4):
         x = layer(x)
-    return torch.as_tensor(x)
+    return torch.as_tensor(x).mean(dim=(2, 3))

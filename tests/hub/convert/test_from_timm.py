@@ -56,7 +56,7 @@ def test_a_name_gives_random_weights_when_asked():
         ("resnet50_gn", WeightsError, "106 missing: bn1.running_mean"),
         ("resnet26", UnknownArchitectureError, r"Bottleneck blocks \(2, 2, 2, 2\)"),
         ("resnetaa50", WeightsError, "features of a fixed input differ"),
-        ("resnetv2_50", UnknownArchitectureError, "is a ResNetV2, not timm's ResNet"),
+        ("resnetv2_50", UnknownArchitectureError, "is a ResNetV2; expected timm's ResNet, ConvNeXt"),
         ("test_vit", UnknownArchitectureError, "VisionTransformer"),
         ("resnet17", ModelNotFoundError, "no model 'resnet17'"),
         ("resnet18.no_such_tag", ModelNotFoundError, "no_such_tag"),
