@@ -92,7 +92,7 @@ def _require_bounded(text: str) -> None:
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
     """Count the values that a node stands for; a node that contains itself counts as more than allowed."""
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1  # the count of a node that contains itself
+        known[id(node)] = _MOST_VALUES + 1  # counts if the node contains itself
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(p, known) for p in parts))
     return known[id(node)]

@@ -20,7 +20,7 @@ _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # 300,000. Without any spinning, a step on a quiet machine takes a tenth longer: it sleeps and wakes thousands of times.
 _SPINS = "10000"
 _COUNTING = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_CHOSEN_HERE = "SSLHSIC_THREADS_BY_LOAD"  # set with OMP_NUM_THREADS if the user did not set it
+_CHOSEN_HERE = "SSLHSIC_THREADS_BY_LOAD"  # set together with OMP_NUM_THREADS, to tell that the user did not set that
 _SAMPLE = 0.5  # seconds; /proc/stat counts in hundredths
 _SAMPLES = 6  # at most; a short load must not slow down hours of work
 

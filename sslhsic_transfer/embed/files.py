@@ -52,8 +52,7 @@ def embed_folder(
     """Embed every picture below a folder into a Parquet file.
 
     Columns: ``path`` (relative to ``images``, with forward slashes) and ``embedding`` (D float32). The file's metadata
-        hold the model, the hash of its weights and its preprocessing. Pictures that cannot be read are skipped and
-        listed.
+    hold the model, the hash of its weights and its preprocessing. Pictures that cannot be read are skipped and listed.
 
     Finished rows are stored in ``<output>.parts`` until the file is complete. The same call resumes an interrupted one
     and ends with the same file. A kill loses at most 2,048 pictures, Ctrl-C none. Each part has a hash; a damaged part

@@ -142,7 +142,7 @@ class _ExactTerms(torch.autograd.Function):
                 values = settings.kernel.profile(tile.squared, scale) - shift
                 weights = estimates.weights(tile, values, upstream)
                 weights *= settings.kernel.slope(tile.squared, scale)
-                if tile.own:  # a row has no distance to itself
+                if tile.own:  # a row's distance to itself is constant
                     own_blocks(weights).diagonal().zero_()
                 result.add(tile, weights)
             local = result.total.transpose(0, 1)

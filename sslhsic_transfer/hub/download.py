@@ -34,8 +34,7 @@ def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> 
     """Fetch a model's two files, both from one commit, or find them in the cache.
 
     Only config.json and model.safetensors are fetched. A file is not fetched if the Hub announces a size above its
-    limit.
-    HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT act as in huggingface_hub.
+    limit. HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT act as in huggingface_hub.
 
     Args:
         name: repository and revision.

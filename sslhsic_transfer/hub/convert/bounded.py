@@ -20,7 +20,7 @@ class BoundedFile:
         self._size = size
 
     def read(self, count: int) -> bytes:
-        """Read bytes; return none if they would reach beyond the file's end."""
+        """Read bytes; return no bytes if they would reach beyond the file's end."""
         return self._file.read(count) if 0 <= count <= self._size - self._file.tell() else b""
 
     def readline(self) -> bytes:

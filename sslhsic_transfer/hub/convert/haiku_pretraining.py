@@ -37,8 +37,8 @@ _STATE = {
 def convert_haiku_networks(path: str | Path) -> PretrainingState:
     """Read the pretraining state, which `convert_haiku` and `convert_byol` drop.
 
-    The online weights are those of the last step. The converted model holds their average instead, which only SSL-HSIC
-    has. The optimizers' momenta are not taken. The classifier is not taken either, because no network depends on it.
+    The online weights are those of the last step, not their average, which only SSL-HSIC has and which its converted
+    model holds. The optimizers' momenta are not taken. The classifier is not taken either: no network depends on it.
 
     Args:
         path: the checkpoint; reading it cannot run code.

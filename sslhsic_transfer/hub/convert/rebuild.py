@@ -156,7 +156,7 @@ def _mapping(content: Any = ()) -> dict[Any, Any]:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """Decode bytes as protocol 2 writes them: a text of the same code points."""
+    """Return the bytes that protocol 2 writes as a text of the same code points."""
     if encoding not in ("latin1", "latin-1"):
         raise WeightsError("encodes a text otherwise than in latin1, as which bytes are written.")
     return text.encode("latin1")
