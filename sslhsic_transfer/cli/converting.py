@@ -107,7 +107,7 @@ def timm(
     output: Output,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a ResNet of timm; download its weights if the cache lacks them."""
+    """Convert a model of timm; download its weights if the cache lacks them."""
     from sslhsic_transfer.hub.convert import convert_timm
 
     _save(convert_timm(model), output, overwrite)
