@@ -69,7 +69,7 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file with one JSON object on each line, without lines cut by a crash; return none if it does not exist."""
+    """Read the JSON objects of a file, one on each line, without lines cut by a crash; a missing file has none."""
     if not path.exists():
         return []
     records = []

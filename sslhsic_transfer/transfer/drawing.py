@@ -87,7 +87,7 @@ def draw_depth(depth: NDArray[np.float32], nearest: float, farthest: float) -> I
     """Draw depth in colors, near bright and far dark; pixels without a measurement are black.
 
     Args:
-        depth: (H, W) metres, 0 where nothing was measured.
+        depth: (H, W) depth in meters, 0 where nothing was measured.
         nearest: depth of the brightest color, in meters.
         farthest: depth of the darkest color, in meters.
     """

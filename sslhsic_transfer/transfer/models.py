@@ -73,7 +73,7 @@ class TransferredModel:
 
         Returns:
             Classification: (C,) float32 probabilities of ``config.classes``. Segmentation: (H, W) uint8, indices into
-            them. Detection: `Boxes`. Depth: (H, W) float32 metres.
+            them. Detection: `Boxes`. Depth: (H, W) float32 meters.
 
         Raises:
             ImageError: the picture cannot be read, or is not a picture.
