@@ -4,7 +4,7 @@
 >>> encoder = from_pretrained("runs/demo/model")
 >>> embeddings = encoder.embed(["cat.jpg", "dog.jpg"])  # (2, D)
 
-Importing this package loads nothing else: each public name is imported when it is first used.
+Importing this package loads nothing else: each public name is imported when first used.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Bicubic resizing without a filter, as TensorFlow does it: Keys' kernel, half-pixel centres, in NumPy alone."""
+"""Bicubic resizing without antialiasing, as in TensorFlow: Keys' kernel, half-pixel centers, in NumPy."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ _BLOCK = 1 << 22  # values gathered at a time: 16 MiB
 
 
 def bicubic_taps(inputs: int, outputs: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Give the four pixels of an axis that each pixel of its resized copy is the weighted sum of.
+    """Return, for each pixel of a resized axis, the four input pixels that it is a weighted sum of.
 
-    Keys' kernel has a = −½ and does not widen where the axis shrinks. Taps beyond the border weigh nothing, and the
-    others' weights are divided by their sum.
+    Keys' kernel has a = −½ and does not widen when the axis shrinks. Taps beyond the border have weight zero, and the
+    other weights are divided by their sum.
 
     Args:
-        inputs: pixels of the axis.
-        outputs: pixels to make.
+        inputs: number of pixels of the axis.
+        outputs: number of pixels after resizing.
 
     Returns:
         (outputs, 4) indices, and (outputs, 4) float32 weights, whose rows sum to 1.
@@ -32,7 +32,7 @@ def bicubic_taps(inputs: int, outputs: int) -> tuple[NDArray[np.intp], NDArray[n
 
 
 def resize_bicubic(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize a picture (H, W, C) to (height, width, C); values are rounded once, to bytes, at the end."""
+    """Resize a picture (H, W, C) to (height, width, C); values are rounded to bytes once, at the end."""
     rows = _resized(picture, height)
     resized = _resized(rows.transpose(1, 0, 2), width).transpose(1, 0, 2)
     return resized.round().clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Settings: from YAML and overrides to validated models; every problem at once, with what was found and expected."""
+"""Settings: YAML and overrides to validated models. An error lists all problems, with found and expected values."""
 
 import contextlib
 import difflib
@@ -18,7 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 4, 200, 200, 60
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 12
-_DEEPEST_YAML = 64  # lists and mappings within one another
+_DEEPEST_YAML = 64  # levels of nested lists and mappings
 _MOST_VALUES = 1_000_000
 
 
@@ -27,7 +27,7 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> 
 
     Args:
         model: the class to build.
-        values: what was read or passed.
+        values: the values read or passed.
         source: where the values come from, for the message: "recipe demo.yaml".
 
     Raises:
@@ -41,16 +41,16 @@ def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> 
 
 
 def as_yaml(settings: BaseModel) -> str:
-    """Settings as YAML, every one written out."""
+    """Return settings as YAML, with every setting written out."""
     text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file, not yet validated.
+    """Read the settings of a YAML file, without validation.
 
     Raises:
-        ConfigError: it is not YAML, or holds something else than settings.
+        ConfigError: the file is not YAML, or does not hold settings.
     """
     text = read_text(path, ConfigError)
     try:
@@ -66,16 +66,16 @@ def parse_yaml(text: str) -> Any:
     """Parse YAML.
 
     Raises:
-        yaml.YAMLError: it is none.
-        ValueError: it holds a date or number that is none, is nested too deeply, or refers to parts of itself (`&name`,
-            `*name`) until it stands for more than any settings hold.
+        yaml.YAMLError: the text is not YAML.
+        ValueError: the text holds an invalid date or number, is nested too deeply, or refers to parts of itself
+            (`&name`, `*name`) so often that it stands for more values than any settings hold.
     """
     _require_bounded(text)
     return yaml.safe_load(text)
 
 
 def _require_bounded(text: str) -> None:
-    """Refuse YAML that would take the parser, or what follows, too deep or too long; errors as `parse_yaml`."""
+    """Refuse YAML that nests too deeply or expands to too many values; raises the errors of `parse_yaml`."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -90,20 +90,20 @@ def _require_bounded(text: str) -> None:
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the values that a node stands for; what contains itself stands for more than can be counted."""
+    """Count the values that a node stands for; a node that contains itself counts as more than allowed."""
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1  # while it is counted
+        known[id(node)] = _MOST_VALUES + 1  # counts if the node contains itself
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(p, known) for p in parts))
     return known[id(node)]
 
 
 def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -> list[str]:
-    """What two settings of one kind differ in: "optimizer.momentum: 0.9 then, 0.8 now".
+    """List the settings in which two models of one kind differ: "optimizer.momentum: 0.9 then, 0.8 now".
 
     Args:
-        old: one.
-        new: the other.
+        old: the earlier settings.
+        new: the present settings.
         free: names that may differ, in any section.
     """
     before, now = flattened(old.model_dump()), flattened(new.model_dump())
@@ -115,7 +115,7 @@ def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted keys: {"loss": {"gamma": 3}} -> {"loss.gamma": 3}."""
+    """Flatten nested sections to dotted keys: {"loss": {"gamma": 3}} -> {"loss.gamma": 3}."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -123,9 +123,9 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequence[str], *, source: str) -> Model:
-    """Apply overrides to values, and build a pydantic model of them.
+    """Apply overrides to values, and build a pydantic model from them.
 
-    Where a setting is text, so is the override: ``train=2007`` and ``train=yes`` name splits.
+    If a setting is text, its override is read as text: ``train=2007`` and ``train=yes`` name splits.
 
     Args:
         model: the class to build.
@@ -134,14 +134,14 @@ def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequenc
         source: where the values come from, for the message.
 
     Raises:
-        ConfigError: an override has another form, or values are missing, unknown or out of range.
+        ConfigError: an override is not ``key=value``, or values are missing, unknown or out of range.
     """
     changed = merged(values, {})
     written: dict[str, tuple[Any, Any]] = {}
     for override in overrides:
         key, value, text = _parsed(override)
         _put(changed, key, value)
-        written.pop(key, None)  # the last of one key counts, in its place among the others
+        written.pop(key, None)  # the last override of a key counts, at its position
         written[key] = (value, text)
     for location in _where_text_is_wanted(model, changed):
         for key, (value, text) in written.items():
@@ -153,7 +153,7 @@ def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequenc
 
 
 def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over defaults, section by section, so that naming one setting of a section keeps the others."""
+    """Merge values into defaults, section by section, so that unnamed settings of a section keep their defaults."""
     result = dict(defaults)
     for key, value in values.items():
         default = result.get(key)
@@ -181,7 +181,7 @@ def _describe(problem: Any, model: type[BaseModel]) -> str:
 
 
 def shortened(value: Any) -> str:
-    """Show a value in a message: as Python writes it, without the middle of what is long or deep."""
+    """Format a value for a message as Python writes it, abbreviated if it is long or deep."""
     return _SHORT.repr(value)
 
 
@@ -193,18 +193,18 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
 
 
 def _parsed(override: str) -> tuple[str, Any, Any]:
-    """An override's key, its value, and the same with every scalar as the text that was written."""
+    """Return an override's key, its value, and the value with every scalar as the text that was written."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"Got the override {override!r}; expected key=value, such as epochs=20 or loss.gamma=1.")
     try:
         _require_bounded(text)
         value = texts = yaml.load(text, yaml.BaseLoader)
-        with contextlib.suppress(ValueError):  # what looks like a date or a number and is none stays text
+        with contextlib.suppress(ValueError):  # an invalid date or number stays text
             value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"The value of the override {override!r} is not YAML: {error}") from error
-    # YAML 1.1 reads 1e-3 as a string; what users mean is the number.
+    # YAML 1.1 reads 1e-3 as a string, but users mean the number.
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
@@ -221,7 +221,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _where_text_is_wanted(model: type[BaseModel], values: Mapping[str, Any]) -> list[tuple[int | str, ...]]:
-    """Places at which a model wants text and has something else."""
+    """Return the places where a model expects text and finds another type."""
     try:
         model.model_validate(values)
     except ValidationError as error:
@@ -230,7 +230,7 @@ def _where_text_is_wanted(model: type[BaseModel], values: Mapping[str, Any]) -> 
 
 
 def _with_text(value: Any, text: Any, location: tuple[int | str, ...]) -> Any:
-    """A value whose part at a location is the text that was written there; unchanged where that is no single text."""
+    """Replace the part of a value at a location by the text written there; change nothing if that is no single text."""
     if not location:
         return text if isinstance(text, str) else value
     place, *rest = location

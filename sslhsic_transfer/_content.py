@@ -1,4 +1,4 @@
-"""What stands in the place of a file that was meant: a pointer of Git LFS, a web page, nothing."""
+"""Detection of content that replaces an expected file: a Git LFS pointer, a web page, nothing."""
 
 from pathlib import Path
 
@@ -10,14 +10,13 @@ _LONGEST = 300  # characters
 
 
 def what_it_is_instead(content: bytes | memoryview) -> str | None:
-    """Tell from a file's first bytes that something else stands in its place.
+    """Tell from a file's first bytes whether it holds something else than expected.
 
     Args:
         content: the file, or its beginning.
 
     Returns:
-        A clause that says what it is and how to get the file: "it is empty: …"; None where nothing speaks against its
-        being what it should be.
+        A clause that says what it is and how to get the file: "it is empty: …"; None if nothing suspicious is found.
     """
     start = bytes(content[:_LOOKED_AT])
     if not start:
@@ -31,7 +30,7 @@ def what_it_is_instead(content: bytes | memoryview) -> str | None:
 
 
 def what_file_is_instead(path: Path) -> str | None:
-    """Tell the same of a file; of a file that cannot be read, nothing."""
+    """Tell the same for a file; return None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return what_it_is_instead(file.read(_LOOKED_AT))
@@ -40,7 +39,7 @@ def what_file_is_instead(path: Path) -> str | None:
 
 
 def shown_start(content: bytes) -> str:
-    """Show the first bytes of a file in a message: as text where they are text, else in hexadecimal."""
+    """Format a file's first bytes for a message: as text if they are text, else in hexadecimal."""
     line = next(iter(content[:_SHOWN].splitlines()), b"")
     if line and all(32 <= byte < 127 or byte == 9 for byte in line):
         return repr(line.decode("ascii"))
@@ -48,6 +47,6 @@ def shown_start(content: bytes) -> str:
 
 
 def in_short(error: Exception) -> str:
-    """Give another library's error on one line; some put the file's whole content into theirs."""
+    """Return another library's error on one line, shortened, because some contain the file's whole content."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,4 +1,4 @@
-"""Devices and dtypes, from what a user calls them."""
+"""Devices and dtypes, from objects or names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def as_device(device: torch.device | str | None) -> torch.device | None:
-    """A device by its name, where this machine has it, or ``meta``, which holds no numbers; None stays None.
+    """Return a device by its name if this machine has it, or ``meta``, which stores no values; None stays None.
 
     Raises:
-        ConfigError: there is no such device, here or at all.
+        ConfigError: there is no such device, on this machine or at all.
     """
     if device is None:
         return None
@@ -35,10 +35,10 @@ def as_device(device: torch.device | str | None) -> torch.device | None:
 
 
 def computing_device(device: torch.device | str | None = None) -> torch.device:
-    """A device by its name on which torch computes; None: the accelerator where there is one, else the CPU.
+    """Return a device to compute on, by its name; None gives the accelerator if there is one, else the CPU.
 
     Raises:
-        ConfigError: there is no such device, or it holds no numbers.
+        ConfigError: there is no such device, or it cannot compute.
     """
     place = as_device(device) or default_device()
     if place.type == "meta":
@@ -47,10 +47,10 @@ def computing_device(device: torch.device | str | None = None) -> torch.device:
 
 
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """What weights are kept in: ``torch.bfloat16``, or its name; None stays None.
+    """Return a dtype for weights, from itself or its name, such as ``torch.bfloat16``; None stays None.
 
     Raises:
-        ConfigError: weights cannot be kept in it.
+        ConfigError: weights cannot be stored in this dtype.
     """
     if dtype is None:
         return None
@@ -61,16 +61,16 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def default_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
+    """Return the accelerator if there is one, else the CPU."""
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
 
 
 @contextmanager
 def tuned_convolutions() -> Iterator[None]:
-    """Let cuDNN measure which of its kernels is fastest for each shape, unless deterministic algorithms are asked for.
+    """Let cuDNN measure its fastest kernel for each shape, unless deterministic algorithms are required.
 
-    It pays where shapes recur, as in pretraining and embedding.
+    This pays off if shapes recur, as in pretraining and embedding.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or not torch.are_deterministic_algorithms_enabled()

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name beside the target, then renamed."""
+"""Files that are either complete or absent: written under a temporary name next to the target, then renamed."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from sslhsic_transfer._json import parse_json
 def atomic_path(target: Path) -> Iterator[Path]:
     """Give a temporary path in the target's folder; rename it to ``target`` on success, remove it on failure.
 
-    The file is as readable as the user's umask says, whoever wrote it: safetensors would keep it to its owner.
+    The file gets the permissions of the user's umask, whoever wrote it: safetensors would make it private to its owner.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -26,7 +26,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary.unlink()
     try:
         yield temporary
-        with temporary.open("r+b") as file:  # Windows flushes what may be written to only
+        with temporary.open("r+b") as file:  # Windows flushes only files open for writing
             os.fsync(file.fileno())
         temporary.chmod(mode)
         temporary.replace(target)
@@ -36,7 +36,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def removed_on_failure(folder: Path) -> Iterator[None]:
-    """Remove a folder that was not there before, with all that is in it, where what writes it fails."""
+    """Remove a folder and its content if writing fails, unless the folder existed before."""
     first = next((path for path in reversed((folder, *folder.parents)) if not path.exists()), None)
     try:
         yield
@@ -59,7 +59,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """As `write_json` writes it."""
+    """Return the text that `write_json` writes."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -69,7 +69,7 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one a line; none where there is no file, and without those that a crash cut."""
+    """Read the JSON objects of a file, one on each line, without lines cut by a crash; a missing file has none."""
     if not path.exists():
         return []
     records = []
@@ -81,18 +81,18 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def append_json_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add objects to a file with one a line; a line that a crash cut stays for itself."""
+    """Append objects to a file, one on each line; a line cut by a crash stays separate."""
     with path.open("ab+") as file:
         torn = False
         if file.tell():
             file.seek(-1, os.SEEK_END)
             torn = file.read(1) != b"\n"
-        lines = _json_lines(records).encode(errors="backslashreplace")  # file names that are not UTF-8: JSON's escapes
+        lines = _json_lines(records).encode(errors="backslashreplace")  # file names may not be UTF-8
         file.write((b"\n" if torn else b"") + lines)
 
 
 def write_json_lines(target: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write a file with one object a line atomically."""
+    """Write a file with one object on each line atomically."""
     write_text(target, _json_lines(records))
 
 
@@ -101,6 +101,6 @@ def _json_lines(records: Iterable[dict[str, Any]]) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

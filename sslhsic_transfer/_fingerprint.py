@@ -1,7 +1,7 @@
-"""Fingerprints of data sets: whether a run that is taken up finds the pictures that it was begun on.
+"""Fingerprints of data sets, to detect that a resumed run finds other pictures than those it began with.
 
-No picture is read. Names are relative, so that a folder may move; sizes are asked of so many files that a change of
-more than a few is found, and a million files still take a second.
+No picture is read. Names are relative, so that a folder may move. Sizes are read for enough files to detect all but a
+few changes, and a million files still take only a second.
 """
 
 import dataclasses
@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 
 _MOST_SIZES = 50_000
-# What a folder is called says nothing about what is in it.
+# The name of a folder says nothing about its content.
 _LEFT_OUT = frozenset({"name", "root", "split"})
 
 
 class Fingerprint:
-    """A SHA-256 over values, files by their relative names and sizes among them."""
+    """A SHA-256 hash over values, with files by their relative names and sizes."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._files: list[Path] = []
 
     def add(self, value: Any) -> None:
-        """Take in a value: text, bytes, numbers, arrays, paths, and what holds such: sequences, mappings, dataclasses.
+        """Add a value: text, bytes, numbers, arrays, paths, and sequences, mappings and dataclasses of these.
 
-        Of a function that belongs to an object, the object counts; anything else by its type alone.
+        A bound method counts as its object; any other value counts only by its type.
         """
         if isinstance(value, Path):
             self._files.append(value)
@@ -59,7 +59,7 @@ class Fingerprint:
             self._feed(b"type", type(value).__name__.encode())
 
     def hexdigest(self) -> str:
-        """The hash of all that was taken in."""
+        """Return the hash of all values added."""
         self._add_files()
         return self._digest.hexdigest()
 
@@ -79,14 +79,14 @@ class Fingerprint:
 
 
 def fingerprint_of(value: Any) -> str:
-    """The fingerprint of a data set that is a dataclass, or of anything else that `Fingerprint.add` takes."""
+    """Return the fingerprint of a data set that is a dataclass, or of any other value for `Fingerprint.add`."""
     fingerprint = Fingerprint()
     fingerprint.add(value)
     return fingerprint.hexdigest()
 
 
 def sizes_of(files: Sequence[Path]) -> list[int]:
-    """Sizes in bytes of files spread evenly over a sequence, at most 50,000; -1 for one that cannot be asked."""
+    """Return the sizes in bytes of at most 50,000 files spread evenly over a sequence; -1 for an unreadable one."""
     count = min(len(files), _MOST_SIZES)
     return [_size(files[index * len(files) // count]) for index in range(count)]
 

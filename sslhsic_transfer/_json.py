@@ -1,4 +1,4 @@
-"""JSON of unknown origin: read within bounds, so that whatever is wrong with it is one kind of error."""
+"""JSON from untrusted sources, read within bounds, so that every problem raises the same kind of error."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from typing import Any
 
 from sslhsic_transfer._content import what_it_is_instead
 
-DEEPEST = 64  # levels; what follows (validation, messages, writing again) calls itself once a level
+DEEPEST = 64  # levels; later code (validation, messages, writing) recurses once for each level
 LARGEST = 1 << 30  # bytes
 
-# Texts, which may hold brackets, and brackets. A text that does not end is left to the parser.
+# Strings, which may contain brackets, and brackets. An unterminated string is left to the parser.
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -19,13 +19,13 @@ def parse_json(text: str | bytes, *, deepest: int = DEEPEST) -> Any:
 
     Args:
         text: the document; bytes are UTF-8, with or without a byte order mark.
-        deepest: most lists and objects within one another.
+        deepest: largest depth of nested lists and objects.
 
     Returns:
         Dictionaries, lists, texts, numbers, truth values and None.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: the text is not JSON, or nested too deeply.
     """
     if isinstance(text, bytes | bytearray):
         text = text.decode("utf-8-sig")
@@ -42,13 +42,13 @@ def read_json(path: Path, *, largest: int = LARGEST, deepest: int = DEEPEST) -> 
 
     Args:
         path: the file.
-        largest: most bytes.
-        deepest: most lists and objects within one another.
+        largest: largest size in bytes.
+        deepest: largest depth of nested lists and objects.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is too large, no JSON, nested too deeply, or something else in the place of the file (a pointer
-            of Git LFS, a web page, nothing); the message says what, and does not name the file.
+        OSError: the file cannot be read.
+        ValueError: the file is too large, not JSON, nested too deeply, or replaced by something else (a Git LFS
+            pointer, a web page, nothing); the message says what, without the file's name.
     """
     with path.open("rb") as file:
         content = file.read(largest + 1)

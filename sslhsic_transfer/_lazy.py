@@ -1,4 +1,4 @@
-"""Names that are imported when first used (PEP 562), and optional packages that explain themselves when absent."""
+"""Names that are imported when first used (PEP 562), and optional packages with install advice when missing."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: the package's ``__name__``.
-        homes: public name -> the full name of the module that defines it. A module may stand for itself.
+        homes: public name -> full name of the module that defines it. A module may define itself.
 
     Returns:
         The two functions, to be bound at the package's top level.
@@ -33,8 +33,8 @@ def optional_import(module: str, *, extra: str, purpose: str) -> ModuleType:
 
     Args:
         module: the module's import name.
-        extra: the extra of this package that brings it.
-        purpose: what needs it, for the message: "the LARS optimiser".
+        extra: the extra of this package that installs it.
+        purpose: the feature that needs it, for the message: "the LARS optimiser".
 
     Raises:
         MissingDependencyError: the package is not installed.

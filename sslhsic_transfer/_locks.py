@@ -1,4 +1,4 @@
-"""Locks: one process at a time writes an output, or reads, changes and replaces a file."""
+"""Locks: only one process at a time writes an output, or reads, changes and replaces a file."""
 
 import errno
 import os
@@ -15,17 +15,17 @@ _PATIENCE = 60.0  # seconds, for work that takes milliseconds
 
 @contextmanager
 def writing(output: Path, lock: Path) -> Iterator[None]:
-    """Hold an output for as long as it takes to make it.
+    """Lock an output while it is written.
 
-    The system releases the lock of a process that ends, however it ends, so that a kill blocks nobody.
+    The system releases the lock when a process ends, however it ends, so a killed process blocks nobody.
 
     Args:
-        output: what is written, for the message.
+        output: the output, for the message.
         lock: path of the lock file, which is removed at the end.
 
     Raises:
-        OutputBusyError: another process holds it.
-        OSError: the lock cannot be written there.
+        OutputBusyError: another process holds the lock.
+        OSError: the lock file cannot be written.
     """
     with _held(lock, 0, f"Another process is writing {output}. Wait for it to end, or choose another output."):
         yield
@@ -33,10 +33,10 @@ def writing(output: Path, lock: Path) -> Iterator[None]:
 
 @contextmanager
 def changing(file: Path) -> Iterator[None]:
-    """Hold a file while it is read, changed and replaced; others wait.
+    """Lock a file while it is read, changed and replaced; other processes wait.
 
     Raises:
-        OutputBusyError: another process has held it for a minute.
+        OutputBusyError: another process has held the lock for a minute.
         OSError: the folder cannot be written to.
     """
     message = (
@@ -47,13 +47,13 @@ def changing(file: Path) -> Iterator[None]:
 
 
 def lock_beside(file: Path) -> Path:
-    """The path of a file's lock, hidden and in the same folder."""
+    """Return the path of a file's lock, a hidden file in the same folder."""
     return file.with_name(f".{file.name}.lock")
 
 
 @contextmanager
 def _held(path: Path, patience: float, message: str) -> Iterator[None]:
-    """Hold a lock file; it goes at the end, with the folders that had to be made for it if they are empty still."""
+    """Hold a lock file; remove it at the end, with those folders created for it that are still empty."""
     folders = (path.parent, *path.parent.parents)
     if file := next((place for place in folders if place.exists() and not place.is_dir()), None):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(file))
@@ -61,18 +61,18 @@ def _held(path: Path, patience: float, message: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=patience)
     try:
-        path.open("ab").close()  # filelock takes some refusals, such as /proc's, for a lock that another one holds
+        path.open("ab").close()  # filelock mistakes some refusals, such as those of /proc, for a lock held elsewhere
         lock.acquire()
         try:
             yield
         finally:
-            # Before the release: whoever waits for this file sees that it is gone, and locks the next one.
-            with suppress(OSError):  # Windows removes no open file
+            # Before the release: a process waiting for this file sees that it is gone, and locks a new one.
+            with suppress(OSError):  # Windows cannot remove open files
                 path.unlink()
             lock.release()
     except Timeout as error:
         raise OutputBusyError(message) from error
     finally:
         for folder in made:
-            with suppress(OSError):  # something has come into it
+            with suppress(OSError):  # a file was added to it
                 folder.rmdir()

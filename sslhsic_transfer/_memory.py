@@ -1,4 +1,4 @@
-"""Memory: how much is free, and what to change where it is not enough."""
+"""Memory: the amount that is free, and advice when it runs out."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sslhsic_transfer.errors import DeviceMemoryError
 
 
 def free_memory(device: torch.device) -> int:
-    """Count the bytes that can still be taken: of a CUDA device, else of this machine and of this container."""
+    """Return the bytes that can still be allocated on a CUDA device, or else on this machine and in its container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     psutil = optional_import("psutil", extra="pretrain", purpose="Watching memory")
@@ -20,7 +20,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def _free_in_group(groups: Path) -> int:
-    """Bytes below the limit of the control group (version 2 or 1) that hold no cached file; 2⁶³ without a limit."""
+    """Return the bytes below the control group's limit (version 2 or 1) without cached files; 2⁶³ if unlimited."""
     for limit, used, cached in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
@@ -38,7 +38,7 @@ def _free_in_group(groups: Path) -> int:
 
 
 def memory_gib(device: torch.device) -> float:
-    """Measure memory in GiB: the most that tensors have held on an accelerator that counts it, else this process's."""
+    """Measure memory in GiB: the peak of tensors on an accelerator that counts it, else this process's memory."""
     peak = getattr(torch.get_device_module(device), "max_memory_allocated", None)
     if peak is not None:
         return float(peak(device)) / 2**30
@@ -48,13 +48,13 @@ def memory_gib(device: torch.device) -> float:
 
 @contextmanager
 def advising_on_memory(advice: str) -> Iterator[None]:
-    """Turn a device's want of memory into an error that names the setting to change.
+    """Turn a device's out-of-memory error into one that names the setting to change.
 
     Args:
-        advice: which setting to change, and to what.
+        advice: which setting to change, and how.
 
     Raises:
-        DeviceMemoryError: the device has no more memory.
+        DeviceMemoryError: the device has run out of memory.
     """
     try:
         yield

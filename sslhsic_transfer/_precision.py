@@ -1,4 +1,4 @@
-"""How exactly forward passes compute, in the words of recipes, settings and arguments."""
+"""Precision of forward passes, as named in recipes, settings and arguments."""
 
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -11,11 +11,11 @@ PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def resolve_precision(choice: PrecisionChoice, device: "torch.device") -> Precision:
-    """Name the precision that a choice means on a device.
+    """Return the precision that a choice means on a device.
 
     Args:
-        choice: ``"auto"`` is bfloat16 where the device computes in it natively (NVIDIA from compute capability 8.0 on,
-            CPUs with AVX512-BF16 or AMX), else float32.
+        choice: ``"auto"`` is bfloat16 if the device computes in it natively (NVIDIA from compute capability 8.0, CPUs
+            with AVX512-BF16 or AMX), else float32.
         device: where to compute.
     """
     if choice != "auto":
@@ -34,7 +34,7 @@ def _computes_in_bfloat16(device: "torch.device") -> bool:
 
 
 def tensor_float_32() -> str:
-    """Say where float32 is computed in TensorFloat-32 on CUDA, which keeps ten bits of its fraction."""
+    """Tell where float32 is computed in TensorFloat-32 on CUDA, which keeps ten bits of the fraction."""
     import torch
 
     places = {

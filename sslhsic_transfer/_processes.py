@@ -1,13 +1,13 @@
-"""How many processes a launcher has started, and which of them this is."""
+"""The number of processes that a launcher has started, and the role of this one."""
 
 import os
 
 
 def process_count() -> int:
-    """How many processes a launcher has started; 1 where no launcher has set WORLD_SIZE."""
+    """Return the number of processes that a launcher has started; 1 if WORLD_SIZE is not set."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Whether this is the one that writes and speaks; always, where no launcher has set RANK."""
+    """Tell whether this process writes files and messages; true if no launcher has set RANK."""
     return os.environ.get("RANK", "0") == "0"

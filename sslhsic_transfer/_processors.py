@@ -1,4 +1,4 @@
-"""How much of the machine this process may use."""
+"""The number of processors that this process may use."""
 
 import math
 import os
@@ -8,13 +8,13 @@ _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use: its affinity, and the quota of its control group where there is one."""
+    """Count the processors that this process may use, by its affinity and its control group's quota, if any."""
     quota = min(_quota(_GROUPS), _own_quota(_GROUPS, _MEMBERSHIP))
     return max(1, math.ceil(min(len(_affinity()), quota)))
 
 
 def physical_processors(machine: Path = Path("/sys/devices/system/cpu")) -> int:
-    """Cores in this process's affinity; two hardware threads of one core count once, as torch counts them."""
+    """Count the cores in this process's affinity; two hardware threads of one core count once, as in torch."""
     cores: set[str] = set()
     for number in _affinity():
         try:
@@ -32,7 +32,7 @@ def _affinity() -> set[int]:
 
 
 def _own_quota(groups: Path, membership: Path) -> float:
-    """The least quota of the control groups that this process is in below the root, such as a batch system's."""
+    """Return the smallest quota of this process's control groups below the root, such as a batch system's."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ def _own_quota(groups: Path, membership: Path) -> float:
 
 
 def _quota(groups: Path) -> float:
-    """Processors' worth of time that a container may use, by version 2 or 1 of control groups; infinite without."""
+    """Return a container's CPU quota in processors, by version 2 or 1 of control groups; infinite without a quota."""
     return min(_version_2(groups), _version_1(groups / "cpu"))
 
 

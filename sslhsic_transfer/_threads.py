@@ -1,10 +1,10 @@
-"""How many threads a run has and how they wait: set before torch is loaded, since OpenMP reads it only then.
+"""Number and waiting behavior of a run's threads. Both are set before torch is loaded, when OpenMP reads them.
 
-Two kinds of waiting make a step many times longer beside other busy programs. Inside oneDNN's weight gradients of
-convolutions, threads meet again and again and spin until all have come, which no setting changes: a thread that has no
-processor holds up all others, and they take processors from it while they wait. Threads of OpenMP spin at the end of
-each parallel region, for milliseconds by default. So a run takes no more threads than processors are free, and they
-spin for a shorter time.
+Two kinds of waiting make a step many times slower next to other busy programs. First, threads in oneDNN's weight
+gradients of convolutions meet repeatedly and spin until all have arrived; no setting changes this. A thread without a
+processor delays all others, which take up processors while they wait. Second, OpenMP threads spin at the end of each
+parallel region, for milliseconds by default. Therefore a run uses no more threads than there are free processors, and
+they spin for a shorter time.
 """
 
 import os
@@ -16,27 +16,27 @@ from sslhsic_transfer._processes import process_count
 from sslhsic_transfer._processors import physical_processors, usable_cpus
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# Rounds of spinning before a thread of GNU's OpenMP sleeps: a fraction of a millisecond, where the default of 300,000
-# takes several. Not to spin at all makes a quiet step a tenth longer: it then sleeps and wakes thousands of times.
+# Rounds of spinning before a GNU OpenMP thread sleeps: a fraction of a millisecond, against several for the default of
+# 300,000. Without any spinning, a step on a quiet machine takes a tenth longer: it sleeps and wakes thousands of times.
 _SPINS = "10000"
 _COUNTING = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_CHOSEN_HERE = "SSLHSIC_THREADS_BY_LOAD"  # beside OMP_NUM_THREADS: that it was not the user who set it
+_CHOSEN_HERE = "SSLHSIC_THREADS_BY_LOAD"  # set together with OMP_NUM_THREADS, to tell that the user did not set that
 _SAMPLE = 0.5  # seconds; /proc/stat counts in hundredths
-_SAMPLES = 6  # at most: what is busy for a moment only must not slow down hours
+_SAMPLES = 6  # at most; a short load must not slow down hours of work
 
 
 def share_processors(*, computes: bool = True) -> str | None:
-    """Set how the threads of this process wait and, if it computes for long, how many they are.
+    """Set how this process's threads wait and, if it computes for long, how many there are.
 
-    What the user has set stays. Does nothing once torch is loaded. Processes of a launcher keep its thread count.
+    User settings are kept. Does nothing once torch is loaded. Processes of a launcher keep its thread count.
 
     Args:
-        computes: whether to look at how many processors are free, for half a second, or for three seconds where some
-            are not, and to take a thread for each. Torch takes one for each physical processor that its affinity
-            allows, whatever the control group allows and others use.
+        computes: whether to measure the number of free processors and use one thread for each. It takes half a second,
+            or three seconds if some are busy. Torch by default uses one thread for each physical processor in its
+            affinity, whatever the control group's quota and the load.
 
     Returns:
-        What to tell the user where other programs have made the threads fewer, else None.
+        A message for the user if other programs reduced the number of threads, else None.
     """
     if "torch" in sys.modules:
         return None
@@ -52,7 +52,7 @@ def share_processors(*, computes: bool = True) -> str | None:
         if free == allowed:
             break
     threads = max(1, free)
-    if threads < ours:  # else torch's own count, which is the same
+    if threads < ours:  # otherwise torch's own count is the same
         os.environ.update({"OMP_NUM_THREADS": str(threads), _CHOSEN_HERE: "1"})
     if threads == allowed:
         return None
@@ -63,10 +63,10 @@ def share_processors(*, computes: bool = True) -> str | None:
 
 
 def resume_threads(count: int | None) -> None:
-    """Compute on as many threads as a run began with, for the same bits; what the user or a launcher has set stays.
+    """Use as many threads as at the start of the run, for identical bits; user and launcher settings are kept.
 
     Args:
-        count: how many; None: a checkpoint of before does not tell.
+        count: number of threads; None for an older checkpoint that does not record it.
     """
     if count is not None and (os.environ.get(_CHOSEN_HERE) or not _any_set(_COUNTING)):
         import torch
@@ -75,9 +75,9 @@ def resume_threads(count: int | None) -> None:
 
 
 def idle_processors(stat: Path, seconds: float) -> float:
-    """Processors' worth of time that nobody uses, of those in this process's affinity; infinite where unknown.
+    """Measure how many processors of this process's affinity are idle on average; infinite if unknown.
 
-    What low priorities use counts as idle: it gives way.
+    Processors used by low-priority programs count as idle, because those programs give way.
     """
     if not hasattr(os, "sched_getaffinity"):
         return float("inf")
@@ -93,7 +93,7 @@ def idle_processors(stat: Path, seconds: float) -> float:
 
 
 def _times(stat: Path, own: set[str]) -> tuple[int, int]:
-    """Idle and all time of some processors since the machine's start, in ticks."""
+    """Return idle and total time of some processors since boot, in ticks."""
     idle = total = 0
     for line in stat.read_text(encoding="ascii").splitlines():
         name, *counts = line.split()

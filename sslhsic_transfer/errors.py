@@ -1,4 +1,4 @@
-"""Every error the library raises on purpose, in one small tree.
+"""Every error that the library raises on purpose, in one small hierarchy.
 
 Each also derives from the built-in exception that a caller would expect (``ValueError`` for a bad value,
 ``ImportError`` for a missing package, …). A message says what was found, what was expected and the fix.
@@ -18,7 +18,7 @@ class ImageError(InputError):
 
 
 class ConfigError(SSLHSICError, ValueError):
-    """A recipe, an option or a config.json holds values that cannot be used; all of them are listed at once."""
+    """A recipe, an option or a config.json holds invalid values; the message lists all of them."""
 
 
 class UnknownArchitectureError(ConfigError):
@@ -38,27 +38,27 @@ class FingerprintError(WeightsError):
 
 
 class ModelFileError(SSLHSICError, RuntimeError):
-    """An ONNX file is damaged, hostile, of another library, or cannot be run."""
+    """An ONNX file is damaged, malicious, from another library, or cannot be run."""
 
 
 class ExportError(SSLHSICError, RuntimeError):
-    """A network cannot be exported; where an operator is the reason, the message names it."""
+    """A network cannot be exported; if an operator is the reason, the message names it."""
 
 
 class VerificationError(SSLHSICError, RuntimeError):
-    """An exported file does not give what the encoder gives; every check that failed is listed."""
+    """An exported file's outputs differ from the encoder's; the message lists every failed check."""
 
 
 class HubError(SSLHSICError, OSError):
-    """The Hugging Face Hub refused or failed, or cannot be reached; the message tells the next step."""
+    """The Hugging Face Hub refused or failed, or cannot be reached; the message says what to do next."""
 
 
 class PublishError(SSLHSICError, ValueError):
-    """A model folder is not fit to be published; everything that is missing or wrong is listed."""
+    """A model folder cannot be published; the message lists everything missing or wrong."""
 
 
 class DataError(SSLHSICError, ValueError):
-    """A data folder holds no usable pictures, or not in the layout that was asked for."""
+    """A data folder holds no usable pictures, or not in the expected layout."""
 
 
 class RunNotFoundError(SSLHSICError, FileNotFoundError):
@@ -70,7 +70,7 @@ class CheckpointError(SSLHSICError, RuntimeError):
 
 
 class DeviceMemoryError(SSLHSICError, MemoryError):
-    """A device has no more memory; the message names the setting to lower."""
+    """A device has run out of memory; the message names the setting to lower."""
 
 
 class ReaderError(SSLHSICError, RuntimeError):
@@ -78,11 +78,11 @@ class ReaderError(SSLHSICError, RuntimeError):
 
 
 class StorageError(SSLHSICError, OSError):
-    """The machine, not one picture, is why files cannot be read: a folder or disk that is gone, too many open files."""
+    """The machine, not a single picture, is why files cannot be read: a missing folder or disk, too many open files."""
 
 
 class TrainingError(SSLHSICError, RuntimeError):
-    """Training cannot go on, for example because the loss is no longer finite."""
+    """Training cannot continue, for example because the loss is no longer finite."""
 
 
 class StoppedError(SSLHSICError):
@@ -98,11 +98,11 @@ class StoppedError(SSLHSICError):
 
 
 class TrainingInterruptedError(StoppedError):
-    """A signal stopped training between two steps; its state is saved."""
+    """A signal stopped training between two steps; the state is saved."""
 
 
 class OutputExistsError(SSLHSICError, FileExistsError):
-    """The output is already there and would be overwritten."""
+    """The output already exists and would be overwritten."""
 
 
 class OutputBusyError(SSLHSICError, RuntimeError):

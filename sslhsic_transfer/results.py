@@ -1,4 +1,4 @@
-"""Records of what was measured, in results.json; tables and cards are made from nothing else."""
+"""Records of evaluation results in results.json, from which tables and cards are made."""
 
 import datetime
 import platform
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import torch
 
 RESULTS_NAME = "results.json"
-# Shown in percent.
+# Metrics shown in percent.
 _SHARES = {"top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75", "delta1"}
 LOWER_IS_BETTER = {"abs_rel", "rmse"}
 
 
 class Result(BaseModel):
-    """One measured figure and what it takes to understand it."""
+    """One measured value and the facts needed to understand it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,36 +51,36 @@ class Result(BaseModel):
 
     @property
     def tested(self) -> str:
-        """What was tested, for the first column of a table."""
+        """The data set, split and framework, for the first column of a table."""
         return f"{self.dataset}, {self.split}" + (f" ({self.framework})" if self.framework else "")
 
     def figure(self) -> str:
-        """The value in words: a share in percent; with the deviation over seeds where there are several."""
+        """Return the value as text: fractions in percent, and with the deviation if there are several seeds."""
         scale, digits, unit = _form(self.metric)
         spread = "" if self.std is None else f" ± {scale * self.std:.{digits}f}"
         return f"{scale * self.value:.{digits}f}{spread}{unit}"
 
 
 def _form(metric: str) -> tuple[int, int, str]:
-    """How a figure is written: scale, digits, unit."""
+    """Return how a metric is written: scale, digits, unit."""
     if metric in _SHARES or metric.endswith("agreement"):
         return 100, 1, " %"
-    if "cosine" in metric:  # of files that give nearly the same
+    if "cosine" in metric:  # of files whose outputs are nearly the same
         return 1, 5, ""
     return (1, 0, "") if " a second" in metric else (1, 3, "")
 
 
 def tested_on(folder: str | Path) -> dict[str, str]:
-    """Data set and split that a folder of pictures holds: the names of the one it lies in and of itself."""
+    """Return data set and split of a folder of pictures: the names of its parent folder and of the folder itself."""
     root = Path(folder).resolve()
     return {"dataset": root.parent.name, "split": root.name}
 
 
 def new_result(**facts: Any) -> Result:
-    """A record with today's date, this machine and this code's commit filled in, unless they are given.
+    """Create a record; fill in today's date, this machine and the code's commit unless they are given.
 
     Args:
-        facts: of `Result`; ``hardware`` where it is not what `hardware` says of this process.
+        facts: fields of `Result`; pass ``hardware`` if it differs from what `hardware` returns for this process.
     """
     stamp = {
         "commit": _commit(),
@@ -94,13 +94,13 @@ def load_results(path: str | Path) -> list[Result]:
     """Read a results.json.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: the file is not a results.json.
     """
     return _read(Path(path))[1]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Result]]:
-    """All that a results.json holds, and its records."""
+    """Return the whole content of a results.json, and its records."""
     try:
         document = read_json(path)
         rows = document["results"]
@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Result]]:
 
 
 def over_seeds(results: Sequence[Result]) -> Result:
-    """Records of the same measurement by several seeds as one: mean, and sample standard deviation."""
+    """Combine records of the same measurement with several seeds: mean, and sample standard deviation."""
     values = [result.value for result in results]
     spread = {"std": statistics.stdev(values)} if len(values) > 1 else {}
     seeds = [seed for result in results for seed in result.seeds]
@@ -120,15 +120,15 @@ def over_seeds(results: Sequence[Result]) -> Result:
 
 
 def save_results(path: str | Path, results: Sequence[Result]) -> None:
-    """Add records to a results.json; one that measures the same thing as an older one takes its place.
+    """Add records to a results.json; a record of the same measurement as an older one replaces it.
 
     Several processes may add to the same file at once.
 
     Raises:
-        ConfigError: there is a file that is not a results.json; it stays as it is.
+        ConfigError: the file exists and is not a results.json; it is not changed.
         OutputBusyError: another process has held the file for a minute.
     """
-    path = Path(path).resolve()  # where it is a link, what it leads to is replaced
+    path = Path(path).resolve()  # write to a link's target, not over the link
     with changing(path):
         document, older = _read(path) if path.exists() else ({}, [])
         merged = {_key(result): result for result in (*older, *results)}
@@ -136,12 +136,12 @@ def save_results(path: str | Path, results: Sequence[Result]) -> None:
 
 
 def check_results(path: str | Path) -> None:
-    """Find out before any work whether records can be added to a file.
+    """Check before any work that records can be added to a file.
 
     Raises:
-        ConfigError: there is a file that is not a results.json.
+        ConfigError: the file exists and is not a results.json.
         OutputBusyError: another process has held the file for a minute.
-        OSError: nothing can be written there.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     with changing(path.resolve()):
@@ -150,12 +150,12 @@ def check_results(path: str | Path) -> None:
 
 
 def results_text(results: Sequence[Result]) -> str:
-    """Records as they stand in a results.json."""
+    """Return records as the text of a results.json."""
     return _text(results, {})
 
 
 def _text(results: Sequence[Result], others: dict[str, Any]) -> str:
-    """Records, and whatever else a file holds beside them."""
+    """Return records, and the other content of a file, as text."""
     return json_text(others | {"results": [result.model_dump(mode="json") for result in results]})
 
 
@@ -172,7 +172,7 @@ def _commit() -> str | None:
             capture_output=True,
             timeout=10,
         )
-        if ours.returncode != 0:  # installed into an environment that happens to lie in somebody else's repository
+        if ours.returncode != 0:  # installed in an environment within another project's repository
             return None
         return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
@@ -180,10 +180,10 @@ def _commit() -> str | None:
 
 
 def hardware(device: "torch.device | str | None" = None) -> str:
-    """What is computed on, in a few words.
+    """Describe the hardware used for computing, in a few words.
 
     Args:
-        device: by default an accelerator where there is one, else the CPU.
+        device: by default an accelerator if there is one, else the CPU.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Text files that people write: lists of files, names of classes, annotations, settings."""
+"""Text files written by people: lists of files, class names, annotations, settings."""
 
 import codecs
 import re
@@ -8,7 +8,7 @@ from typing import NoReturn
 from sslhsic_transfer._content import what_it_is_instead
 from sslhsic_transfer.errors import DataError, SSLHSICError
 
-# The longer marks first: UTF-32's begins with UTF-16's.
+# Longer marks come first, because UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -16,7 +16,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_ENDS = re.compile(r"\r\n|\r|\n")  # str.splitlines would also split at characters that names may hold
+_ENDS = re.compile(r"\r\n|\r|\n")  # str.splitlines would also split at characters that are allowed in names
 _JOINED_MARKS = re.compile(r"(^|[\r\n])\ufeff+")
 _SHOWN = 60  # characters of a line that a message quotes
 _LONGEST = 2000  # characters of a line of names
@@ -25,14 +25,14 @@ _LONGEST = 2000  # characters of a line of names
 def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
     """Read a text file: UTF-8 with or without a byte order mark, UTF-16 or UTF-32 with one.
 
-    Marks are left out, also at the start of later lines, where files that begin with one were joined.
+    Byte order marks are left out, also at the start of later lines, where files that begin with one were joined.
 
     Args:
         path: the file.
-        error: class of the error that is raised.
+        error: class of the error to raise.
 
     Raises:
-        error: it cannot be opened, has another encoding, or is not text.
+        error: the file cannot be opened, has another encoding, or is not text.
     """
     try:
         content = path.read_bytes()
@@ -53,14 +53,14 @@ def read_text(path: Path, error: type[SSLHSICError] = DataError) -> str:
     if "\0" in text:
         _refuse_nul(path, text[: text.index("\0")], error)
     text = _JOINED_MARKS.sub(r"\1", text) if "\ufeff" in text else text
-    return text.rstrip("\x1a")  # Ctrl-Z ended the files of DOS
+    return text.rstrip("\x1a")  # DOS files end with Ctrl-Z
 
 
 def read_lines(path: Path, error: type[SSLHSICError] = DataError) -> list[tuple[int, str]]:
-    """Read a text file's lines that are not blank, stripped, each with its number from 1 on.
+    """Read the nonblank lines of a text file, stripped, each with its number counted from 1.
 
     Raises:
-        error: as `read_text`, or a line is too long to name a file.
+        error: as for `read_text`, or a line is too long for a file name.
     """
     found: list[tuple[int, str]] = []
     for number, line in enumerate(_ENDS.split(read_text(path, error)), start=1):

@@ -1,6 +1,6 @@
-"""The command `sslhsic`. What it does is in `sslhsic_transfer.cli.app`; here is how it begins and ends.
+"""The command `sslhsic`: its start and its exit status. The commands are in `sslhsic_transfer.cli.app`.
 
-Nothing is imported before signals are watched, so that not even Ctrl-C at once gives a traceback.
+Nothing else is imported before the signal handlers are installed, so that even an early Ctrl-C gives no traceback.
 """
 
 import sys
@@ -8,9 +8,9 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line; an error of ours or of the machine is one message and exit status 1, without a traceback.
+    """Run the command line. An expected error gives one message and exit status 1, without a traceback.
 
-    A run that a signal stopped ends with the status that shells give to it, 128 + its number.
+    A run stopped by a signal exits with the status that shells use for it, 128 + the signal's number.
     """
     from sslhsic_transfer.cli.stopping import Signals
 
@@ -18,7 +18,7 @@ def main() -> NoReturn:
         try:
             _call()
             status = 0
-        except SystemExit:  # of typer, which has said why
+        except SystemExit:  # raised by typer, which has printed the reason
             if signals.received is None:
                 raise
             status = 128 + signals.received

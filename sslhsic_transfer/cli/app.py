@@ -1,6 +1,6 @@
-"""The table of commands, each of which imports its work only when it is called.
+"""The table of commands. Each command imports what it needs only when it is called.
 
-Only typer is imported here, so that ``sslhsic --help`` answers at once.
+Only typer is imported here, so that ``sslhsic --help`` responds at once.
 """
 
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from sslhsic_transfer.cli.transferring import transfer_app
 
 
 class _Commands(TyperGroup):
-    """Commands whose Ctrl-C is left to `sslhsic_transfer.cli.main`, which says what is saved."""
+    """Command group that leaves Ctrl-C to `sslhsic_transfer.cli.main`, which reports what is saved."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,6 +1,6 @@
-"""The commands `sslhsic convert …`: other people's weights as model folders, and back.
+"""The commands `sslhsic convert …`: weights of other projects to model folders, and back.
 
-Only typer is imported before one runs.
+Only typer is imported before a command runs.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights th
 def haiku(
     checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
 ) -> None:
-    """A checkpoint.npy of the released SSL-HSIC code (JAX)."""
+    """Convert a checkpoint.npy of the released SSL-HSIC code (JAX)."""
     from sslhsic_transfer.hub.convert import convert_haiku
 
     _save_jax(convert_haiku(checkpoint), checkpoint, output, with_heads, overwrite)
@@ -42,7 +42,7 @@ def haiku(
 def byol(
     checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
 ) -> None:
-    """A .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl."""
+    """Convert a .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl."""
     from sslhsic_transfer.hub.convert import convert_byol
 
     _save_jax(convert_byol(checkpoint), checkpoint, output, with_heads, overwrite)
@@ -68,7 +68,7 @@ def torch(
         Literal["nearest", "bilinear", "bicubic"], typer.Option(help="How they are resized.")
     ] = "bicubic",
 ) -> None:
-    """A PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …"""
+    """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …"""
     from sslhsic_transfer._config import validated
     from sslhsic_transfer.hub.convert import convert_torch
     from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -94,7 +94,7 @@ def torchvision(
     weights: Annotated[str, typer.Option(help="Such as IMAGENET1K_V1.")] = "DEFAULT",
     overwrite: Overwrite = False,
 ) -> None:
-    """A ResNet of torchvision, downloaded if its cache has none."""
+    """Convert a ResNet of torchvision; download its weights if the cache lacks them."""
     from sslhsic_transfer.hub.convert import convert_torchvision
 
     _save(convert_torchvision(model, weights), output, overwrite)
@@ -107,7 +107,7 @@ def timm(
     output: Output,
     overwrite: Overwrite = False,
 ) -> None:
-    """A ResNet of timm, downloaded if its cache has none."""
+    """Convert a model of timm; download its weights if the cache lacks them."""
     from sslhsic_transfer.hub.convert import convert_timm
 
     _save(convert_timm(model), output, overwrite)
@@ -129,7 +129,7 @@ def model(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """The other way: a model of ours as a weights file of another library."""
+    """Write a model as a weights file for another library."""
     from sslhsic_transfer.errors import ConfigError
     from sslhsic_transfer.hub.convert import save_detectron2, save_mmseg
 
@@ -163,7 +163,7 @@ def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
 
     with removed_on_failure(output):
         conversion.encoder.save_pretrained(output, overwrite=overwrite)
-        load_folder(output)  # its fingerprint is compared
+        load_folder(output)  # compares its fingerprint
     typer.echo(conversion.report)
     typer.echo(f"Pictures: {_described(conversion.encoder.preprocessing)}")
     typer.echo(f"Written to {output}")

@@ -1,6 +1,6 @@
-"""The commands `sslhsic export` and `sslhsic verify`: files that run without torch.
+"""The commands `sslhsic export` and `sslhsic verify`: ONNX files that run without torch.
 
-Only typer is imported before one runs.
+Only typer is imported before a command runs.
 """
 
 from pathlib import Path
@@ -108,5 +108,5 @@ def verify(
 
 
 def _is_fine_tuned(model: str) -> bool:
-    """Whether it is a folder that `sslhsic transfer` made."""
+    """Tell whether the model is a folder written by `sslhsic transfer`."""
     return (Path(model) / "transfer.json").is_file()

@@ -36,7 +36,7 @@ def embed(
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Embed every picture of a folder: a Parquet file with a row a picture. The same command goes on after a stop."""
+    """Embed every picture in a folder into a Parquet file, one row for each. Repeat the command to resume."""
     from sslhsic_transfer.cli.stopping import saying
 
     with saying(lambda: _saved(output)):
@@ -68,7 +68,7 @@ def _embed(
 
 
 def _saved(output: Path) -> str:
-    """What remains of a job that a signal stopped."""
+    """Describe what is saved of a job that a signal stopped."""
     from sslhsic_transfer.embed.parts import parts_folder, pictures_done
 
     if done := pictures_done(output):

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments and options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ Seeds = Annotated[str, typer.Option(metavar="N,…", help="Seeds of what is rand
 
 
 def as_seeds(text: str) -> list[int]:
-    """``"0,1,2"`` -> ``[0, 1, 2]``."""
+    """Parse a list of seeds: ``"0,1,2"`` -> ``[0, 1, 2]``."""
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a command that fails says so: one message on standard error, and an exit status."""
+"""Reports of failed commands: one message on standard error, and an exit status."""
 
 import errno
 import os
@@ -13,16 +13,16 @@ from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.cli.stopping import Stopped
 from sslhsic_transfer.errors import SSLHSICError, StoppedError
 
-_TRACEBACK = "SSLHSIC_TRACEBACK"  # any value: a fault of the library shows where it is
+_TRACEBACK = "SSLHSIC_TRACEBACK"  # set to any value, it prints the traceback of unexpected errors
 
 
 def report(error: BaseException, received: signal.Signals | None) -> int:
-    """Say why a command ended.
+    """Print why a command ended.
 
     Args:
-        error: what it raised.
-        received: the signal that came, if any did. Whatever is raised after it comes of it: libraries turn
-            KeyboardInterrupt into errors of their own where it meets them at their import.
+        error: the exception that ended it.
+        received: the signal that arrived, if any. Any later exception is a result of it: some libraries turn a
+            KeyboardInterrupt during their import into an error of their own.
 
     Returns:
         The exit status.
@@ -39,7 +39,7 @@ def report(error: BaseException, received: signal.Signals | None) -> int:
         return 128 + number
     if isinstance(error, SSLHSICError):
         _say(f"error: {error}")
-    elif isinstance(error, OSError):  # of the machine: no room, no such folder, no permission
+    elif isinstance(error, OSError):  # the machine's: disk full, missing folder, no permission
         where = f"{error.filename}: " if error.filename is not None else ""
         room = ". Make room, then start the same command again" if error.errno == errno.ENOSPC else ""
         _say(f"error: {where}{error.strerror or error}{room}")
@@ -55,7 +55,7 @@ def report(error: BaseException, received: signal.Signals | None) -> int:
 
 @contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Show the library's warnings by what they say, without the place in the code."""
+    """Show this library's warnings as their message only, without the location in the code."""
     before = warnings.formatwarning
 
     def formatted(message: Warning | str, category: type[Warning], *place: object, **named: object) -> str:
@@ -71,6 +71,6 @@ def warnings_in_one_line() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """Print to standard error, whatever it can encode."""
+    """Print to standard error, with escapes for characters that it cannot encode."""
     encoding = sys.stderr.encoding or "utf-8"
     print(text.encode(encoding, errors="backslashreplace").decode(encoding), file=sys.stderr)

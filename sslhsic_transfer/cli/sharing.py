@@ -1,4 +1,4 @@
-"""Commands around the Hub: `models` for the short names, `publish`."""
+"""Commands for published models: `models` lists the short names, `publish` uploads a model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ import typer
 def models(
     pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as in a shell.")] = "*",
 ) -> None:
-    """Show the short names: what is behind each, and how it measures."""
+    """Show the short names, with their models and evaluation results."""
     from sslhsic_transfer.hub.zoo import list_models
     from sslhsic_transfer.hub.zoo_table import print_models
 

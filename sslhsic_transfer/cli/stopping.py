@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a command: it ends in order, and says what is saved."""
+"""Handling of Ctrl-C and SIGTERM: a command exits cleanly at any moment and reports what is saved."""
 
 import os
 import signal
@@ -10,21 +10,21 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-# Launchers pass a signal on to processes that a terminal or a scheduler has sent it to already.
+# Launchers forward a signal to processes that have already received it from a terminal or a scheduler.
 _SAME_REQUEST_SECONDS = 3.0
 
 
 class Stopped(BaseException):
-    """What Ctrl-C raises, past click, which would say no more than "Aborted"; the argument tells what is saved."""
+    """Raised for Ctrl-C to bypass click, which would only print "Aborted"; the argument says what is saved."""
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+    """Context in which SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
 
-    What ignores a signal, as a job in the background does SIGINT, goes on ignoring it.
+    Signals that the process ignores stay ignored, as SIGINT does in a background job.
 
     Attributes:
-        received: the first that came.
+        received: the first signal that arrived.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Signals:
             signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a reader that has just been forked: it has nothing to save
+        if os.getpid() != self._process:  # a reader that has just been forked has nothing to save
             os._exit(128 + number)
         if self.received is None:
             self.received, self._noted_at = signal.Signals(number), time.monotonic()
@@ -58,10 +58,10 @@ class Signals:
 
 @contextmanager
 def saying(what_is_saved: Callable[[], str]) -> Iterator[None]:
-    """Tell what is saved if a signal ends the block.
+    """Report what is saved if a signal ends the block.
 
     Args:
-        what_is_saved: called then; a sentence.
+        what_is_saved: called in that case; returns a sentence.
     """
     try:
         yield
@@ -70,7 +70,7 @@ def saying(what_is_saved: Callable[[], str]) -> Iterator[None]:
 
 
 def what_a_run_saved(output: Path) -> str:
-    """The last checkpoint of a run that was stopped before or after its steps, by its name."""
+    """Describe the last checkpoint of a run that was stopped outside its training steps."""
     checkpoints = sorted(path.name for path in (output / "checkpoints").glob("step-*"))
     if not checkpoints:
         return f"No step is saved in {output} yet."

@@ -1,4 +1,4 @@
-"""Commands that train: `pretrain`, and `plot` for what was logged."""
+"""Commands for training: `pretrain`, and `plot` for the logged curves."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ def pretrain(
 
         model = run(load_recipe(recipe, overrides or ()), data, output, resume=resume)
     if is_main_process():
-        typer.echo(f"Model: {model}/")  # the slash tells it from a repository on the Hub
+        typer.echo(f"Model: {model}/")  # the slash distinguishes it from a repository on the Hub
 
 
 def plot(

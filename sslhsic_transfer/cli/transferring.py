@@ -1,4 +1,4 @@
-"""The commands `sslhsic transfer …`: an encoder fine-tuned on a task, measured and kept."""
+"""The commands `sslhsic transfer …`: fine-tune an encoder on a task, evaluate it, and save the model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -44,7 +44,7 @@ def classification(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Classification of pictures: top-1. With few labels: label_share=0.01; the linear layer alone: freeze_at=5."""
+    """Fine-tune for classification (top-1). Few labels: label_share=0.01. Linear layer only: freeze_at=5."""
     _run("classification", model, data, output, "torchvision", init, overrides, resume)
 
 
@@ -59,7 +59,7 @@ def segmentation(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Semantic segmentation: mIoU."""
+    """Fine-tune for semantic segmentation (mIoU)."""
     _run("segmentation", model, data, output, framework, init, overrides, resume)
 
 
@@ -74,7 +74,7 @@ def detection(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Detection of objects: COCO's average precision."""
+    """Fine-tune for object detection (COCO's average precision)."""
     _run("detection", model, data, output, framework, init, overrides, resume)
 
 
@@ -88,7 +88,7 @@ def depth(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Depth from one picture: AbsRel, RMSE, δ < 1.25."""
+    """Fine-tune for depth from one picture (AbsRel, RMSE, δ < 1.25)."""
     _run("depth", model, data, output, "depth", init, overrides, resume)
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures to embeddings: in memory, or to a file with one row a picture, and back from it."""
+"""Embedding of image folders: in memory, or to a file with one row for each picture; and reading of such files."""
 
 from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.embed.files import EmbeddingReport, embed_folder

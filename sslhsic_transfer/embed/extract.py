@@ -1,4 +1,4 @@
-"""Embeddings of picture files, read by worker processes while the encoder runs."""
+"""Embedding of image files, which worker processes read while the encoder runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -34,11 +34,11 @@ def extract(
     """Embed picture files.
 
     Args:
-        encoder: in any mode, on any device; it is used in eval mode.
-        paths: the pictures.
-        batch_size: how many go through the network at once.
-        workers: processes that read pictures, at most one a processor; 0 reads in this one.
-        progress: title of a progress bar; None for none.
+        encoder: in any mode, on any device; used in eval mode.
+        paths: the image files.
+        batch_size: number of pictures in a batch.
+        workers: processes that read pictures, at most one for each processor; 0 reads in this process.
+        progress: title of a progress bar; None shows no bar.
 
     Returns:
         (N, D) float32 on the CPU, in the order of ``paths``.
@@ -66,11 +66,11 @@ def extract_batches(
     precision: Precision = "fp32",
     progress: str | None = None,
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Embed pictures batch by batch, the one at ``start`` first, going on where one cannot be read.
+    """Embed pictures batch by batch from ``start`` on, without stopping at a picture that cannot be read.
 
     Yields:
-        For each batch of pictures, the embeddings of the readable ones (n, D) float32 on the CPU, in order, and for
-        each unreadable one its index in ``pictures`` and the reason.
+        For each batch, the embeddings of the readable pictures, (n, D) float32 on the CPU, in order; and for each
+        unreadable picture its index in ``pictures`` and the reason.
     """
     dataset = _PictureDataset(pictures, encoder.preprocessing.crop_transform())
     order = range(start, len(pictures))
@@ -95,14 +95,14 @@ def extract_batches(
 
 
 def _as_input(pixels: Tensor, preprocessing: Preprocessing, weight: Tensor) -> Tensor:
-    """Normalise (B, H, W, 3) uint8 pixels where a weight lies; channels stay last on CUDA, the faster layout there."""
+    """Normalize (B, H, W, 3) uint8 pixels on the weight's device; on CUDA channels stay last, which is faster there."""
     images = pixels.to(weight.device, non_blocking=True).permute(0, 3, 1, 2)
     layout = torch.channels_last if weight.is_cuda else torch.contiguous_format
     return preprocessing.normalize(images.contiguous(memory_format=layout)).to(weight.dtype)
 
 
 def _collate(batch: list[tuple[int, Tensor | str]]) -> tuple[Tensor, dict[int, str]]:
-    """Stack the pictures that can be read, where they are read, channels last; the others by their index and reason."""
+    """Stack the readable pictures, channels last, in the reading process; map each other's index to the reason."""
     readable = [picture.permute(1, 2, 0) for _, picture in batch if isinstance(picture, Tensor)]
     errors = {index: picture for index, picture in batch if isinstance(picture, str)}
     return torch.stack(readable) if readable else torch.empty(0), errors
@@ -115,7 +115,7 @@ def _computing(precision: Precision, device: torch.device) -> AbstractContextMan
 
 
 class _PictureDataset(Dataset[tuple[int, Tensor | str]]):
-    """Index and pixels of a picture, or the reason why it cannot be read."""
+    """Index and pixels of each picture, or the reason why it cannot be read."""
 
     def __init__(self, pictures: Sequence[Picture], transform: Callable[[Picture], Tensor]) -> None:
         self.pictures = pictures

@@ -1,4 +1,4 @@
-"""Embedding files: Apache Parquet, one row a picture, written as the encoder runs so that memory stays small."""
+"""Embedding files: Apache Parquet, one row for each picture, written during the run so that memory use stays small."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from sslhsic_transfer.hub.loading import from_pretrained
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    """What was written.
+    """Result of `embed_folder`.
 
     Attributes:
         output: the file.
-        rows: pictures embedded.
-        dim: D, length of an embedding.
+        rows: number of embedded pictures.
+        dim: D, the length of an embedding.
         skipped: (path, reason) of pictures that could not be read; also in ``<output>.skipped.csv``.
-        resumed: pictures that an earlier, interrupted call had already done.
+        resumed: number of pictures already embedded by an earlier, interrupted call.
     """
 
     output: Path
@@ -54,30 +54,30 @@ def embed_folder(
     Columns: ``path`` (relative to ``images``, with forward slashes) and ``embedding`` (D float32). The file's metadata
     hold the model, the hash of its weights and its preprocessing. Pictures that cannot be read are skipped and listed.
 
-    What is done lies in ``<output>.parts`` until the file is whole: the same call goes on where one was interrupted,
-    with the same file in the end, and loses no more than 2,048 pictures to a kill, none to Ctrl-C. Each part has a
-    hash: a damaged one is made anew, with a warning.
+    Finished rows are stored in ``<output>.parts`` until the file is complete. The same call resumes an interrupted one
+    and ends with the same file. A kill loses at most 2,048 pictures, Ctrl-C none. Each part has a hash; a damaged part
+    is computed again, with a warning.
 
     Args:
-        model: anything that `from_pretrained` takes.
+        model: a name or path for `from_pretrained`.
         images: a folder, searched recursively.
         output: the file, ending in ``.parquet``.
-        batch_size: how many pictures go through the network at once.
+        batch_size: number of pictures in a batch.
         workers: processes that read pictures.
-        device: where to compute; by default an accelerator where there is one, else the CPU.
-        precision: of the network; ``"bf16"`` and ``"fp16"`` take about half the time. What is written is float32.
+        device: where to compute; by default an accelerator if there is one, else the CPU.
+        precision: the network's precision; ``"bf16"`` and ``"fp16"`` take about half the time. The file holds float32.
         overwrite: whether an existing file, or the unfinished rows of another job, may be replaced.
         progress: whether to show a progress bar.
 
     Returns:
-        What was written.
+        A report of the rows written and the pictures skipped.
 
     Raises:
         ConfigError: the output's name does not end in .parquet.
-        OutputExistsError: the output exists, or unfinished rows of other weights or pictures, and ``overwrite`` is
-            false; or something that no job has written lies where its unfinished rows go.
+        OutputExistsError: the output exists, or unfinished rows of other weights or pictures exist, and ``overwrite``
+            is false; or the folder for unfinished rows holds files that no job wrote.
         OutputBusyError: another process is writing the output.
-        DataError: the folder holds no pictures, none that can be read, or one whose name is not UTF-8.
+        DataError: the folder holds no pictures, or no readable ones, or one whose name is not UTF-8.
     """
     output = Path(output)
     if output.suffix != ".parquet":
@@ -140,7 +140,7 @@ def _embed(
 
 
 def _hash_of(folder: ImageFolder, names: list[str]) -> str:
-    """Of what tells pictures apart without reading them."""
+    """Hash names, sizes and modification times of the pictures."""
     digest = hashlib.sha256()
     for name, path in zip(names, folder.paths, strict=True):
         status = path.stat()

@@ -1,4 +1,4 @@
-"""The files of an unfinished embedding job: Parquet, each with a hash of its rows and of the job that they are of."""
+"""Files of an unfinished embedding job: Parquet, each with a hash of its rows and of the job."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _GROUP_ROWS = 2048
 
 
 class PartError(Exception):
-    """A part that cannot be used; the message is a sentence that names it and says why."""
+    """Raised for a part that cannot be used; the message is a sentence that names the part and the reason."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Part:
     """Consecutive pictures of a job.
 
     Attributes:
-        stop: number of the picture after the last.
-        table: paths and embeddings of those that could be read.
-        skipped: (path, reason) of the others.
+        stop: number of the picture after the last one.
+        table: paths and embeddings of the readable pictures.
+        skipped: (path, reason) of the other pictures.
     """
 
     stop: int
@@ -42,7 +42,7 @@ class Part:
 
 
 def schema_of(dim: int) -> pa.Schema:
-    """Columns of a part, and of the whole."""
+    """Return the columns of a part, which are also those of the output."""
     return pa.schema([("path", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])
 
 
@@ -52,7 +52,7 @@ def is_part(path: Path) -> bool:
 
 
 def parts_from(folder: Path, start: int) -> list[Path]:
-    """The parts that begin at a picture, by their names, in the order of their ends."""
+    """Return the parts that begin at a picture, by their file names, ordered by where they end."""
     return sorted(path for path in folder.glob(f"{start:010d}-*.parquet") if is_part(path) and _bounds(path)[1] > start)
 
 
@@ -64,15 +64,15 @@ def write_part(
     embeddings: NDArray[np.float32],
     skipped: Sequence[tuple[str, str]],
 ) -> Path:
-    """Write the next pictures of a job.
+    """Write the next pictures of a job as a part.
 
     Args:
-        folder: of the parts.
-        job: what the rows depend on.
+        folder: the folder of parts.
+        job: the values that the rows depend on.
         start: number of the first picture.
-        names: of the readable pictures.
-        embeddings: (n, D) of them.
-        skipped: (path, reason) of the others.
+        names: paths of the readable pictures.
+        embeddings: (n, D) embeddings of the readable pictures.
+        skipped: (path, reason) of the other pictures.
     """
     stop = start + len(names) + len(skipped)
     schema = schema_of(embeddings.shape[1])
@@ -90,8 +90,8 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
     """Read a part and compare its hash.
 
     Raises:
-        PartError: it is damaged, or not of this job.
-        PermissionError: it may not be read.
+        PartError: the part is damaged, or belongs to another job.
+        PermissionError: the file may not be read.
     """
     start, stop = _bounds(path)
     try:
@@ -117,22 +117,22 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
 def merge_parts(
     files: Sequence[Path], output: Path, facts: Mapping[str, Any], job: Mapping[str, Any], dim: int
 ) -> None:
-    """Write the rows of parts as one file, in groups of 2,048 whatever the parts hold.
+    """Write the rows of parts as one file, in row groups of 2,048 whatever the sizes of the parts.
 
     Args:
-        files: the parts, in their order.
-        output: the file.
-        facts: what its metadata tell.
-        job: what the rows depend on.
-        dim: D, length of an embedding.
+        files: the parts, in order.
+        output: the file to write.
+        facts: content of its metadata.
+        job: the values that the rows depend on.
+        dim: D, the length of an embedding.
 
     Raises:
-        PartError: one is damaged; there is no output then.
+        PartError: a part is damaged; no output is written.
     """
     schema = schema_of(dim).with_metadata({METADATA_KEY: json.dumps(facts)})
     with atomic_path(output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for rows in _groups(read_part(file, job, dim).table for file in files):
-            # Memory of its own: how values lie in pages depends on the pieces that a column is in.
+            # Copied to contiguous memory, because the layout in pages depends on how a column is split.
             writer.write_table(rows.combine_chunks().replace_schema_metadata(schema.metadata))
 
 

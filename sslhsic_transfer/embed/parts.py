@@ -1,4 +1,4 @@
-"""A long embedding job on a disk: what is done stands in parts beside the output until the last picture is there."""
+"""Storage of a long embedding job: finished rows are kept in parts next to the output until it is complete."""
 
 import csv
 import io
@@ -21,27 +21,27 @@ _PART_ROWS = 2048
 
 
 class Parts:
-    """The folder ``<output>.parts``: a Parquet file for every 2,048 pictures or so, and the job that they belong to.
+    """The folder ``<output>.parts``: one Parquet file for about 2,048 pictures, and the job that they belong to.
 
-    As a context it writes, at its end, what was added last: an exception or Ctrl-C loses nothing, a kill one part.
+    Used as a context manager, it writes the rows added last when it exits: an exception or Ctrl-C loses nothing, a kill
+    at most one part.
 
     Attributes:
-        done: how many pictures are in parts, unreadable ones included; they are the first ones of the job.
-        skipped: (path, reason) of those among them that could not be read.
+        done: number of the job's first pictures that are in parts, including unreadable ones.
+        skipped: (path, reason) of those that could not be read.
     """
 
     def __init__(self, output: Path, job: Mapping[str, Any], dim: int, *, overwrite: bool) -> None:
-        """Take up the folder of this job, or begin one. A damaged part, and those after it, are made anew.
+        """Resume the job in the folder, or begin one. A damaged part and those after it are computed again.
 
         Args:
             output: the file that `merge` will write.
-            job: what the rows depend on, as JSON values; parts of another job are not taken up.
-            dim: D, length of an embedding.
+            job: the values that the rows depend on, as JSON values; parts of another job are not used.
+            dim: D, the length of an embedding.
             overwrite: whether parts of another job may be removed.
 
         Raises:
-            OutputExistsError: parts of another job are there and ``overwrite`` is false, or something that no job has
-                written.
+            OutputExistsError: parts of another job exist and ``overwrite`` is false, or files that no job wrote.
         """
         self.output = output
         self.folder = parts_folder(output)
@@ -90,7 +90,7 @@ class Parts:
         write_json(path, self.job)
 
     def _take_up(self) -> PartError | None:
-        """Find the parts of this job that are whole, from the first on; return why a later one cannot be used."""
+        """Find the job's intact parts, from the first on; return why a later one cannot be used."""
         damage = None
         while self.done < self.job["pictures"]:
             for path in parts_from(self.folder, self.done):
@@ -122,7 +122,7 @@ class Parts:
         self._write()
 
     def add(self, names: list[str], embeddings: Tensor, skipped: list[tuple[str, str]]) -> None:
-        """Take the next pictures: paths and embeddings (n, D) of the readable ones, path and reason of the others."""
+        """Add the next pictures: paths and embeddings (n, D) of the readable ones, path and reason of the others."""
         self._names += names
         self._embeddings.append(embeddings)
         self._skipped += skipped
@@ -140,12 +140,12 @@ class Parts:
         self._clear()
 
     def merge(self, facts: Mapping[str, Any]) -> None:
-        """Write the list of skipped pictures, then the output beside it; remove the parts.
+        """Write the list of skipped pictures, then the output next to it; remove the parts.
 
-        Rows lie in groups of 2,048 wherever the job was interrupted, so that the file is the same to the byte.
+        Rows are in groups of 2,048 wherever the job was interrupted, so that the file is always the same to the byte.
 
         Raises:
-            DataError: a part has been damaged since it was written.
+            DataError: a part was damaged after it was written.
         """
         report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
@@ -160,7 +160,7 @@ class Parts:
         self.remove()
 
     def remove(self) -> None:
-        """Remove the parts, the job last."""
+        """Remove the parts, and the job's file last."""
         for entry in sorted(self._entries(), key=lambda path: path.name == _JOB_NAME):
             entry.unlink()
         if not self.folder.is_symlink():
@@ -168,12 +168,12 @@ class Parts:
 
 
 def parts_folder(output: Path) -> Path:
-    """Give the folder in which the parts of an output lie."""
+    """Return the folder for the parts of an output."""
     return Path(f"{output}.parts")
 
 
 def pictures_done(output: Path) -> int:
-    """How many pictures of an unfinished job are in parts, by the names of these."""
+    """Return how many pictures of an unfinished job are in parts, by the names of the parts."""
     done = 0
     while found := parts_from(parts_folder(output), done):
         done = int(found[-1].stem.partition("-")[2])
@@ -186,7 +186,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _read_job(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """Read what the folder's parts are of, or why that is not known."""
+    """Return the job of the folder's parts, or None and why it is unknown."""
     try:
         job = read_json(path)
     except FileNotFoundError:

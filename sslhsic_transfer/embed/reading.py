@@ -1,4 +1,4 @@
-"""Embedding files, read back: which picture each row is, and what made them."""
+"""Reading of embedding files: the picture of each row, and the model and settings that made them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,16 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """What a file of `embed_folder` holds.
+    """Content of a file written by `embed_folder`.
 
     Attributes:
         paths: N paths, relative to the folder that was embedded, with forward slashes.
         embeddings: (N, D) float32, in the order of ``paths``.
-        model: what `from_pretrained` was given.
-        weights_sha256: hash of the weights that made the embeddings; embed queries by an encoder with the same one.
-        preprocessing: what was done to each picture before.
-        precision: of the network that made them.
-        library_version: of the sslhsic_transfer that wrote the file.
+        model: the name or path given to `from_pretrained`.
+        weights_sha256: hash of the weights that made the embeddings; embed queries with an encoder of the same hash.
+        preprocessing: the preprocessing of each picture.
+        precision: the precision of the network.
+        library_version: the version of sslhsic_transfer that wrote the file.
     """
 
     paths: tuple[str, ...]
@@ -42,7 +42,7 @@ def read_embeddings(path: str | Path) -> EmbeddingFile:
     """Read a file of `embed_folder` into memory: N · D · 4 bytes.
 
     Raises:
-        DataError: no such file, or not one that `embed_folder` wrote.
+        DataError: the file does not exist, or `embed_folder` did not write it.
     """
     try:
         with pq.ParquetFile(path) as file:

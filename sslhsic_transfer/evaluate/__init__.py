@@ -1,4 +1,4 @@
-"""What embeddings are worth: k-NN and linear probes, and the records that results are kept in."""
+"""Evaluation of embeddings: k-NN and linear probes, and records of the results."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Labelled folders to features: an encoder's embeddings, or the pixels themselves as the floor to beat."""
+"""Features of labeled folders: an encoder's embeddings, or raw pixels as a baseline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Features:
     Attributes:
         values: (N, D) float32.
         labels: (N,) int64 classes.
-        folder: the pictures that they come from.
+        folder: the pictures that the features come from.
     """
 
     values: Tensor
@@ -32,10 +32,10 @@ class Features:
 
 
 def scan_splits(*roots: str | Path | None) -> list[ImageFolder | None]:
-    """Scan the labelled folders of a data set's splits; None stays None.
+    """Scan the labeled folders of a data set's splits; None stays None.
 
     Raises:
-        DataError: no pictures, no classes, or classes that differ from those of the first folder.
+        DataError: a folder has no pictures or no classes, or its classes differ from those of the first folder.
     """
     folders = [None if root is None else ImageFolder.scan(root, labelled=True) for root in roots]
     present = [folder for folder in folders if folder is not None]
@@ -57,17 +57,17 @@ def encoder_features(
     workers: int = 0,
     progress: str | None = None,
 ) -> Features:
-    """Embeddings of a labelled folder.
+    """Return the embeddings of a labeled folder.
 
     Raises:
-        ImageError: a picture cannot be read: a figure over fewer pictures would not be comparable.
+        ImageError: a picture cannot be read; a result over fewer pictures would not be comparable.
     """
     values = extract(encoder, folder.paths, batch_size=batch_size, workers=workers, progress=progress)
     return Features(values, torch.tensor(folder.labels), folder)
 
 
 def pixel_features(folder: ImageFolder, side: int = PIXEL_SIDE) -> Features:
-    """The pictures themselves, shrunk to ``side`` × ``side`` RGB, on [−1, 1]: the floor that needs no network."""
+    """Return the pictures as features, shrunk to ``side`` × ``side`` RGB, on [−1, 1]: a baseline without a network."""
     return Features(_pixels(folder.paths, side), torch.tensor(folder.labels), folder)
 
 

@@ -1,4 +1,4 @@
-"""k-NN and linear evaluation of a model on labelled folders: features once, then records of what was measured."""
+"""k-NN and linear evaluation of a model on labeled folders. Features are computed once for all tasks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ Task = Literal["knn", "linear"]
 
 @dataclass(frozen=True)
 class Subject:
-    """Something whose features are evaluated.
+    """A source of features to evaluate.
 
     Attributes:
-        name: what the records call it.
-        input: how pictures became features, for the protocol.
+        name: its name in the records.
+        input: how pictures became features, for the record's protocol.
         train, test: features of the two splits.
-        validation: features of a validation split, where there is one.
-        weights_sha256: hash of the weights, where there are any.
-        seed: of the weights, where they are drawn anew for each seed.
+        validation: features of a validation split, if there is one.
+        weights_sha256: hash of the weights, if there are any.
+        seed: seed of the weights, if they are random.
     """
 
     name: str
@@ -64,31 +64,31 @@ def evaluate(
     device: str | None = None,
     progress: bool = True,
 ) -> list[Result]:
-    """Measure what a model's embeddings are worth.
+    """Measure the quality of a model's embeddings.
 
     Args:
-        model: anything that `from_pretrained` takes.
+        model: a name or path for `from_pretrained`.
         tasks: ``"knn"``, ``"linear"`` or both.
-        train: labelled folder: the bank of the k-NN, the training data of the probe.
-        test: labelled folder that is tested on, once.
-        validation: labelled folder on which the probe's penalty is chosen; None: a part of ``train``.
-        floors: whether to measure raw pixels and the same network untrained as well.
-        k: neighbours of the k-NN.
-        seeds: of the untrained weights and of the probe's validation split; what depends on them is repeated, and the
-            record has the mean and the deviation.
-        batch_size: how many pictures go through the network at once.
+        train: labeled folder: the bank of the k-NN and the training data of the probe.
+        test: labeled folder for testing, used once.
+        validation: labeled folder on which the probe's penalty is chosen; None uses a part of ``train``.
+        floors: whether to measure raw pixels and the same network untrained as baselines.
+        k: number of neighbors of the k-NN.
+        seeds: seeds of the untrained weights and of the probe's validation split. Measurements that depend on them are
+            repeated; their record holds mean and deviation.
+        batch_size: number of pictures in a batch.
         workers: processes that read pictures.
-        device: where to compute; by default an accelerator where there is one, else the CPU.
+        device: where to compute; by default an accelerator if there is one, else the CPU.
         progress: whether to show progress bars.
 
     Returns:
-        A record for each subject and task, floors first.
+        A record for each subject and task, baselines first.
 
     Raises:
         ConfigError: there is no seed.
-        DataError: folders without classes, or with different ones.
+        DataError: folders have no classes, or different ones.
         ImageError: a picture cannot be read.
-        InputError: too few pictures to choose the linear probe's penalty on.
+        InputError: there are too few pictures to choose the linear probe's penalty.
     """
     if not seeds:
         raise ConfigError("Got no seeds; expected one or more.")
@@ -109,7 +109,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Extraction:
-    """Which pictures become features, and how."""
+    """The pictures to embed, and how to read them."""
 
     splits: list[ImageFolder | None]
     batch_size: int
@@ -117,7 +117,7 @@ class _Extraction:
     progress: bool
 
     def of(self, name: str, encoder: Encoder, seed: int | None = None) -> Subject:
-        """Features by an encoder, or by one like it with weights drawn from a seed."""
+        """Return a subject's features: from an encoder, or from one like it with random weights by a seed."""
         if seed is not None:
             encoder = _untrained(encoder, seed)
         features = [None if split is None else self._embed(name, encoder, split) for split in self.splits]
@@ -130,7 +130,7 @@ class _Extraction:
 
 
 def _measure(subjects: Iterable[Subject], tasks: Sequence[Task], k: int, seeds: Sequence[int]) -> list[Result]:
-    """A record of each task, over all seeds that it depends on."""
+    """Return one record for each task, over all seeds that it depends on."""
     measured: dict[Task, list[Result]] = {task: [] for task in tasks}
     for subject in subjects:
         for task, results in measured.items():
@@ -139,7 +139,7 @@ def _measure(subjects: Iterable[Subject], tasks: Sequence[Task], k: int, seeds: 
 
 
 def _seeds_of(subject: Subject, task: Task, seeds: Sequence[int]) -> Sequence[int]:
-    """The subject's own, where its weights are drawn; all, where the probe draws a split; else one, as none matters."""
+    """Return the seeds to measure: the subject's own, all if the probe draws a split, else one, as none matters."""
     if subject.seed is not None:
         return [subject.seed]
     return seeds if task == "linear" and subject.validation is None else seeds[:1]

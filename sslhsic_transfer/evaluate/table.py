@@ -1,4 +1,4 @@
-"""Results as a table on the screen."""
+"""Printing of results as a table."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from rich.table import Table
 
 from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 
-# A column: a task and a metric of it.
+# A column: a task and one of its metrics.
 _Column = tuple[str, str]
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:
-    """Print one row a model and one column a task and metric, the best figure of each column in bold, protocols below.
+    """Print one row for each model, one column for each task and metric, best figures in bold, and the protocols.
 
     Args:
         results: records of one data set and split.
@@ -48,7 +48,7 @@ def _column(result: Result) -> _Column:
 
 
 def _title(column: _Column, columns: Sequence[_Column]) -> str:
-    """The task, or the metric where there are several of one task."""
+    """Return the task, or the metric if the task has several columns."""
     task, metric = column
     alone = sum(other == task for other, _ in columns) == 1
     return {"knn": "k-NN"}.get(task, task) if alone else metric

@@ -1,4 +1,4 @@
-"""Kernel dependence: kernels, random features, HSIC and CKA, and the SSL-HSIC loss. Tensors in, tensors out."""
+"""Kernel dependence: kernels, random features, HSIC and CKA, and the SSL-HSIC loss. All work on tensors."""
 
 from sslhsic_transfer.hsic.estimators import MinibatchCKA, cka, cka_from_features, hsic, hsic_from_features
 from sslhsic_transfer.hsic.features import LinearFeatures, RandomFeatures, draw_features

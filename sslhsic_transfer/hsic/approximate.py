@@ -1,7 +1,7 @@
-"""The loss's terms from random features: linear in the batch, and functions of sums over its images.
+"""The loss's terms from random features, as functions of sums over images: linear in the batch size.
 
-The paper takes all of HSIC(Z, Y) from the first of two draws. With less noise, for the same cost: the mean over an
-image's pairs of views comes from their kernel values, which are few, and the mean over all pairs from both draws.
+The paper takes all of HSIC(Z, Y) from the first of two draws. A variant has less noise at the same cost: it computes
+the mean over an image's pairs of views from their few kernel values, and the mean over all pairs from both draws.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ from sslhsic_transfer.hsic.sums import Summand, batch_sums, blocks
 
 
 class ApproximateTerms(NamedTuple):
-    """Scalar tensors.
+    """Terms of the loss, as scalar tensors.
 
     Attributes:
         zy: HSIC(Z, Y).
-        zy_by_draw: (2,) what each draw by itself gives for it; without gradient.
+        zy_by_draw: (2,) the estimate of HSIC(Z, Y) from each draw alone; without gradient.
         zz: HSIC(Z, Z).
     """
 
@@ -45,9 +45,9 @@ def approximate_terms(
     Args:
         points: (B, M, d) unit vectors, M views of each of B images; in a process group, this rank's images.
         draws: two independent draws at the kernel's scale, the same on every rank.
-        debiased: whether HSIC(Z, Z) is the U-statistic over images, else the plug-in estimate over rows.
-        positives: `positive_mean` of the points, for the estimate with less noise; None: the paper's.
-        reduce: how sums are added up over processes.
+        debiased: whether HSIC(Z, Z) is the U-statistic over images; else it is the plug-in estimate over rows.
+        positives: `positive_mean` of the points, for the estimate with less noise; None gives the paper's estimate.
+        reduce: adds sums up over processes.
 
     Returns:
         The terms of the global batch, the same on every rank that has the same draws.
@@ -68,13 +68,13 @@ def approximate_terms(
 
 
 def positive_mean(points: Tensor, kernel: Kernel, scale: Tensor, reduce: Reduce = sum_over_processes) -> Tensor:
-    """Compute the mean kernel value over pairs of distinct views of one image, of the global batch.
+    """Compute the mean kernel value over pairs of distinct views of one image, for the global batch.
 
     Args:
         points: (B, M, d) unit vectors; in a process group, this rank's images.
-        kernel: one with a profile.
+        kernel: a kernel with a profile.
         scale: the kernel scale c, without gradient.
-        reduce: how sums are added up over processes.
+        reduce: adds sums up over processes.
     """
     images, views, _ = points.shape
     values = _PositiveSum.apply(points, scale.to(points.dtype), kernel)
@@ -94,7 +94,7 @@ class _PositiveSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         points, scale = ctx.saved_tensors
-        # In the precision of forward, wherever backward is called.
+        # Same precision as in forward, wherever backward is called.
         with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
             weights = ctx.kernel.slope(squared_distances(points, points), scale)
             weights.diagonal(dim1=1, dim2=2).zero_()
@@ -103,12 +103,12 @@ class _PositiveSum(torch.autograd.Function):
 
 
 class _LossSums(Summand):
-    """The number of images, what HSIC(Z, Y) takes for each draw, and what HSIC(Z, Z) takes for both.
+    """Number of images, sums of HSIC(Z, Y) for each draw, and sums of HSIC(Z, Z) for both.
 
     Args:
         regularizer: the sums of HSIC(Z, Z).
-        all_from_first: whether the second draw's part of HSIC(Z, Y) is for its noise alone, without gradient; else both
-            have one, but nothing is taken of an image's pairs.
+        all_from_first: whether the second draw's part of HSIC(Z, Y) only estimates noise and has no gradient; else both
+            parts have a gradient, and pairs of an image's views are left out.
     """
 
     def __init__(self, regularizer: BiasedHSIC | UnbiasedHSIC, *, all_from_first: bool) -> None:
@@ -132,7 +132,7 @@ class _LossSums(Summand):
 
 @torch.no_grad()
 def _centres(points: Tensor, draws: tuple[Features, Features], reduce: Reduce) -> Iterable[Tensor]:
-    """Each draw's mean feature, near enough to the global batch's: that of every process's first block."""
+    """Return each draw's mean feature over the first block of every process, close to the global batch's mean."""
     means = [draw(blocks(points)[0]).mean(dim=(0, 1)) for draw in draws]
     total = reduce(torch.cat([*means, points.new_ones(1)]))
     return (total[:-1] / total[-1]).split([len(mean) for mean in means])

@@ -1,29 +1,29 @@
-"""What a forward and backward pass of the loss costs in either form, to choose the cheaper.
+"""Cost of a forward and backward pass of the loss in its two forms, to choose the cheaper.
 
-Counted are the operations of matrix products, and elementwise work at what it takes in their place on a CPU core; a GPU
-has the same crossover to within a factor of two.
+The operations of matrix products are counted. Elementwise work counts as the operations that take the same time on a
+CPU core. On a GPU the crossover is the same to within a factor of two.
 """
 
 from dataclasses import dataclass
 
 from sslhsic_transfer.hsic.features import count_frequencies
 
-# Operations of a product that take as long as the elementwise work on a kernel value, or on a random feature.
+# Operations of a matrix product that take as long as the elementwise work on a kernel value, or on a random feature.
 _PER_PAIR, _PER_FEATURE = 90.0, 60.0
-# Operations of orthogonal directions, F vectors of d numbers, over d·F·min(d, F).
+# Operations to orthogonalize F directions of d numbers, divided by d·F·min(d, F).
 _PER_DIRECTION = 12.0
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Embeddings of a batch.
+    """Size of a batch of embeddings.
 
     Attributes:
         images: B, over all processes.
         views: M.
         dim: d.
-        trained: how many of the views get a gradient.
-        processes: which share the work.
+        trained: number of views that get a gradient.
+        processes: number of processes that share the work.
     """
 
     images: int
@@ -34,10 +34,10 @@ class Workload:
 
 
 def exact_operations(load: Workload) -> float:
-    """Count those of kernel values of all pairs: (1 + 1 + 2τ)·n²·d for n = B·M rows, of which a share τ is trained.
+    """Count the operations for all kernel values: (1 + 1 + 2τ)·n²·d for n = B·M rows, a fraction τ of them trained.
 
-    Values are made in both passes, for half of the pairs where one process has them all; the gradient is one product
-    more.
+    Kernel values are computed in both passes, and only for half of the pairs if one process has them all. The gradient
+    takes one more product.
     """
     rows = load.images * load.views
     halved = 1 if load.processes == 1 else 2
@@ -48,19 +48,19 @@ def exact_operations(load: Workload) -> float:
 def feature_operations(
     load: Workload, num_features: int, *, draws: int, debiased: bool, low_noise: bool, shared_draw: bool = True
 ) -> float:
-    """Count those of random features: k·n·(12·F·d + 6·D²) for k pairs of draws of D features with F frequencies.
+    """Count the operations for random features: k·n·(12·F·d + 6·D²) for k pairs of draws of D features, F frequencies.
 
-    Projections are made in both passes and have a gradient; so has the product of two draws' features. The debiased
-    regulariser takes another such product, of the images' mean features. Directions that are orthogonal are made so
-    once a draw.
+    Projections are computed in both passes and have a gradient, as does the product of two draws' features. The
+    debiased regularizer takes one more such product, of the images' mean features. Orthogonal directions are computed
+    once for each draw.
 
     Args:
         load: the embeddings.
         num_features: D.
         draws: k.
-        debiased: whether the regulariser is.
-        low_noise: whether features are drawn with less noise: D/2 frequencies, orthogonal; else D.
-        shared_draw: whether processes share the work; else each goes through the whole batch.
+        debiased: whether the regularizer is debiased.
+        low_noise: whether features are drawn with less noise: D/2 orthogonal frequencies; else D frequencies.
+        shared_draw: whether processes share the work; else each processes the whole batch.
     """
     frequencies = count_frequencies(num_features, paired=low_noise)
     rows = load.images * load.views

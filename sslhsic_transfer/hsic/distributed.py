@@ -1,4 +1,4 @@
-"""Sums over the processes of a group, and the rows of all of them, that autograd can go back through."""
+"""Differentiable sums and gathers over the processes of a group."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# Adds up a tensor over those who share a batch: `sum_over_processes`, or `sum_alone` where each process has all of it.
+# Adds a tensor up over the processes of a batch: `sum_over_processes`, or `sum_alone` if each process has all of it.
 Reduce = Callable[[Tensor], Tensor]
 
 
@@ -27,17 +27,17 @@ class _AllReduceSum(torch.autograd.Function):
 
 
 def is_distributed() -> bool:
-    """Whether a process group of more than one process is initialised."""
+    """Tell whether a process group of more than one process is initialized."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def process_count() -> int:
-    """How many processes are in the group; 1 without one."""
+    """Return the number of processes in the group; 1 without a group."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def process_rank() -> int:
-    """Which of them this is; 0 without a group."""
+    """Return this process's rank in the group; 0 without a group."""
     return dist.get_rank() if is_distributed() else 0
 
 
@@ -47,7 +47,7 @@ def sum_alone(local: Tensor) -> Tensor:
 
 
 def sum_over_processes(local: Tensor) -> Tensor:
-    """Sum a tensor over all processes; the identity where there is only one.
+    """Sum a tensor over all processes; the identity if there is only one.
 
     The backward pass sums the gradient over all processes too. A loss computed from such sums on every rank therefore
     gives, after DistributedDataParallel's mean over ranks, exactly the gradient of the global batch, without rescaling.
@@ -61,7 +61,7 @@ def sum_each(parts: Sequence[Tensor], reduce: Reduce = sum_over_processes) -> tu
 
     Args:
         parts: tensors of one dtype, any shapes, which must agree between processes.
-        reduce: how a tensor is summed.
+        reduce: sums a tensor over processes.
     """
     total = reduce(torch.cat([part.flatten() for part in parts]))
     pieces = total.split([part.numel() for part in parts])
@@ -72,8 +72,8 @@ class GatheredRows(NamedTuple):
     """The rows of all processes.
 
     Attributes:
-        rows: (N, ...) by rank, each process's in order.
-        start: where this process's rows begin.
+        rows: (N, ...) ordered by rank, each process's rows in their order.
+        start: index of this process's first row.
     """
 
     rows: Tensor
@@ -81,13 +81,13 @@ class GatheredRows(NamedTuple):
 
 
 def gather_over_processes(local: Tensor) -> GatheredRows:
-    """Gather the rows of all processes, however many each has; the tensor itself where there is only one.
+    """Gather the rows of all processes, which may differ in number; return the tensor itself if there is only one.
 
-    The backward pass sums the gradient over all processes, as `sum_over_processes` does, and hands each its own rows'.
-    Shares are compared on the host, so that a GPU is not waited for.
+    The backward pass sums the gradient over all processes, as in `sum_over_processes`, and gives each process that of
+    its own rows. The numbers of rows are exchanged on the host, so that no GPU synchronization is needed.
 
     Args:
-        local: (n, ...) this process's rows; all but n must agree between processes.
+        local: (n, ...) this process's rows; all dimensions but n must agree between processes.
     """
     if not is_distributed():
         return GatheredRows(local, 0)
@@ -115,7 +115,7 @@ class _AllGather(torch.autograd.Function):
 
 
 def count_over_processes(count: int) -> int:
-    """Add up a number of rows over processes, on the host: a GPU is not waited for."""
+    """Sum a number of rows over processes, on the host, without GPU synchronization."""
     return sum(_gather_counts(count)) if is_distributed() else count
 
 
@@ -128,7 +128,7 @@ def _gather_counts(count: int) -> list[int]:
 
 @lru_cache(maxsize=1)
 def _host_group(world: Any) -> Any:
-    """The same processes in a group that exchanges what lies in the host's memory."""
+    """Return a group of the same processes that exchanges data in host memory."""
     if dist.get_backend(world) == dist.Backend.GLOO:
         return world
     return dist.new_group(backend=dist.Backend.GLOO)

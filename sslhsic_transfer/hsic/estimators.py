@@ -1,8 +1,8 @@
-"""HSIC and CKA between two sets of paired rows: from kernel matrices, or linear in the rows from features.
+"""HSIC and CKA of two sets of paired rows, from kernel matrices or, linear in the rows, from features.
 
-HSIC (Gretton et al. 2005) is the squared Hilbert-Schmidt norm of the cross-covariance of two kernels' features: zero
-for independent variables, and for characteristic kernels (all but the linear one) only for these. CKA (Kornblith et al.
-2019) is HSIC over the geometric mean of each side's HSIC with itself, 1 for equal representations.
+HSIC (Gretton et al. 2005) is the squared Hilbert-Schmidt norm of the cross-covariance of two kernels' features. It is
+zero for independent variables and, for characteristic kernels (all but the linear one), only for these. CKA (Kornblith
+et al. 2019) is HSIC divided by the geometric mean of each side's HSIC with itself; it is 1 for equal representations.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ Estimator = Literal["biased", "unbiased"]
 
 
 def hsic(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:
-    """HSIC from two kernel matrices.
+    """Compute HSIC from two kernel matrices.
 
     Args:
         first: (N, N) kernel matrix K of the first variable.
-        second: (N, N) kernel matrix L of the second, rows in the same order.
+        second: (N, N) kernel matrix L of the second variable, rows in the same order.
         estimator: ``"biased"``: Tr(KHLH) / (N−1)², never negative (Gretton et al. 2005). ``"unbiased"``: the
             U-statistic of Song et al. 2012, which needs N ≥ 4 and can be negative.
 
@@ -30,7 +30,7 @@ def hsic(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Te
         A scalar tensor.
 
     Raises:
-        InputError: the matrices are not square, not of one size, or too small.
+        InputError: the matrices are not square, differ in size, or are too small.
     """
     if first.ndim != 2 or first.shape[0] != first.shape[1] or first.shape != second.shape:
         raise InputError(
@@ -49,21 +49,21 @@ def hsic(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Te
 
 
 def hsic_from_features(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:
-    """HSIC of the kernels φ(x)·φ(x') and ψ(y)·ψ(y'), without ever forming an N × N matrix.
+    """Compute HSIC of the kernels φ(x)·φ(x') and ψ(y)·ψ(y'), without an N × N matrix.
 
-    With the rows themselves as features this is HSIC of linear kernels; with `draw_features` of another kernel, its
-    random-feature approximation.
+    With the rows themselves as features this is HSIC of linear kernels. With `draw_features` of another kernel it is
+    that kernel's random-feature approximation.
 
     Args:
         first: (N, D) features φ of the first variable.
-        second: (N, E) features ψ of the second.
-        estimator: as for `hsic`; the same numbers as `hsic` of the kernel matrices.
+        second: (N, E) features ψ of the second variable.
+        estimator: as for `hsic`; the result equals `hsic` of the kernel matrices.
 
     Returns:
         A scalar tensor.
 
     Raises:
-        InputError: shapes that do not fit, or too few rows.
+        InputError: the shapes do not fit, or there are too few rows.
     """
     _check_rows(first, second)
     n = len(first)
@@ -72,17 +72,17 @@ def hsic_from_features(first: Tensor, second: Tensor, estimator: Estimator = "un
     if estimator == "biased":
         return ((first - first_mean).T @ (second - second_mean)).square().sum() / (n - 1) ** 2
     summand = UnbiasedHSIC(first_mean, second_mean)
-    sums = summand.sums(first[:, None], second[:, None])  # each row is a group of its own
+    sums = summand.sums(first[:, None], second[:, None])  # each row is its own group
     return summand.estimate(sums, first.new_tensor(float(n)))
 
 
 def cka(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:
-    """Centred kernel alignment from two kernel matrices: HSIC(K, L) / √(HSIC(K, K)·HSIC(L, L)).
+    """Compute centered kernel alignment from two kernel matrices: HSIC(K, L) / √(HSIC(K, K)·HSIC(L, L)).
 
     Args:
         first: (N, N) kernel matrix.
         second: (N, N) kernel matrix, rows in the same order.
-        estimator: of the three HSIC; see `hsic`. The biased one nears 1 for few rows of many dimensions.
+        estimator: estimator of the three HSIC; see `hsic`. The biased one approaches 1 for few rows of many dimensions.
 
     Returns:
         A scalar tensor; for ``"biased"`` between 0 and 1.
@@ -91,7 +91,7 @@ def cka(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Ten
 
 
 def cka_from_features(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:
-    """CKA of the kernels φ(x)·φ(x') and ψ(y)·ψ(y'), linear in the rows: linear CKA of the rows themselves.
+    """Compute CKA of the kernels φ(x)·φ(x') and ψ(y)·ψ(y'), linear in N: linear CKA if the features are the rows.
 
     Args:
         first: (N, D) features.
@@ -102,10 +102,10 @@ def cka_from_features(first: Tensor, second: Tensor, estimator: Estimator = "unb
 
 
 class MinibatchCKA:
-    """CKA of representations that never stand in memory together (Nguyen et al. 2021, section 3).
+    """CKA of representations that do not fit in memory together (Nguyen et al. 2021, section 3).
 
-    The three HSIC are averaged over mini-batches before they are divided. As each is unbiased, the size of the batches
-    brings noise, no bias, to them.
+    The three HSIC are averaged over mini-batches before they are divided. As each is unbiased, the batch size affects
+    their noise but adds no bias.
 
     >>> comparison = MinibatchCKA()
     >>> for images in loader:
@@ -125,7 +125,7 @@ class MinibatchCKA:
         self._batches += 1
 
     def compute(self) -> float:
-        """The CKA of all batches so far; NaN where one of the two is constant.
+        """Return the CKA of all batches so far; NaN if one of the two is constant.
 
         Raises:
             InputError: no batch was added.

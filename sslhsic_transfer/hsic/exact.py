@@ -1,8 +1,8 @@
-"""The loss's terms from the kernel values of all pairs: without random features, so without their noise.
+"""The loss's terms from the kernel values of all pairs, free of the noise of random features.
 
 HSIC(Z, Y) and HSIC(Z, Z) are sums over pairs, and so are their gradients: for a kernel value k(x, y) = κ(‖x − y‖²) with
-derivative g of the loss, x gets 2·g·κ'·(x − y). Work grows with the square of the rows; for small batches it is still
-less than that of random features (see `sslhsic_transfer.hsic.cost`).
+derivative g of the loss, x gets 2·g·κ'·(x − y). The cost grows with the square of the number of rows; for small batches
+it is still below that of random features (see `sslhsic_transfer.hsic.cost`).
 """
 
 from dataclasses import dataclass, fields
@@ -22,10 +22,10 @@ class ExactSettings:
     """Settings of `exact_terms`.
 
     Attributes:
-        kernel: one with a profile.
-        debiased: whether HSIC(Z, Z) is the U-statistic over images, else the plug-in estimate over rows.
+        kernel: a kernel with a profile.
+        debiased: whether HSIC(Z, Z) is the U-statistic over images; else it is the plug-in estimate over rows.
         trained: the views that get a gradient.
-        scale_gradient: whether the derivative of the scale's objective is wanted.
+        scale_gradient: whether to compute the derivative of the scale's objective.
     """
 
     kernel: Kernel
@@ -43,7 +43,7 @@ def exact_terms(points: Tensor, scale: Tensor, settings: ExactSettings) -> tuple
         settings: what to compute.
 
     Returns:
-        Three scalar tensors; of the global batch, the same on every rank. After DistributedDataParallel's mean over
+        Three scalar tensors for the global batch, the same on every rank. After DistributedDataParallel's mean over
         ranks, gradients are those of the global batch.
     """
     zy, zz, gradient = _ExactTerms.apply(points, scale.to(points.dtype), settings)
@@ -52,17 +52,17 @@ def exact_terms(points: Tensor, scale: Tensor, settings: ExactSettings) -> tuple
 
 @dataclass
 class _Sums:
-    """Over all pairs; k is a kernel value less the shift, pairs of one image are apart from the others.
+    """Sums over all pairs. k is a kernel value minus the shift. Pairs within an image are kept apart from the others.
 
     Attributes:
         rows: (M, B) for each row, Σ k over the other images' rows.
-        own_rows: (M, B) for each row, Σ k over its own image's.
-        squares: Σ k² over other images' pairs.
+        own_rows: (M, B) for each row, Σ k over its own image's rows.
+        squares: Σ k² over pairs of different images.
         positives: Σ k over pairs of distinct views of one image.
-        own_squares: Σ k² over all pairs of one image.
-        row_image_squares: Σ of the squared mean of k over an image's views, over rows and other images.
-        image_squares: Σ of the squared mean of k over two images' views, over pairs of images.
-        scale: Σ of the derivative of log |∂k/∂s| in the scale, over distinct rows.
+        own_squares: Σ k² over all pairs within one image.
+        row_image_squares: Σ over rows and other images of the squared mean of k over the image's views.
+        image_squares: Σ over pairs of images of the squared mean of k over the two images' views.
+        scale: Σ over pairs of distinct rows of the derivative of log |∂k/∂s| in the scale.
     """
 
     rows: Tensor
@@ -89,7 +89,7 @@ class _Sums:
             assert kernel.log_slope_gradient is not None
             slopes = kernel.log_slope_gradient(tile.squared, scale)
             self.scale += weight * slopes.sum()
-            if tile.own:  # no row is a pair with itself
+            if tile.own:  # leave out pairs of a row with itself
                 self.scale -= own_blocks(slopes).diagonal().sum()
         values = kernel.profile(tile.squared, scale) - shift
         if tile.own:
@@ -103,7 +103,7 @@ class _Sums:
             self.rows[:, tile.columns] += values.sum(dim=(0, 1))
         self.squares += weight * _square_sum(values)
         if settings.debiased:
-            means = values.mean(dim=2)  # (M, a, b): of a row with an image's views
+            means = values.mean(dim=2)  # (M, a, b), of a row with an image's views
             self.row_image_squares += _square_sum(means)
             if tile.twice:
                 self.row_image_squares += _square_sum(values.mean(dim=0))
@@ -132,7 +132,7 @@ class _ExactTerms(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         points, scale = ctx.saved_tensors
         batch, shift, estimates, settings = ctx.batch, ctx.shift, ctx.estimates, ctx.settings
-        # In the precision of forward, wherever backward is called.
+        # Same precision as in forward, wherever backward is called.
         with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
             upstream = sum_over_processes(torch.stack([each.to(points.dtype) for each in gradients[:2]]))
             result = _PointGradient(batch, settings.trained)
@@ -142,7 +142,7 @@ class _ExactTerms(torch.autograd.Function):
                 values = settings.kernel.profile(tile.squared, scale) - shift
                 weights = estimates.weights(tile, values, upstream)
                 weights *= settings.kernel.slope(tile.squared, scale)
-                if tile.own:  # a row is where it is
+                if tile.own:  # a row's distance to itself is constant
                     own_blocks(weights).diagonal().zero_()
                 result.add(tile, weights)
             local = result.total.transpose(0, 1)
@@ -150,7 +150,7 @@ class _ExactTerms(torch.autograd.Function):
 
 
 class _PointGradient:
-    """The gradient of this process's points, from weights of their pairs: −2·Σ w·(x − y)."""
+    """The gradient of this process's points from weights of their pairs: −2·Σ w·(x − y)."""
 
     def __init__(self, batch: Batch, trained: tuple[int, ...]) -> None:
         leading = trained == tuple(range(len(trained)))
@@ -158,7 +158,7 @@ class _PointGradient:
         self.total = torch.zeros_like(batch.points[:, batch.images])
 
     def add(self, tile: Tile, weights: Tensor) -> None:
-        """Add what a tile with weights (M, a, M, b) tells."""
+        """Add the contribution of a tile with weights (M, a, M, b)."""
         self._add(tile.rows, tile.columns, weights[self._trained].flatten(0, 1).flatten(1))
         if tile.twice:
             self._add(tile.columns, tile.rows, weights[:, :, self._trained].flatten(2).flatten(0, 1).T)
@@ -172,7 +172,7 @@ class _PointGradient:
 
 
 class _Biased:
-    """Tr(KHKH)/n² over n rows, and its derivative for a kernel value and its mirror image together."""
+    """Tr(KHKH)/n² over n rows, and its derivative for a kernel value and its transpose together."""
 
     def __init__(self, batch: Batch, sums: _Sums) -> None:
         self._batch = batch
@@ -183,7 +183,7 @@ class _Biased:
         self.value = total - 2 * self._means.square().mean() + self._mean.square()
 
     def weights(self, tile: Tile, values: Tensor, upstream: Tensor) -> Tensor:
-        """The derivative of the loss's terms for the pairs of a tile, (M, a, M, b); ``values`` is overwritten."""
+        """Return the derivative of the loss's terms for a tile's pairs, (M, a, M, b); ``values`` is overwritten."""
         zy, zz = upstream
         batch, (rows, columns) = self._batch, (self._means[:, tile.rows], self._means[:, tile.columns])
         share = 4 / batch.rows**2
@@ -197,17 +197,17 @@ class _Biased:
 
 
 class _Debiased:
-    """The U-statistic of HSIC(Z, Z) over images, and its derivative for a kernel value and its mirror image together.
+    """The U-statistic of HSIC(Z, Z) over images, and its derivative for a kernel value and its transpose together.
 
-    For A the mean kernel values of two images' views and R the sums of a row's mean values with the other images: the
-    mean over pairs of images of k², less twice that over triples, plus that over quadruples (see
-    `sslhsic_transfer.hsic.groups`, whose quantities these are).
+    Let A be the mean kernel values of two images' views, and R the sums of a row's mean values with the other images.
+    The estimate is the mean of k² over pairs of images, minus twice that over triples, plus that over quadruples (see
+    `sslhsic_transfer.hsic.groups`, which defines these quantities).
     """
 
     def __init__(self, batch: Batch, sums: _Sums) -> None:
         self._batch = batch
         images, views = batch.size, batch.views
-        # A mean over no terms is taken as zero, as there.
+        # A mean over no terms is taken as zero, as in `groups`.
         self._pairs = float(max(1, images * (images - 1)))
         self._triples = max(1.0, self._pairs * (images - 2))
         self._quadruples = max(1.0, self._triples * (images - 3))
@@ -220,7 +220,7 @@ class _Debiased:
         self.value = two / self._pairs - 2 * three / self._triples + four / self._quadruples
 
     def weights(self, tile: Tile, values: Tensor, upstream: Tensor) -> Tensor:
-        """The derivative of the loss's terms for the pairs of a tile, (M, a, M, b); ``values`` is overwritten."""
+        """Return the derivative of the loss's terms for a tile's pairs, (M, a, M, b); ``values`` is overwritten."""
         zy, zz = upstream
         batch = self._batch
         if tile.own:
@@ -245,13 +245,13 @@ class _Debiased:
 
 
 def _hsic_zy(batch: Batch, sums: _Sums) -> Tensor:
-    """Mean kernel value of an image's pairs of distinct views less that of all pairs; the shift cancels out."""
+    """Return the mean kernel value of distinct views of one image minus that of all pairs; the shift cancels."""
     everything = sums.rows.sum() + sums.own_rows.sum()
     return sums.positives * (_positive_share(batch) / 2) - everything / batch.rows**2
 
 
 def _positive_share(batch: Batch) -> float:
-    """Weight of a pair of one image's views, and of its mirror image, in the mean over them."""
+    """Return the weight of a pair of one image's views, and its transpose, in the mean over such pairs."""
     return 2 / (batch.rows * (batch.views - 1))
 
 

@@ -1,7 +1,7 @@
 """Random Fourier features (Rahimi and Recht 2007): φ(x) = √(2/D)·cos(xW/c + b), with E φ(x)·φ(y) = k_c(x, y).
 
-Paired ones have no phase b: φ(x) = √(2/D)·(cos(xW/c), sin(xW/c)) for D/2 frequencies. Their φ(x)·φ(x) is exactly 1,
-they are less noisy for the same D (Sutherland and Schneider 2015), and half of the projection is saved.
+Paired features have no phase b: φ(x) = √(2/D)·(cos(xW/c), sin(xW/c)) for D/2 frequencies. Their φ(x)·φ(x) is exactly 1,
+they are less noisy for the same D (Sutherland and Schneider 2015), and the projection costs half.
 """
 
 import math
@@ -16,7 +16,7 @@ from sslhsic_transfer.hsic.kernels import Kernel
 
 @dataclass(frozen=True)
 class RandomFeatures:
-    """One draw of features; use the same draw for everything whose kernel values are compared.
+    """One draw of features. Use the same draw for all points whose kernel values are compared.
 
     Attributes:
         weight: (d, D) frequencies; (d, D/2) for paired features.
@@ -27,7 +27,7 @@ class RandomFeatures:
     phase: Tensor | None
 
     def at(self, scale: Tensor | float) -> "RandomFeatures":
-        """The same draw for the kernel of scale c, in the precision of the more precise of the two."""
+        """Return the same draw for the kernel of scale c, in the higher precision of the two."""
         scale = torch.as_tensor(scale, device=self.weight.device)
         return RandomFeatures(self.weight.to(torch.promote_types(self.weight.dtype, scale.dtype)) / scale, self.phase)
 
@@ -44,7 +44,7 @@ class RandomFeatures:
 
 @dataclass(frozen=True)
 class LinearFeatures:
-    """The linear kernel's features: the points themselves, exactly; there is nothing to draw and no scale."""
+    """The linear kernel's features: the points themselves, exactly, without randomness or scale."""
 
     def at(self, scale: Tensor | float) -> "LinearFeatures":
         """Return ``self``."""
@@ -59,13 +59,13 @@ Features = RandomFeatures | LinearFeatures
 
 
 def tensors_of(draws: Sequence[Features]) -> list[Tensor]:
-    """List the tensors of draws, for `rebuilt` to put others in their place."""
+    """List the tensors of draws, for `rebuilt` to replace."""
     random = (draw for draw in draws if isinstance(draw, RandomFeatures))
     return [part for draw in random for part in (draw.weight, draw.phase) if part is not None]
 
 
 def rebuilt(draws: Sequence[Features], tensors: Sequence[Tensor]) -> tuple[Features, ...]:
-    """Make draws of the same kinds as ``draws`` from ``tensors``, in the order of `tensors_of`."""
+    """Build draws of the same kinds as ``draws`` from ``tensors``, in the order of `tensors_of`."""
     remaining = iter(tensors)
     return tuple(_rebuilt(draw, remaining) for draw in draws)
 
@@ -77,7 +77,7 @@ def _rebuilt(draw: Features, tensors: Iterator[Tensor]) -> Features:
 
 
 def moved(features: Features, device: torch.device) -> Features:
-    """Put features on a device."""
+    """Move features to a device."""
     return rebuilt([features], [part.to(device) for part in tensors_of([features])])[0]
 
 
@@ -92,20 +92,20 @@ def draw_features(
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Features:
-    """Draw features of a kernel at scale 1; frequencies and phases are independent.
+    """Draw features of a kernel at scale 1, with independent frequencies and phases.
 
     >>> features = draw_features(KERNELS["imq"], dim=256, count=512).at(scale)
-    >>> features(x) @ features(y).T  # near k(x, y), scale's
+    >>> features(x) @ features(y).T  # approximates k(x, y) at that scale
 
     Args:
         kernel: the kernel.
-        dim: d, dimensions of the points.
-        count: D, number of features; with ``paired`` an odd one counts as the next even one.
-        orthogonal: whether directions are orthogonal within blocks of d (Yu et al. 2016); each frequency by itself is
-            distributed as without.
-        paired: whether each frequency gives a cosine and a sine instead of a cosine with a random phase.
+        dim: d, the dimension of the points.
+        count: D, the number of features; with ``paired`` an odd number is rounded up to even.
+        orthogonal: whether directions are orthogonal within blocks of d (Yu et al. 2016); the distribution of each
+            single frequency stays the same.
+        paired: whether each frequency gives a cosine and a sine; else it gives a cosine with a random phase.
         stratified: whether the scalars of the kernel's mixture are spread evenly over their distribution, one in each
-            of as many parts of equal probability.
+            of as many intervals of equal probability.
         generator: source of randomness, on ``device``; torch's global one by default.
         device: where to draw.
 
@@ -127,21 +127,21 @@ def draw_features(
 
 
 def count_frequencies(num_features: int, *, paired: bool) -> int:
-    """Count the frequencies of D features: half as many, rounded up, where each gives a cosine and a sine."""
+    """Count the frequencies of D features: half as many, rounded up, if each gives a cosine and a sine."""
     return -(-num_features // 2) if paired else num_features
 
 
 def _stratified_normal(count: int, *, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """(count,) standard normal numbers in random order, one from each of so many parts of equal probability."""
+    """Draw (count,) standard normal numbers in random order, one from each of ``count`` equally likely intervals."""
     order = torch.randperm(count, generator=generator, device=device)
     within = torch.rand(count, generator=generator, device=device)
     return torch.special.ndtri(((order + within) / count).clamp(1e-6, 1 - 1e-6))
 
 
 def _orthogonal_directions(dim: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """(dim, count) unit columns, orthogonal within blocks of ``dim``, each uniform on the sphere."""
+    """Draw (dim, count) unit columns, orthogonal within blocks of ``dim``, each uniform on the sphere."""
     blocks = -(-count // dim)
     normal = torch.randn(blocks, dim, min(dim, count), generator=generator, device=device)
     basis, upper = torch.linalg.qr(normal)
-    basis = basis * upper.diagonal(dim1=-2, dim2=-1).sign()[:, None]  # else the distribution is not uniform
+    basis = basis * upper.diagonal(dim1=-2, dim2=-1).sign()[:, None]  # without this the distribution is not uniform
     return basis.transpose(0, 1).flatten(1)[:, :count]

@@ -1,4 +1,4 @@
-"""Gradients that were worked out by hand, and so cannot be differentiated once more."""
+"""A marker for gradients in closed form, which cannot be differentiated again."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class FirstDerivative(torch.autograd.Function):
-    """The identity on a gradient, whose own derivative for the tensors that it came from is refused.
+    """Identity on a gradient that refuses differentiation with respect to the tensors it was computed from.
 
     >>> FirstDerivative.apply(gradient, points, *weights)
     """
@@ -19,5 +19,5 @@ class FirstDerivative(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Refuse."""
+        """Refuse a second derivative."""
         raise RuntimeError("The SSL-HSIC loss has first derivatives only: its gradient cannot be differentiated.")

@@ -1,14 +1,14 @@
 """HSIC between two feature maps of grouped rows, linear in the number of groups.
 
-Rows come in groups, the M views of an image; groups are independent, rows within one are not. For features a, b of the
-rows the quantity is ‖E[a bᵀ] − E[a] E[b]ᵀ‖²_F, the mean being over groups and rows. With X_i the mean of a bᵀ over
-group i, and ā_i, b̄_i the means of a and b, the plug-in estimate is ‖mean X_i − mean ā_i (mean b̄_i)ᵀ‖². Its bias comes
-from products of a group with itself; the U-statistic takes products over distinct groups only:
+Rows come in groups, the M views of an image. Groups are independent, rows within a group are not. For features a, b of
+the rows the quantity is ‖E[a bᵀ] − E[a] E[b]ᵀ‖²_F, where the mean is over groups and rows. With X_i the mean of a bᵀ
+over group i, and ā_i, b̄_i the means of a and b, the plug-in estimate is ‖mean X_i − mean ā_i (mean b̄_i)ᵀ‖². Its bias
+comes from products of a group with itself; the U-statistic takes only products over distinct groups:
 
     mean over i≠j of ⟨X_i, X_j⟩  −  2 · mean over distinct i, j, k of ā_jᵀ X_i b̄_k
         +  mean over distinct i, j, k, l of (ā_i·ā_j)(b̄_k·b̄_l).
 
-Sums over distinct indices follow from sums over all of them by inclusion and exclusion, so that a few sums over groups
+Sums over distinct indices follow from sums over all indices by inclusion and exclusion, so a few sums over groups
 suffice. For M = 1 this is the estimator of Song et al. 2012.
 """
 
@@ -21,7 +21,7 @@ from sslhsic_transfer.hsic.sums import Summand, inner_product
 
 
 class _Sums(NamedTuple):
-    """Sums over groups i; each name tells what is summed."""
+    """Sums over groups i of the quantities in the comments."""
 
     x: Tensor  # X_i, (D, E)
     ab: Tensor  # ā_i b̄_iᵀ, (D, E)
@@ -39,22 +39,22 @@ class _Sums(NamedTuple):
 
 
 class BiasedHSIC(Summand):
-    """The plug-in estimate of ‖Cov(a, b)‖²_F, the paper's, from sums over groups."""
+    """The plug-in estimate of ‖Cov(a, b)‖²_F, as in the paper, from sums over groups."""
 
     def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        """Sums of X_i, ā_i and b̄_i over the groups of (b, M, D) and (b, M, E) features."""
+        """Return the sums of X_i, ā_i and b̄_i over the groups of (b, M, D) and (b, M, E) features."""
         views = first.shape[1]
         products = first.flatten(0, 1).T @ second.flatten(0, 1)
         return products / views, first.sum(dim=(0, 1)) / views, second.sum(dim=(0, 1)) / views
 
     def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
-        """⟨weights, sums⟩ without the product of features."""
+        """Return ⟨weights, sums⟩ without computing the product of features."""
         x, a, b = weights
         return ((first @ x + b) * second).sum() / first.shape[1] + (first @ a).sum() / first.shape[1]
 
     @staticmethod
     def estimate(sums: tuple[Tensor, ...], groups: Tensor) -> Tensor:
-        """The estimate from the sums over all groups, whose number is ``groups``."""
+        """Return the estimate from the sums over all groups, whose number is ``groups``."""
         x, a, b = (total / groups for total in sums)
         return (x - torch.outer(a, b)).square().sum()
 
@@ -63,16 +63,16 @@ class UnbiasedHSIC(Summand):
     """The unbiased estimate of ‖Cov(a, b)‖²_F, from sums over groups.
 
     Args:
-        first_centre: (D,) what to subtract from features a. Any constant gives the same; near their mean, no digits are
-            lost.
-        second_centre: (E,) what to subtract from features b.
+        first_centre: (D,) constant to subtract from features a. It does not change the result; near the features' mean
+            it avoids loss of precision.
+        second_centre: (E,) constant to subtract from features b.
     """
 
     def __init__(self, first_centre: Tensor, second_centre: Tensor) -> None:
         self._centres = first_centre, second_centre
 
     def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        """Sums over the groups of (b, M, D) and (b, M, E) features."""
+        """Return the sums over the groups of (b, M, D) and (b, M, E) features."""
         views = first.shape[1]
         first, second = first - self._centres[0], second - self._centres[1]
         x = first.flatten(0, 1).T @ second.flatten(0, 1) / views
@@ -80,7 +80,7 @@ class UnbiasedHSIC(Summand):
         return _Sums(x, ab, *_vector_sums(first, second))
 
     def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
-        """⟨weights, sums⟩ without the products of features."""
+        """Return ⟨weights, sums⟩ without computing the products of features."""
         x, ab, *others = weights
         first, second = first - self._centres[0], second - self._centres[1]
         products = ((first @ x) * second).sum() / first.shape[1]
@@ -89,12 +89,12 @@ class UnbiasedHSIC(Summand):
 
     @staticmethod
     def estimate(sums: tuple[Tensor, ...], groups: Tensor) -> Tensor:
-        """The estimate from the sums over all groups; it can be negative.
+        """Return the estimate from the sums over all groups; it can be negative.
 
         Args:
             sums: see `sums`.
-            groups: their number, a scalar tensor. Below four there is no unbiased estimate; a mean over no terms is
-                taken as zero.
+            groups: the number of groups, a scalar tensor. Below four there is no unbiased estimate; a mean over no
+                terms is taken as zero.
         """
         s = _Sums(*sums)
         pairs = groups * (groups - 1)
@@ -112,7 +112,7 @@ class UnbiasedHSIC(Summand):
 
 
 def _vector_sums(first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-    """All of `_Sums` but the two matrices, in order."""
+    """Return all of `_Sums` but the two matrices, in order."""
     views = first.shape[1]
     a, b = first.mean(dim=1), second.mean(dim=1)
     first_gram, second_gram = first @ first.mT, second @ second.mT

@@ -1,4 +1,4 @@
-"""Are two variables independent? The HSIC test, with p-values by permutation (Gretton et al. 2007)."""
+"""The HSIC test of independence of two variables, with p-values by permutation (Gretton et al. 2007)."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from sslhsic_transfer.hsic.kernels import get_kernel, squared_distances
 
 @dataclass(frozen=True)
 class IndependenceTest:
-    """Outcome of a test.
+    """Result of an independence test.
 
     Attributes:
-        statistic: the unbiased HSIC of the pairs as they were given.
-        p_value: share of pairings, the given one among them, whose HSIC is at least as large; where the variables are
-            independent it is at most α with probability at most α.
-        permutations: how many random pairings were compared.
+        statistic: the unbiased HSIC of the given pairs.
+        p_value: fraction of pairings, including the given one, whose HSIC is at least as large. For independent
+            variables it is at most α with probability at most α.
+        permutations: number of random pairings compared.
     """
 
     statistic: float
@@ -27,7 +27,7 @@ class IndependenceTest:
 
 
 def median_scale(points: Tensor) -> Tensor:
-    """The median distance between distinct rows, the usual width of a kernel; 1 where all rows are equal."""
+    """Return the median distance between distinct rows, the usual width of a kernel; 1 if all rows are equal."""
     distances = squared_distances(points, points)
     rows, columns = torch.triu_indices(len(points), len(points), offset=1, device=points.device)
     median = distances[rows, columns].median().sqrt()
@@ -48,7 +48,8 @@ def independence_test(
     Args:
         first: (N, D) observations, or (N,).
         second: (N, E) observations of the other variable, or (N,), in the same order.
-        kernel: name of the kernel of both, its scale the median distance. The linear kernel sees correlation only.
+        kernel: name of the kernel of both variables, at the scale of the median distance. The linear kernel detects
+            only correlation.
         permutations: random pairings to compare with; the smallest p-value is 1 / (permutations + 1).
         generator: source of randomness, on the CPU; torch's global one by default.
 
@@ -56,7 +57,7 @@ def independence_test(
         Statistic and p-value.
 
     Raises:
-        InputError: numbers of rows that differ, or fewer than four; no permutations.
+        InputError: numbers of rows differ or are below four, or there are no permutations.
     """
     first, second = (points[:, None] if points.ndim == 1 else points for points in (first, second))
     if first.ndim != 2 or second.ndim != 2 or len(first) != len(second) or permutations < 1:

@@ -1,9 +1,9 @@
-"""Kernels: the exact form of each, its slope, and what its random features need.
+"""Kernels: the exact form of each, its slope, and the distribution of its random features.
 
 A translation-invariant kernel k_c(x, y) = κ(‖x − y‖², c) is, by Bochner's theorem, the mean of cos(wᵀ(x − y)) over its
-spectral density. All those here are mixtures of Gaussians over the width, so that at c = 1 an exact draw is w = r·ξ
-with ξ ~ N(0, I) and a scalar r that tells the kernels apart; any other scale divides w by c. To add a kernel, add a row
-to `KERNELS`.
+spectral density. All kernels here are mixtures of Gaussians over the width. At c = 1 an exact draw is therefore w = r·ξ
+with ξ ~ N(0, I) and a scalar r whose distribution depends on the kernel; at any other scale w is divided by c. To add a
+kernel, add a row to `KERNELS`.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class Kernel:
     Attributes:
         name: the name used in recipes.
         profile: (squared distances, scale) -> kernel values of the same shape; None for the linear kernel x·y.
-        slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances; None where there is no scale to learn.
-        log_slope_gradient: (squared distances, scale) -> ∂ log |∂κ/∂s| / ∂c there; None with it.
+        slope: (squared distances, scale) -> |∂κ/∂s| at those squared distances; None if there is no scale to learn.
+        log_slope_gradient: (squared distances, scale) -> ∂ log |∂κ/∂s| / ∂c there; None if ``slope`` is None.
         mixture: standard normal numbers (count,) -> the scalars r (count,) of the spectral density; None for the linear
             kernel, whose features are the points themselves.
     """
@@ -38,11 +38,11 @@ class Kernel:
     log_slope_gradient: Profile | None
     mixture: Mixture | None
 
-    def __reduce__(self) -> Any:  # pickled by its name, as its functions cannot be
+    def __reduce__(self) -> Any:  # pickled by name, because its functions cannot be pickled
         return (get_kernel, (self.name,)) if KERNELS.get(self.name) is self else super().__reduce__()
 
     def matrix(self, x: Tensor, y: Tensor | None = None, scale: Tensor | float = 1.0) -> Tensor:
-        """Exact kernel values of all pairs: (N, d), (M, d) -> (N, M); ``y`` is ``x`` where it is left out."""
+        """Compute exact kernel values of all pairs: (N, d), (M, d) -> (N, M); ``y`` defaults to ``x``."""
         y = x if y is None else y
         if self.profile is None:
             return x @ y.T
@@ -50,19 +50,19 @@ class Kernel:
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """‖x_i − y_j‖² for all pairs: (…, N, d), (…, M, d) -> (…, N, M), never below zero."""
+    """Compute ‖x_i − y_j‖² for all pairs: (…, N, d), (…, M, d) -> (…, N, M), never below zero."""
     squares = x.square().sum(dim=-1)[..., :, None] + y.square().sum(dim=-1)[..., None, :]
     return torch.add(squares, x @ y.mT, alpha=-2).clamp_min(0)
 
 
 def _root(s: Tensor) -> Tensor:
-    """√s with a derivative of 0 at 0, where it has none."""
+    """Compute √s with a derivative of 0 at 0, where it has none."""
     positive = s > 0
     return torch.where(positive, torch.where(positive, s, 1).sqrt(), 0)
 
 
 def _apart(s: Tensor) -> Tensor:
-    """Squared distances, those below what rounding leaves of a zero raised to that."""
+    """Raise squared distances to at least the rounding error of a zero distance."""
     return s.clamp_min(8 * torch.finfo(s.dtype).eps)
 
 
@@ -97,7 +97,7 @@ KERNELS: dict[str, Kernel] = {
 
 
 def get_kernel(name: str) -> Kernel:
-    """Look a kernel up by name.
+    """Look up a kernel by name.
 
     Raises:
         ConfigError: there is no kernel of that name.

@@ -1,7 +1,7 @@
 """The SSL-HSIC loss, −HSIC(Z, Y) + γ·√HSIC(Z, Z), as a module: it draws features and learns the kernel's scale.
 
 Li, Pogodin, Sutherland and Gretton, "Self-Supervised Learning with Kernel Dependence Maximization", NeurIPS 2021
-(arXiv 2106.08320), section 3. Z are ℓ2-normalised embeddings, Y is the identity of the image that a view comes from.
+(arXiv 2106.08320), section 3. Z are ℓ2-normalized embeddings; Y is the identity of the image that a view comes from.
 """
 
 import math
@@ -24,7 +24,7 @@ from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 Estimator = Literal["auto", "exact", "features"]
 _ESTIMATORS = ("auto", "exact", "features")
 
-# The largest gradient noise that is reported: beyond, the gradient cannot be told from its noise.
+# The largest gradient noise that is reported; beyond it the gradient cannot be told from noise.
 _MOST_NOISE = 100.0
 
 
@@ -34,33 +34,33 @@ class SSLHSICLoss(nn.Module):
     >>> criterion = SSLHSICLoss()
     >>> loss, scalars = criterion([q1, q2, t2.detach(), t1.detach()])  # each (B, d)
 
-    Both terms are means over pairs of rows. The exact form computes all pairs; its work grows with the square of the
-    batch. Random features make it linear in the batch, at the price of noise in the gradient, and are drawn anew at
-    every call, once for all views. The kernel scale is the module's only parameter; the loss hands it the gradient of
-    its own objective (see `sslhsic_transfer.hsic.scale`), so give ``criterion.parameters()`` to an optimiser (the
-    paper: Adam, 3e-4) to learn it, or do not, to keep it.
+    Both terms are means over pairs of rows. The exact form computes all pairs, and its cost grows with the square of
+    the batch size. Random features make the cost linear in the batch size but add noise to the gradient; they are drawn
+    anew at every call, once for all views. The kernel scale is the module's only parameter. The loss gives it the
+    gradient of its own objective (see `sslhsic_transfer.hsic.scale`). To learn the scale, pass
+    ``criterion.parameters()`` to an optimizer (the paper: Adam, 3e-4); otherwise it stays fixed.
 
-    In an initialised process group each rank passes its own rows and gets the global batch's loss and, averaged over
-    ranks as DistributedDataParallel does, the global batch's gradient. `torch.compile` leaves the loss as it is: matrix
+    In an initialized process group each rank passes its own rows. It gets the global batch's loss and, averaged over
+    ranks as by DistributedDataParallel, the global batch's gradient. `torch.compile` leaves the loss uncompiled: matrix
     products are most of its time, and its random draws must not be frozen into a graph.
 
     Args:
-        gamma: weight of the regulariser; 3 in the paper.
+        gamma: weight of the regularizer; 3 in the paper.
         kernel: ``"imq"`` (inverse multiquadric, the paper's), ``"gaussian"``, ``"laplace"`` or ``"linear"`` (the
             cosine; always exact and linear in the batch, without random features or scale).
-        num_features: D, random features of a draw; 512 in the paper.
-        generator: where random features come from. By default each call's draw is a function of ``seed`` and of the
-            number of draws so far, which is part of the state dict. With a generator of your own, seed it alike on
-            every rank and save its state yourself.
-        estimator: ``"exact"``, ``"features"`` or ``"auto"``: whichever takes fewer operations, as
-            `sslhsic_transfer.hsic.cost` counts them: for n = B·M rows, all trained, about 4·n²·d against
-            6·n·D·d + 6·n·D². With d = 256 features are chosen above some 2,300 rows for D = 512 and 26,000 for
-            D = 2,048.
-        draws: k, pairs of draws whose estimates are averaged; one in the paper.
-        low_noise: whether features are drawn, and used, with less noise than the paper's for the same D: orthogonal
-            directions of evenly spread lengths, a cosine and a sine for each, and HSIC(Z, Y) as in `ssl_hsic_loss`.
-        shared_draw: whether all ranks use the same draw. The released code draws one on each, averages, and has each
-            compute the whole batch: less noise by the root of the ranks, for as many times the work.
+        num_features: D, the number of random features in a draw; 512 in the paper.
+        generator: source of random features. By default each call's draw depends on ``seed`` and on the number of draws
+            so far, which is part of the state dict. If you pass a generator, seed it equally on every rank and save its
+            state yourself.
+        estimator: ``"exact"``, ``"features"`` or ``"auto"``, which takes the one with fewer operations as counted by
+            `sslhsic_transfer.hsic.cost`: for n = B·M rows, all trained, about 4·n²·d against 6·n·D·d + 6·n·D². With d =
+            256, features are chosen above about 2,300 rows for D = 512 and 26,000 for D = 2,048.
+        draws: k, the number of pairs of draws whose estimates are averaged; one in the paper.
+        low_noise: whether to reduce the noise for the same D, compared with the paper: orthogonal directions of evenly
+            spread lengths, a cosine and a sine for each, and HSIC(Z, Y) as in `ssl_hsic_loss`.
+        shared_draw: whether all ranks use the same draw. In the released code each rank draws its own and computes the
+            whole batch, and the results are averaged: less noise by the square root of the number of ranks, for as many
+            times the work.
         regularizer: ``"biased"`` (the paper's) or ``"debiased"``, see `ssl_hsic_loss`.
         initial_scale: kernel scale at the start.
         learn_scale: whether the scale gets a gradient.
@@ -116,17 +116,18 @@ class SSLHSICLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            views: M ≥ 2 tensors of shape (B, d); row i of each is a view of image i. Normalisation is done here. Those
-                that need no gradient (a target network's) come detached: the exact form does not compute theirs.
-                Computed in float32 at least, under autocast too.
-            draws: what `draw` made for these views, for those who draw ahead; None: drawn here.
+            views: M ≥ 2 tensors of shape (B, d); row i of each is a view of image i. They are normalized here. Detach
+                those that need no gradient (a target network's): the exact form then does not compute it. Computed in
+                float32 at least, even under autocast.
+            draws: the result of `draw` for these views, to draw ahead of time; None draws here.
 
         Returns:
             The loss and detached scalars: ``hsic_zy``, ``hsic_zz``, ``hsic_zy_noise`` (see `HSICTerms`),
             ``kernel_scale``, and ``exact``: 1 if the loss has no noise of random features, else 0.
 
         Raises:
-            InputError: fewer than two views, views that differ in shape or are not floating, or a batch without rows.
+            InputError: there are fewer than two views, they differ in shape or are not floating, or the batch has no
+                rows.
         """
         draws = self.draw(views) if draws is None else draws
         with torch.autocast(views[0].device.type, enabled=False):
@@ -155,13 +156,13 @@ class SSLHSICLoss(nn.Module):
         }
 
     def draw(self, views: Sequence[Tensor]) -> tuple[Features, ...]:
-        """Draw what the next call takes: 2·k features at scale 1, or none if it is to be exact.
+        """Draw the features for the next call: 2·k at scale 1, or none if the call is exact.
 
         Args:
-            views: as for `forward`; of their values nothing is used.
+            views: as for `forward`; their values are not used.
 
         Raises:
-            InputError: as `forward`.
+            InputError: as for `forward`.
         """
         _check_views(views)
         if self.is_exact(views):
@@ -173,7 +174,7 @@ class SSLHSICLoss(nn.Module):
         return self._draw(generator, views[0])
 
     def is_exact(self, views: Sequence[Tensor]) -> bool:
-        """Tell whether the kernel of all pairs is computed for these views; a process group decides together."""
+        """Tell whether all pairs are computed exactly for these views; a process group decides together."""
         if self.kernel.profile is None or self.estimator != "auto":
             return self.kernel.profile is not None and self.estimator == "exact"
         load = Workload(
@@ -194,13 +195,14 @@ class SSLHSICLoss(nn.Module):
         return exact_operations(load) <= features
 
     def gradient_noise(self, views: Sequence[Tensor]) -> Tensor:
-        """Estimate the deviation of the gradient over draws, over the norm of its mean; 0 if the loss is exact.
+        """Estimate the gradient's standard deviation over draws, relative to the norm of its mean; 0 if the loss is
+        exact.
 
-        At 1 the gradient of a step is as much noise as signal. Two further draws are made for it, which the following
-        steps do not notice. In a process group every rank takes part.
+        At 1 a step's gradient is half noise, half signal. Two extra draws are made, which do not affect later steps. In
+        a process group every rank must take part.
 
         Args:
-            views: as for `forward`; those that require a gradient count, or all if none does.
+            views: as for `forward`; those that require a gradient are used, or all if none does.
 
         Returns:
             A scalar tensor, at most 100.
@@ -240,15 +242,15 @@ class SSLHSICLoss(nn.Module):
         )
 
     def get_extra_state(self) -> Tensor:
-        """The number of draws made, which with the seed fixes all further ones."""
+        """Return the number of draws made, which together with the seed determines all further draws."""
         return torch.tensor(self.draws_made)
 
     def set_extra_state(self, state: Any) -> None:
-        """Continue with the draw that follows a saved state's last."""
+        """Continue with the draw after the last one of a saved state."""
         self.draws_made = int(state)
 
     def extra_repr(self) -> str:
-        """The settings, for ``print(criterion)``."""
+        """Return the settings, for ``print(criterion)``."""
         return (
             f"gamma={self.gamma}, kernel={self.kernel.name!r}, estimator={self.estimator!r}, "
             f"num_features={self.num_features}, draws={self.draws}, low_noise={self.low_noise}, "
@@ -257,7 +259,7 @@ class SSLHSICLoss(nn.Module):
 
 
 def _stacked(views: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
-    """The views as (B, M, d) unit vectors in float32 at least, and which of them want a gradient."""
+    """Return the views as (B, M, d) unit vectors in float32 at least, and which of them require a gradient."""
     _check_views(views)
     stacked = torch.stack([view if view.dtype == torch.float64 else view.float() for view in views], dim=1)
     return unit_vectors(stacked), [number for number, view in enumerate(views) if view.requires_grad]

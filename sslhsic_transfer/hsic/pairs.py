@@ -1,7 +1,8 @@
-"""Kernel values of all pairs of a batch's rows, tile by tile, and what HSIC takes of them.
+"""Kernel values of all pairs of a batch's rows, tile by tile.
 
-A tile holds the values of some images' views with those of others. Its sums are added to the total and it is forgotten;
-the backward pass makes it once more. Beyond the points, memory is that of one tile and of a few numbers a row.
+A tile holds the kernel values of some images' views with those of others. Its sums are added to the total and the tile
+is discarded; the backward pass computes it again. Besides the points, only one tile and a few numbers for each row are
+kept in memory.
 """
 
 from collections.abc import Iterator
@@ -12,20 +13,20 @@ from torch import Tensor
 
 from sslhsic_transfer.hsic.kernels import Kernel
 
-# A tile and what is made of it should fit the cache of a CPU core, and keep all of a GPU busy.
+# A tile and the values computed from it should fit the cache of a CPU core, and keep a GPU fully busy.
 _ROWS_ON_CPU, _ROWS_ELSEWHERE = 512, 4096
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Views of the images in ``rows`` against views of those in ``columns``.
+    """Views of the images in ``rows`` paired with views of the images in ``columns``.
 
     Attributes:
-        rows: which images, counted over all processes.
-        columns: which images.
+        rows: the images of the rows, numbered over all processes.
+        columns: the images of the columns.
         squared: (M, a, M, b) squared distances between them.
-        own: whether rows and columns are the same images, so that the blocks of an image with itself are in it.
-        twice: whether it stands for its transpose, too.
+        own: whether rows and columns are the same images, so that the tile contains pairs of an image with itself.
+        twice: whether the tile also stands for its transpose.
     """
 
     rows: slice
@@ -36,11 +37,11 @@ class Tile:
 
 
 class Batch:
-    """The points of all processes, of which the pairs with this process's are its share of the work.
+    """The points of all processes. Each process computes the pairs with its own images.
 
     Args:
         points: (M, B, d) all points.
-        images: which of the B are this process's.
+        images: the range of the B images that belongs to this process.
     """
 
     def __init__(self, points: Tensor, images: slice) -> None:
@@ -53,14 +54,14 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """B·M."""
+        """Number of rows, B·M."""
         return self.views * self.size
 
     def tiles(self) -> Iterator[Tile]:
-        """This process's tiles; those of one process leave out what their transposes hold."""
+        """Yield this process's tiles; a single process leaves out those that are transposes of others."""
         alone = self.images == slice(0, self.size)
         for rows in self._ranges(self.images):
-            # The images of the rows first and as one tile; then what stands before and after.
+            # First the tile of these images with themselves, then those with the images before and after.
             yield self._tile(rows, rows, own=True, twice=False)
             before = () if alone else self._ranges(slice(0, rows.start))
             for columns in (*before, *self._ranges(slice(rows.stop, self.size))):
@@ -82,14 +83,14 @@ class Batch:
 
 
 def own_blocks(tile: Tensor) -> Tensor:
-    """The blocks of each image with itself in an (M, a, M, a) tile: an (M, M, a) view."""
+    """Return the blocks of each image with itself in an (M, a, M, a) tile: an (M, M, a) view."""
     return tile.diagonal(dim1=1, dim2=3)
 
 
 def shift_of(batch: Batch, kernel: Kernel, scale: Tensor) -> Tensor:
-    """A number near the mean kernel value: what is left when it is subtracted loses no digits.
+    """Return a number near the mean kernel value; subtracting it avoids loss of precision.
 
-    HSIC does not change when a constant is added to a kernel. This one is the kernel at the mean squared distance.
+    HSIC does not change when a constant is added to a kernel. The number is the kernel at the mean squared distance.
     """
     assert kernel.profile is not None
     mean = batch.points.mean(dim=(0, 1))

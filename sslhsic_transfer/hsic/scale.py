@@ -1,9 +1,9 @@
-"""The learned kernel scale: the entropy objective of the SSL-HSIC code.
+"""Gradient of the learned kernel scale: the entropy objective of the SSL-HSIC code.
 
-The scale c maximises the mean of log |∂k_c/∂s| over squared distances s = ‖x − y‖² of pairs of distinct rows, the scale
-at which the kernel tells those distances apart best. Where all pairs are s apart, the optimum of the inverse
-multiquadric is c = √(s/2): 1 for orthogonal unit vectors. The derivative in c has a closed form for every kernel, so no
-logarithm of a vanishing slope is ever taken.
+The scale c maximizes the mean of log |∂k_c/∂s| over squared distances s = ‖x − y‖² of pairs of distinct rows. At this
+scale the kernel distinguishes those distances best. If all pairs are s apart, the optimum of the inverse multiquadric
+is c = √(s/2): 1 for orthogonal unit vectors. The derivative in c has a closed form for every kernel, so no logarithm of
+a vanishing slope is computed.
 """
 
 import torch
@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic.distributed import sum_over_processes
 from sslhsic_transfer.hsic.kernels import Kernel, squared_distances
 
-# Of a large batch, the first rows serve: 1024 × 1024 pairs fix one number well enough.
+# The first rows of a large batch suffice: 1024 × 1024 pairs determine one number well enough.
 MAX_ROWS = 1024
 
 
@@ -46,11 +46,12 @@ def scale_gradient(embeddings: Tensor, scale: Tensor, kernel: Kernel) -> Tensor:
 
 
 def with_scale_gradient(loss: Tensor, scale: Tensor, gradient: Tensor) -> Tensor:
-    """Add a term of value zero to the loss, whose gradient in ``scale`` is −``gradient``; all else stays as it is.
+    """Add a term of value zero to the loss whose gradient in ``scale`` is −``gradient``; nothing else changes.
 
     Args:
         loss: a scalar tensor.
         scale: the parameter.
-        gradient: of what the scale maximises; the same on every rank, so that a mean over ranks does not change it.
+        gradient: gradient of the scale's objective; the same on every rank, so that a mean over ranks does not change
+            it.
     """
     return loss - (scale - scale.detach()) * gradient.to(loss.dtype)

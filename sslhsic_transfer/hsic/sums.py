@@ -1,8 +1,8 @@
-"""Sums over a batch's images of functions of their features: block by block, and over processes.
+"""Sums over a batch's images of functions of their features, block by block and over processes.
 
-A block of images is mapped to features, its sums are added to the total, and the features are forgotten; the backward
-pass maps each block once more. Beyond the points, memory is that of one block whatever the batch, and a block stays in
-the processor's cache. The price is one more projection of the points.
+A block of images is mapped to features, its sums are added to the total, and the features are discarded; the backward
+pass maps each block again. Besides the points, only one block is kept in memory, whatever the batch size, and a block
+stays in the processor's cache. The price is one more projection of the points.
 """
 
 from abc import ABC, abstractmethod
@@ -16,45 +16,45 @@ from sslhsic_transfer.hsic.distributed import Reduce, sum_each, sum_over_process
 from sslhsic_transfer.hsic.features import Features
 from sslhsic_transfer.hsic.first_derivative import FirstDerivative
 
-# A block's features should fit the cache of a CPU, and keep all of a GPU busy.
+# A block's features should fit the cache of a CPU, and keep a GPU fully busy.
 _ROWS_ON_CPU, _ROWS_ELSEWHERE = 1024, 16384
 
 
 class Summand(ABC):
-    """A function of an image's features in two draws, of which sums over images are wanted."""
+    """A function of an image's features in two draws that is to be summed over images."""
 
     @abstractmethod
     def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        """The sums over some images.
+        """Return the sums over some images.
 
         Args:
             first: (b, M, D) features of M views of b images, in the first draw.
-            second: (b, M, E) their features in the second.
+            second: (b, M, E) features of the same views in the second draw.
         """
 
     def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
-        """The inner product ⟨weights, sums⟩, whose gradient is what the backward pass needs.
+        """Return the inner product ⟨weights, sums⟩, whose gradient the backward pass needs.
 
-        Override it where the product can be had for less than the sums.
+        Override this method if the product can be computed at lower cost than the sums.
         """
         return inner_product(weights, self.sums(first, second))
 
 
 def inner_product(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
-    """Σ ⟨weight, value⟩ over pairs of tensors of the same shape."""
+    """Return Σ ⟨weight, value⟩ over pairs of tensors of the same shape."""
     return torch.stack([(weight * value).sum() for weight, value in zip(weights, values, strict=True)]).sum()
 
 
 def batch_sums(
     points: Tensor, draws: tuple[Features, Features], summand: Summand, reduce: Reduce = sum_over_processes
 ) -> tuple[Tensor, ...]:
-    """Compute the summand's sums over the images of all processes; gradients go to ``points`` alone.
+    """Compute the summand's sums over the images of all processes; only ``points`` gets a gradient.
 
     Args:
         points: (B, M, d); in a process group, this rank's images.
         draws: two draws of features.
-        summand: what to sum.
-        reduce: over whom.
+        summand: the function to sum.
+        reduce: adds sums up over processes.
     """
     return sum_each(_BlockSums.apply(points, draws, summand), reduce)
 
@@ -80,7 +80,7 @@ class _BlockSums(torch.autograd.Function):
     def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor | None, ...]:
         (points,) = ctx.saved_tensors
         gradients: list[Tensor] = []
-        # In the precision of forward, wherever backward is called.
+        # Same precision as in forward, wherever backward is called.
         with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
             for block in blocks(points):
                 leaf = block.detach().requires_grad_()

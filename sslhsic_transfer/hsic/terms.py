@@ -1,4 +1,4 @@
-"""The loss as a function of unit vectors: its terms, exact or by random features, and how they are put together."""
+"""The loss as a function of unit vectors: its terms, exact or by random features, and their combination."""
 
 import math
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ _SMALLEST_HSIC_ZZ = 1e-12
 
 
 class HSICTerms(NamedTuple):
-    """The terms of the loss and how far to trust the first, each a scalar tensor.
+    """Terms of the loss and the noise of the first, each a scalar tensor.
 
     Attributes:
         zy: HSIC(Z, Y).
         zz: HSIC(Z, Z).
-        zy_noise: standard deviation of ``zy`` over draws of features, estimated from the draws at hand; 0 if exact.
-        scale_gradient: derivative of the scale's objective (`sslhsic_transfer.hsic.scale`); 0 if it was not asked for.
+        zy_noise: standard deviation of ``zy`` over draws of features, estimated from the given draws; 0 if exact.
+        scale_gradient: derivative of the scale's objective (`sslhsic_transfer.hsic.scale`); 0 if not requested.
     """
 
     zy: Tensor
@@ -55,30 +55,30 @@ def ssl_hsic_loss(
     trained: Sequence[int] | None = None,
     learn_scale: bool = False,
 ) -> tuple[Tensor, HSICTerms]:
-    """Evaluate the loss exactly, or for given random features.
+    """Compute the loss exactly, or for given random features.
 
     Args:
         embeddings: (B, M, d), unit vectors: M views of each of B images. In a process group, this rank's images.
-        draws: none, for the exact kernel; or pairs of independent draws of features at scale 1, whose terms are
-            averaged: the first and the second, the third and the fourth. HSIC(Z, Z) takes both of a pair.
+        draws: none, for the exact kernel; or pairs of independent draws of features at scale 1: the first and the
+            second, the third and the fourth, and so on. Their terms are averaged. HSIC(Z, Z) uses both draws of a pair.
         scale: the kernel scale c; neither term has a gradient for it.
-        kernel: that of the draws.
+        kernel: the kernel of the draws.
         gamma: weight of √HSIC(Z, Z).
-        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` is its unbiased estimate, without products
-            of an image with itself, which no encoder can decorrelate and which dominate in small batches.
+        regularizer: ``"biased"`` is the paper's HSIC(Z, Z). ``"debiased"`` is its unbiased estimate. It leaves out
+            products of an image with itself, which no encoder can decorrelate and which dominate in small batches.
         low_noise: with draws, whether HSIC(Z, Y) takes the mean over an image's pairs of views from the kernel itself
-            and the mean over all pairs from both draws; else, as in the paper, both from the first.
-        shared_draw: whether every rank holds the same draws; else each computes the whole batch by its own, and the
-            loss is the mean over ranks.
-        trained: the views whose gradient is wanted, of M; None: all. The exact form computes no other.
-        learn_scale: whether the derivative of the scale's objective is wanted.
+            and the mean over all pairs from both draws; else, as in the paper, both come from the first draw.
+        shared_draw: whether every rank holds the same draws; else each rank computes the whole batch with its own, and
+            the loss is the mean over ranks.
+        trained: the views, out of M, that need a gradient; None for all. The exact form computes no other gradient.
+        learn_scale: whether to compute the derivative of the scale's objective.
 
     Returns:
-        The loss and its terms; of the global batch, the same on every rank.
+        The loss and its terms for the global batch, the same on every rank.
 
     Raises:
-        InputError: embeddings of another shape, or of fewer than two views.
-        ConfigError: an unknown regulariser, kernel or number of draws; the linear kernel without draws.
+        InputError: the embeddings have another shape, or fewer than two views.
+        ConfigError: an unknown regularizer, kernel or number of draws; or the linear kernel without draws.
     """
     check_regularizer(regularizer)
     kernel = get_kernel(kernel) if isinstance(kernel, str) else kernel
@@ -113,11 +113,11 @@ def _by_features(
     low_noise: bool,
     shared_draw: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """HSIC(Z, Y), HSIC(Z, Z) and the deviation of the first, by the mean over pairs of draws."""
+    """Return HSIC(Z, Y), HSIC(Z, Z) and the standard deviation of the first, averaged over pairs of draws."""
     reduce = sum_over_processes
     if not shared_draw:
         embeddings, reduce = gather_over_processes(embeddings).rows, sum_alone
-    # The linear kernel's features have no noise that could be lowered.
+    # The linear kernel's features have no noise to reduce.
     low_noise = low_noise and not isinstance(draws[0], LinearFeatures)
     positives = positive_mean(embeddings, kernel, scale, reduce) if low_noise else None
     at_scale = [draw.at(scale) for draw in draws]
@@ -132,7 +132,7 @@ def _by_features(
 
 
 def check_regularizer(name: str) -> None:
-    """Refuse an unknown regulariser.
+    """Refuse an unknown regularizer.
 
     Raises:
         ConfigError: it is neither ``"biased"`` nor ``"debiased"``.

@@ -1,4 +1,4 @@
-"""Vectors brought to norm 1, in few passes over memory: a batch's embeddings may be larger than any cache."""
+"""Normalization of vectors with few passes over memory: a batch's embeddings may be larger than any cache."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ _LEAST_NORM = 1e-6
 
 
 def unit_vectors(vectors: Tensor) -> Tensor:
-    """Scale each vector of the last dimension to norm 1; no finite one overflows, and a zero one stays zero.
+    """Scale each vector of the last dimension to norm 1. Finite vectors never overflow; a zero vector stays zero.
 
     Args:
         vectors: (…, d), floating.
 
     Returns:
-        (…, d); it has first derivatives only.
+        (…, d); only first derivatives are available.
     """
     scaled: Tensor = _UnitVectors.apply(vectors)
     return scaled
@@ -27,7 +27,7 @@ class _UnitVectors(torch.autograd.Function):
     def forward(ctx: Any, vectors: Tensor) -> Tensor:
         largest = torch.linalg.vector_norm(vectors, ord=torch.inf, dim=-1, keepdim=True)
         largest = torch.where(largest > torch.finfo(vectors.dtype).tiny, largest, 1.0)
-        units = vectors / largest  # else squares of large numbers overflow, and those of small ones vanish
+        units = vectors / largest  # avoids overflow of large squares and underflow of small ones
         norm = torch.linalg.vector_norm(units, dim=-1, keepdim=True)
         units.div_(norm.clamp_min(_LEAST_NORM))
         ctx.save_for_backward(units, largest, norm)
@@ -39,5 +39,5 @@ class _UnitVectors(torch.autograd.Function):
         units, largest, norm = ctx.saved_tensors
         with torch.autocast(gradient.device.type, enabled=False):
             along = torch.linalg.vecdot(gradient, units)[..., None]
-        along = torch.where(norm >= _LEAST_NORM, along, 0.0)  # what is not brought to norm 1 keeps its direction free
+        along = torch.where(norm >= _LEAST_NORM, along, 0.0)  # vectors not scaled to norm 1 keep the full gradient
         return torch.addcmul(gradient, units, along, value=-1).div_(norm.clamp_min(_LEAST_NORM) * largest)

@@ -1,4 +1,4 @@
-"""Names and folders to encoders, and encoders to folders and repositories."""
+"""Loading and saving encoders: by name, from model folders, and from repositories on the Hugging Face Hub."""
 
 from typing import TYPE_CHECKING
 

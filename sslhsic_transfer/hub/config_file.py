@@ -1,4 +1,4 @@
-"""config.json: which network, its preprocessing, the identity of its weights and facts about them."""
+"""config.json: the network, its preprocessing, the fingerprint of its weights, and metadata."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ FEATURES_KEPT = 16
 
 
 class Fingerprint(BaseModel):
-    """Identity of a set of weights: see `sslhsic_transfer.hub.fingerprint`."""
+    """Identity of a set of weights; see `sslhsic_transfer.hub.fingerprint`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,7 +35,7 @@ class Fingerprint(BaseModel):
 
 
 class OnnxFile(BaseModel):
-    """An exported file in the model folder."""
+    """Entry for an exported file in the model folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class OnnxFile(BaseModel):
 
 
 class FolderConfig(BaseModel):
-    """Our part of config.json; keys of other libraries beside it are left alone."""
+    """This library's part of config.json. Keys of other libraries are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -58,7 +58,7 @@ class FolderConfig(BaseModel):
 
 
 def config_values(config: FolderConfig) -> dict[str, Any]:
-    """What a config.json says: our own keys, and beside them what timm reads."""
+    """Return the content of config.json: this library's keys, and the keys that timm reads."""
     library = {"library_name": "sslhsic-transfer", "library_version": sslhsic_transfer.__version__}
     others = timm_config(config.encoder, config.preprocessing)
     own = config.model_dump(mode="json", exclude=None if config.onnx else {"onnx"})
@@ -66,10 +66,10 @@ def config_values(config: FolderConfig) -> dict[str, Any]:
 
 
 def config_text(config: FolderConfig) -> str:
-    """A config.json.
+    """Return the text of a config.json.
 
     Raises:
-        ConfigError: the metadata hold what JSON does not, or the text is longer than what is read again.
+        ConfigError: the metadata hold values that JSON cannot hold, or the text is larger than the reader accepts.
     """
     for name, fact in config.metadata.items():
         try:
@@ -88,7 +88,7 @@ def config_text(config: FolderConfig) -> str:
 
 
 def write_config(path: Path, config: FolderConfig) -> None:
-    """Write a config.json; errors as of `config_text`."""
+    """Write a config.json; raises the errors of `config_text`."""
     write_text(path, config_text(config))
 
 
@@ -97,12 +97,12 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
 
     Args:
         path: the file, or the folder that holds it.
-        sha256: the hash that the weights must have, where it is known from elsewhere.
+        sha256: the hash that the weights must have, if it is known from elsewhere.
 
     Raises:
-        ModelNotFoundError: no folder, or no config.json in it.
-        ConfigError: it is too large, does not parse or does not validate.
-        FingerprintError: it is of other weights.
+        ModelNotFoundError: the folder or its config.json does not exist.
+        ConfigError: the file is too large, does not parse or does not validate.
+        FingerprintError: the file describes other weights.
     """
     path = path / CONFIG_NAME if path.is_dir() else path
     if not path.is_file():
@@ -116,7 +116,7 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
         raise ModelNotFoundError(f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). {advice}")
     try:
         values = read_json(path, largest=LARGEST_CONFIG)
-        json_text(values).encode()  # half of a pair of surrogates could not be written again
+        json_text(values).encode()  # an unpaired surrogate could not be written again
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
     if not isinstance(values, dict) or "format_version" not in values:

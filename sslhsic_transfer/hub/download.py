@@ -1,4 +1,4 @@
-"""From a repository on the Hub to files in huggingface_hub's cache."""
+"""Download of model files from the Hub into huggingface_hub's cache."""
 
 import logging
 from collections.abc import Callable
@@ -21,8 +21,8 @@ class HubAccess:
 
     Attributes:
         cache_dir: where downloads are kept; by default huggingface_hub's cache.
-        local_files_only: look into the cache alone.
-        token: for private repositories; None: the one that is stored, if any; False: none.
+        local_files_only: use the cache only, never the network.
+        token: for private repositories; None uses the stored token, if any; False uses none.
     """
 
     cache_dir: str | Path | None = None
@@ -31,18 +31,18 @@ class HubAccess:
 
 
 def download_model(name: HubName, access: HubAccess, *, force: bool = False) -> ModelFiles:
-    """Fetch a model's two files, both of one commit, or find them in the cache.
+    """Fetch a model's two files, both from one commit, or find them in the cache.
 
-    Nothing but config.json and model.safetensors is fetched, and neither if its announced size is more than it can be.
-    HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT act as in huggingface_hub.
+    Only config.json and model.safetensors are fetched. A file is not fetched if the Hub announces a size above its
+    limit. HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT act as in huggingface_hub.
 
     Args:
         name: repository and revision.
         access: how the Hub may be used.
-        force: fetch again what is in the cache.
+        force: fetch the files again even if the cache has them.
 
     Raises:
-        ModelNotFoundError: no such repository, revision or file, or not in the cache when that is all there is.
+        ModelNotFoundError: the repository, revision or file does not exist, or is not in the cache when offline.
         HubError: the Hub refuses or fails, the connection breaks, or the disk is full.
         ConfigError: config.json cannot be used.
     """
@@ -65,15 +65,15 @@ def fetch_file(
         name: repository and revision.
         filename: the file.
         revision: branch, tag or commit to take it from.
-        limit: gives the most bytes that it may have; asked only where something is to be fetched.
+        limit: returns the largest size allowed, in bytes; called only if the file must be fetched.
         access: how the Hub may be used.
-        force: fetch again what is in the cache.
+        force: fetch the file again even if the cache has it.
 
     Returns:
-        Its path in the cache, and the commit that it is of.
+        Its path in the cache, and the commit it comes from.
 
     Raises:
-        ModelNotFoundError: no such repository, revision or file, or not in the cache when that is all there is.
+        ModelNotFoundError: the repository, revision or file does not exist, or is not in the cache when offline.
         HubError: the Hub refuses or fails, the connection breaks, the disk is full, or the file is too large.
     """
     asked = {
@@ -87,7 +87,7 @@ def fetch_file(
     with hub_errors(str(name), filename):
         plan = _plan(asked)
         path = Path(plan.local_path)
-        if force or not path.is_file():  # the content may be there already, of another commit: then it is only linked
+        if force or not path.is_file():  # if another commit has the same content, it is only linked
             if plan.file_size > (most := limit()):
                 raise HubError(
                     f"{filename} of {name} has {plan.file_size} bytes by the Hub's account; expected at most "
@@ -100,7 +100,7 @@ def fetch_file(
 
 
 def _largest_weights(config: Path) -> int:
-    import torch  # here, because ONNX files are fetched where it is not installed
+    import torch  # imported here because ONNX files are also fetched without torch
 
     from sslhsic_transfer.hub.weights_file import largest_weights
     from sslhsic_transfer.models.encoder import Encoder
@@ -110,7 +110,7 @@ def _largest_weights(config: Path) -> int:
 
 
 def _plan(asked: dict[str, Any]) -> Any:
-    """What would be fetched; from the cache alone where the connection breaks before the Hub has answered."""
+    """Return huggingface_hub's plan for a download. Use only the cache if the connection breaks first."""
     from huggingface_hub import errors, hf_hub_download
 
     try:
@@ -125,7 +125,7 @@ def _plan(asked: dict[str, Any]) -> Any:
 
 
 def _insisting(asked: dict[str, Any], tries: int = 3) -> Any:
-    """Ask again when the connection breaks, which huggingface_hub does only if it ends in good order."""
+    """Download, and try again if the connection breaks: huggingface_hub itself retries only some failures."""
     from huggingface_hub import hf_hub_download
 
     while True:
@@ -139,7 +139,7 @@ def _insisting(asked: dict[str, Any], tries: int = 3) -> Any:
 
 
 def _refuse_what_leaves_the_cache(path: Path, name: HubName) -> None:
-    """A cached file is a link to a blob of the same repository; one that leads elsewhere was put there."""
+    """Refuse a cached file that links to a place outside its repository's folder in the cache."""
     repository = next((p for p in path.parents if p.name == f"models--{name.repo_id.replace('/', '--')}"), None)
     if repository is None or not path.resolve().is_relative_to(repository.resolve()):
         raise HubError(

@@ -1,4 +1,4 @@
-"""The two files that make a model."""
+"""The two files of a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,11 @@ WEIGHTS_NAME = "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The two files that make a model, on this machine.
+    """Paths of a model's two files on this machine.
 
     Attributes:
         config: config.json.
-        weights: model.safetensors, or a lone file of another name beside its config.
+        weights: model.safetensors, or a weights file of another name next to its config.json.
     """
 
     config: Path
@@ -22,7 +22,7 @@ class ModelFiles:
 
     @classmethod
     def at(cls, path: str | Path) -> "ModelFiles":
-        """The files of a folder, or a weights file and the config.json beside it."""
+        """Return the files of a folder, or a weights file and the config.json next to it."""
         path = Path(path)
         folder, name = (path.parent, path.name) if path.suffix == ".safetensors" else (path, WEIGHTS_NAME)
         return cls(folder / CONFIG_NAME, folder / name)

@@ -1,7 +1,7 @@
-"""What identifies weights: the hash of their file, and the features that they give for a fixed input.
+"""Fingerprint of weights: the hash of their file, and the features that they give for a fixed input.
 
-The hash finds a damaged or exchanged file; the features find a network that reads the right numbers wrongly (another
-padding, another order of layers, a broken kernel).
+The hash detects a damaged or replaced file. The features detect a network that computes something else from the right
+weights: other padding, another order of layers, a broken kernel.
 """
 
 import torch
@@ -12,12 +12,12 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 
 PROBE_SIZE = 64
-# Relative to the norm of what is compared. Libraries for convolution differ by about 1e-6; float16 storage by 1e-3.
+# Relative to the norm of the recorded features. Convolution libraries differ by about 1e-6, float16 storage by 1e-3.
 TOLERANCE = 5e-3
 
 
 def probe_image() -> torch.Tensor:
-    """The fixed input, (1, 3, 64, 64) float32: waves, other ones in each channel; no random numbers."""
+    """Return the fixed input, (1, 3, 64, 64) float32: waves that differ between channels, without random numbers."""
     position = torch.arange(PROBE_SIZE, dtype=torch.float64)
     rows, columns = torch.meshgrid(position, position, indexing="ij")
     waves = [torch.sin((0.11 + 0.07 * k) * rows + (0.29 - 0.05 * k) * columns + k) for k in range(3)]
@@ -26,7 +26,7 @@ def probe_image() -> torch.Tensor:
 
 @torch.no_grad()
 def probe_features(encoder: Encoder) -> list[float]:
-    """The first values of the encoder's embedding of `probe_image()`, computed in eval mode where the encoder is."""
+    """Return the first values of the embedding of `probe_image()`, computed in eval mode on the encoder's device."""
     with evaluating(encoder):
         embedding = encoder(probe_image().to(encoder.device, encoder.dtype))[0]
     kept: list[float] = embedding[:FEATURES_KEPT].double().cpu().tolist()
@@ -37,7 +37,7 @@ def check_features(encoder: Encoder, fingerprint: Fingerprint, *, source: str) -
     """Compare an encoder's features with the recorded ones.
 
     Raises:
-        FingerprintError: they differ by more than rounding.
+        FingerprintError: they differ by more than rounding explains.
     """
     expected = torch.tensor(fingerprint.features, dtype=torch.float64)
     found = torch.tensor(probe_features(encoder), dtype=torch.float64)

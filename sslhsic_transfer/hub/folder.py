@@ -1,4 +1,4 @@
-"""A model folder, on disk and on the Hub alike: config.json, model.safetensors and what describes them."""
+"""A model folder, on disk or on the Hub: config.json, model.safetensors and files that describe them."""
 
 import logging
 import time
@@ -31,9 +31,9 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-_TRIES = 3  # of a folder that is written while it is read
-_LATELY = 5.0  # seconds since a file was written, in which its neighbour may follow
-_BETWEEN_TWO = 0.5  # seconds that the neighbour is waited for
+_TRIES = 3  # attempts to read a folder that is being written
+_LATELY = 5.0  # seconds after a file was written during which the other file may still follow
+_BETWEEN_TWO = 0.5  # seconds to wait for the other file
 
 
 def save_folder(
@@ -43,18 +43,19 @@ def save_folder(
 
     Args:
         encoder: what to save; its mode and device do not matter.
-        directory: made if need be; other files in it stay.
-        dtype: in which to store the weights; by default their own. ``torch.float16`` halves the file, and changes
-            embeddings by about a thousandth: it becomes float32 again where it is loaded.
-        overwrite: whether weights that are there already may be replaced.
+        directory: created if needed; other files in it stay.
+        dtype: how to store the weights; by default in their own dtype. ``torch.float16`` halves the file and changes
+            embeddings by about a thousandth; loading converts it back to float32.
+        overwrite: whether existing weights may be replaced.
 
     Returns:
         The directory.
 
     Raises:
         OutputExistsError: the directory holds weights and ``overwrite`` is false.
-        ConfigError: ``encoder.metadata`` hold what JSON does not, or too much; or weights are not kept in ``dtype``.
-        WeightsError: the weights hold NaN or infinite values, in the dtype that they are stored in.
+        ConfigError: ``encoder.metadata`` hold values that JSON cannot hold, or too many; or weights cannot be stored in
+            ``dtype``.
+        WeightsError: the weights hold NaN or infinite values in the dtype in which they are stored.
     """
     files = ModelFiles.at(directory := Path(directory))
     if files.weights.exists() and not overwrite:
@@ -74,27 +75,27 @@ def save_folder(
             fingerprint=Fingerprint(sha256=sha256_of_file(temporary), features=features),
             metadata=encoder.metadata,
         )
-        config_text(config)  # what cannot be written is found before the weights take their place
+        config_text(config)  # find metadata that cannot be written before the weights are replaced
     write_config(files.config, config)
     return directory
 
 
 def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -> Encoder:
-    """Read a model folder: strictly, on the CPU, in the dtype it was stored in (float16 becomes float32), in eval mode.
+    """Read a model folder strictly. The encoder is on the CPU, in the stored dtype (float16 as float32), in eval mode.
 
-    Hash, finiteness and features are checked at the first load of a file, and again whenever it, its config.json, this
-    library or torch has changed (`sslhsic_transfer.hub.verified`). A folder that is saved anew meanwhile, so that the
-    two files are of two moments, is read again.
+    Hash, finiteness and features are checked when a file is first loaded, and again whenever the file, its config.json,
+    this library or torch has changed (`sslhsic_transfer.hub.verified`). If the folder is saved again during the
+    read, so that the two files do not match, it is read again.
 
     Args:
-        source: a model folder, a .safetensors file with its config.json beside it, or the two files.
-        sha256: the hash that the weights must have, where it is known from elsewhere.
+        source: a model folder, a .safetensors file with its config.json next to it, or the two files.
+        sha256: the hash that the weights must have, if it is known from elsewhere.
 
     Raises:
-        ModelNotFoundError: the folder, its config.json or its weights are not there.
+        ModelNotFoundError: the folder, its config.json or its weights do not exist.
         ConfigError: config.json does not parse or does not validate.
-        WeightsError: the weights are damaged, incomplete, of another shape, or not finite.
-        FingerprintError: the weights are whole but not the ones that config.json describes.
+        WeightsError: the weights are damaged, incomplete, of other shapes, or not finite.
+        FingerprintError: the weights are intact but are not the ones that config.json describes.
     """
     files = source if isinstance(source, ModelFiles) else ModelFiles.at(source)
     tries = _TRIES
@@ -127,7 +128,7 @@ def _load(files: ModelFiles, sha256: str | None) -> Encoder:
 
 
 def _moment(files: ModelFiles) -> list[tuple[int, int, int] | None]:
-    """Give what changes of two files when they are written; None for one that is not there."""
+    """Return inode, size and modification time of both files; None for a missing file."""
     found: list[tuple[int, int, int] | None] = []
     for path in (files.config, files.weights):
         try:
@@ -140,7 +141,7 @@ def _moment(files: ModelFiles) -> list[tuple[int, int, int] | None]:
 
 
 def _changed_since(before: list[tuple[int, int, int] | None], files: ModelFiles) -> bool:
-    """Tell whether the files are others than before, or become so in a moment, as when a model is saved anew."""
+    """Tell whether the files have changed, or change within a moment because the model is being saved again."""
     newest = max((state[2] for state in before if state), default=0) / 1e9
     end = time.monotonic() + (_BETWEEN_TWO if abs(time.time() - newest) < _LATELY else 0)
     while _moment(files) == before:
@@ -161,7 +162,7 @@ def _empty(config: EncoderConfig, preprocessing: Preprocessing, metadata: dict[s
 
 
 def _fill(encoder: Encoder, state: dict[str, torch.Tensor]) -> Encoder:
-    """Give stored tensors to an encoder; float16 is a way to store them, not to compute."""
+    """Load stored tensors into an encoder. Convert float16, which is used for storage only, to float32."""
     state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
     encoder.load_state_dict(state, strict=True, assign=True)
     return encoder.requires_grad_(True).eval()

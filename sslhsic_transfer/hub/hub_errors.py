@@ -1,4 +1,4 @@
-"""What huggingface_hub and the connection raise, as errors of ours, each with the next step."""
+"""Translation of errors from huggingface_hub and the connection into this library's errors, with advice."""
 
 import errno
 import shutil
@@ -20,15 +20,15 @@ _ADVICE = {
 
 @contextmanager
 def hub_errors(subject: str, filename: str | None = None) -> Iterator[None]:
-    """Turn errors of what is called inside into ours.
+    """Turn errors raised in the block into this library's errors.
 
     Args:
         subject: the repository, with its revision.
-        filename: the file of it that is asked for.
+        filename: the requested file of the repository.
 
     Raises:
-        ModelNotFoundError: no such repository, revision or file, or none in the cache when only that may be asked.
-        HubError: everything else.
+        ModelNotFoundError: the repository, revision or file does not exist, or is not in the cache when offline.
+        HubError: any other failure of the Hub, the connection or the disk.
     """
     from huggingface_hub import errors
 
@@ -59,7 +59,7 @@ def hub_errors(subject: str, filename: str | None = None) -> Iterator[None]:
         raise HubError(f"The Hub refused {where}: {_status(error)}") from error
     except OSError as error:
         raise _local(where, error) from error
-    except ValueError as error:  # what is to be fetched anew while the Hub does not answer
+    except ValueError as error:  # raised when a file must be fetched again and the Hub does not answer
         raise HubError(f"The Hub did not give {where}: {error}") from error
     except Exception as error:
         if not breaks_off(error):
@@ -68,7 +68,7 @@ def hub_errors(subject: str, filename: str | None = None) -> Iterator[None]:
 
 
 def breaks_off(error: Exception) -> bool:
-    """Whether the connection broke: an error of the HTTP client below huggingface_hub, whichever that is."""
+    """Tell whether the connection broke: an error of whichever HTTP client huggingface_hub uses."""
     from huggingface_hub import errors
 
     of_the_client = next(kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")

@@ -1,4 +1,4 @@
-"""`from_pretrained`: from what a user calls a model to an encoder that is ready to use."""
+"""`from_pretrained`: load an encoder by its name or path."""
 
 import logging
 from pathlib import Path
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class LoadOptions(TypedDict, total=False):
-    """What `from_pretrained` takes beside a name."""
+    """Keyword arguments of `from_pretrained`."""
 
     revision: str | None
     cache_dir: str | Path | None
@@ -39,25 +39,25 @@ def from_pretrained(
 ) -> Encoder:
     """Load an encoder with its weights, in eval mode.
 
-    What a name means follows from its form alone (`sslhsic_transfer.hub.names.parse_name`):
+    The form of a name alone decides how it is read (`sslhsic_transfer.hub.names.parse_name`):
 
-    - a path: a model folder, or a .safetensors file with its config.json beside it;
-    - ``org/repo``: a repository on the Hugging Face Hub, never a folder that happens to have that name;
-    - a word: a short name, pinned to one set of weights: the copy that came with the package if it is these very
-      weights, else the cache, else the Hub. A word that is no short name may be a folder here.
+    - a path: a model folder, or a .safetensors file with its config.json next to it;
+    - ``org/repo``: a repository on the Hugging Face Hub, never a folder of that name;
+    - a word: a short name for one fixed set of weights. It is loaded from the package if the copy there has these
+      weights, else from the cache, else from the Hub. A word that is not a short name may be a folder.
 
     Args:
         name_or_path: the model.
         revision: branch, tag or commit of a Hub repository; also ``org/repo@revision``.
-        cache_dir: where downloads are kept; by default huggingface_hub's cache, HF_HOME and all.
-        local_files_only: never go to the network.
+        cache_dir: where downloads are kept; by default huggingface_hub's cache, which HF_HOME may move.
+        local_files_only: never use the network.
         token: for private repositories; by default the one that huggingface_hub has stored.
         device: where to put the weights; the CPU by default.
-        dtype: what to cast them to, ``torch.bfloat16`` or ``"bfloat16"``; by default they stay as stored, float16
-            apart, which becomes float32.
+        dtype: the dtype to convert to, such as ``torch.bfloat16`` or ``"bfloat16"``; by default the stored dtype,
+            except that float16 becomes float32.
 
     Returns:
-        The encoder; its weights and its features have been checked against the fingerprint in config.json.
+        The encoder. Its weights and features have been checked against the fingerprint in config.json.
 
     Raises:
         ModelNotFoundError: the name does not lead to a model.
@@ -74,7 +74,7 @@ def from_pretrained(
 
 
 def as_encoder(source: Encoder | str | Path) -> Encoder:
-    """An encoder as it is, or the one that `from_pretrained` finds."""
+    """Return an encoder as it is; load a name or path with `from_pretrained`."""
     return source if isinstance(source, Encoder) else from_pretrained(source)
 
 
@@ -89,7 +89,7 @@ def _load_local(path: Path) -> Encoder:
 
 
 def _load_shipped(found: Published) -> Encoder | None:
-    """The copy that came with the package, if there is one and it is what the name stands for."""
+    """Load the copy in the package; return None if there is none or it is not what the name stands for."""
     if found.shipped is None:
         return None
     try:
@@ -102,7 +102,7 @@ def _load_shipped(found: Published) -> Encoder | None:
 
 
 def _load_from_hub(found: Published, access: HubAccess) -> Encoder:
-    """Fetch and load; what is damaged in the cache is fetched once more."""
+    """Fetch and load a model. Fetch it once more if the cached files are damaged."""
     try:
         with found.looked_up():
             files = download_model(found.name, access)

@@ -1,4 +1,4 @@
-"""What a user calls a model, read without looking at the disk or the network."""
+"""Parsing of model names, without access to disk or network."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _LOCAL_PREFIX = "local-dir:"
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"
 _REPOSITORY = re.compile(f"{_PART}/{_PART}")
 _SHORT_NAME = re.compile(_PART)
-# A `Path` has lost one of the two slashes.
+# `Path` collapses the two slashes of an address into one.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(https?|hf|s3|gs|file|ftp):/", re.IGNORECASE | re.ASCII)
 _HUB_HOST = re.compile(r"(www\.)?(huggingface\.co|hf\.co)/", re.IGNORECASE)
 _ON_HUB = re.compile(
@@ -22,13 +22,13 @@ _ON_HUB = re.compile(
     r"/?(?:[?#].*)?)",
     re.IGNORECASE | re.DOTALL,
 )
-# As git allows in a name, less what would leave the folder that the cache keeps a name's commit in.
+# The names that git allows, except those that would leave the cache's folder of refs.
 _REVISION = re.compile(r"(?!.*(?:\.\.|//|@\{))[A-Za-z0-9][A-Za-z0-9._/+-]{0,254}(?<![/.])")
 
 
 @dataclass(frozen=True)
 class HubName:
-    """A model repository on the Hub: ``org/repo``, at a branch, tag or commit (None: its main branch)."""
+    """A model repository on the Hub: ``org/repo`` at a branch, tag or commit (None: its main branch)."""
 
     repo_id: str
     revision: str | None = None
@@ -39,14 +39,14 @@ class HubName:
 
 @dataclass(frozen=True)
 class ShortName:
-    """A name that may stand in the table of short names, with the revision that was asked for, if any."""
+    """A name that may be in the table of short names, with the requested revision, if any."""
 
     name: str
     revision: str | None = None
 
 
 def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName | ShortName:
-    """Tell what kind of name a name is, by its form alone.
+    """Tell which kind of name a text is, by its form alone.
 
     ========================================================= =======================
     a `Path`; ``local-dir:…``; text that is absolute, starts  a place on this machine
@@ -57,14 +57,14 @@ def parse_name(text: str | Path, revision: str | None = None) -> Path | HubName 
     a word, with or without ``@revision``                     a short name
     ========================================================= =======================
 
-    What lies on the disk plays no part, so that no folder ever stands in for a repository of the same name.
+    The disk is not looked at, so a folder never replaces a repository of the same name.
 
     Args:
         text: the name.
-        revision: the same as ``@revision`` at its end.
+        revision: the same as ``@revision`` at the end of the name.
 
     Raises:
-        ConfigError: no form fits, it is an address on the web, or two different revisions are asked for.
+        ConfigError: the text has none of these forms, is a web address, or asks for two different revisions.
     """
     if isinstance(text, Path):
         refuse_address(str(text))
@@ -96,10 +96,10 @@ EXPECTED = (
 
 
 def refuse_address(text: str) -> None:
-    """Refuse an address on the web, and name the repository where it leads to one.
+    """Refuse a web address. If it leads to a repository on the Hub, tell that repository's name.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: the text is a web address.
     """
     address = _ADDRESS.match(text) or _HUB_HOST.match(text)
     if address is None:
@@ -116,7 +116,7 @@ def refuse_address(text: str) -> None:
 
 
 def shown(name: str) -> str:
-    """A model's name as others may see it: of a longer or an absolute path the last two parts."""
+    """Return a model's name for others to see: only the last two parts of a long or absolute path."""
     path = Path(name)
     return name if len(path.parts) <= 2 and not path.is_absolute() else "/".join(path.parts[-2:])
 

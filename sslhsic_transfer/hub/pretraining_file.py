@@ -1,4 +1,4 @@
-"""pretraining.safetensors: what pretraining needs beside the encoder to go on, in the folder of a converted model."""
+"""pretraining.safetensors: the state that pretraining needs, besides the encoder, to resume a converted model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,14 +22,13 @@ _SCALE = "kernel_scale"
 
 @dataclass(frozen=True)
 class PretrainingState:
-    """The networks of a pretraining run, and what goes with them.
+    """The networks of a pretraining run and their scale and averaging count.
 
     Attributes:
         learner: the state dict of a `sslhsic_transfer.pretrain.networks.Learner`: online encoder and projector,
             predictor, target encoder and projector, with their statistics.
-        kernel_scale: the kernel's scale, a scalar; None: the method has none.
-        averaged: how many weights are in the average that the folder's model.safetensors holds; 0: it holds the online
-            weights.
+        kernel_scale: the kernel's scale, a scalar; None if the method has none.
+        averaged: the number of weights averaged in the folder's model.safetensors; 0 if it holds the online weights.
     """
 
     learner: Mapping[str, torch.Tensor]
@@ -38,20 +37,20 @@ class PretrainingState:
 
 
 def save_pretraining(state: PretrainingState, directory: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a state beside the model that it belongs to.
+    """Write a pretraining state next to the model that it belongs to.
 
     Args:
         state: what to write.
-        directory: a model folder, whose weights' hash is noted.
-        overwrite: whether a file that is there already may be replaced.
+        directory: a model folder; the hash of its weights is recorded.
+        overwrite: whether an existing file may be replaced.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        OutputExistsError: there is one, and ``overwrite`` is false.
-        ModelNotFoundError, ConfigError: the directory is no model folder.
-        WeightsError: NaN or infinite values.
+        OutputExistsError: the file exists and ``overwrite`` is false.
+        ModelNotFoundError, ConfigError: the directory is not a model folder.
+        WeightsError: the state holds NaN or infinite values.
     """
     path = Path(directory) / PRETRAINING_NAME
     if path.exists() and not overwrite:
@@ -69,12 +68,12 @@ def save_pretraining(state: PretrainingState, directory: str | Path, *, overwrit
 
 
 def load_pretraining(directory: str | Path) -> PretrainingState:
-    """Read the state in a model folder.
+    """Read the pretraining state in a model folder.
 
     Raises:
-        ModelNotFoundError, ConfigError: there is none, or no model beside it.
-        WeightsError: it is damaged, or holds NaN or infinite values.
-        FingerprintError: it belongs to other weights than those beside it.
+        ModelNotFoundError, ConfigError: there is no such file, or no model next to it.
+        WeightsError: the file is damaged, or holds NaN or infinite values.
+        FingerprintError: the file belongs to other weights than those next to it.
     """
     path = Path(directory) / PRETRAINING_NAME
     content = read_safetensors_file(path)

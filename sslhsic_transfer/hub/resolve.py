@@ -1,4 +1,4 @@
-"""What a name leads to: a place on this machine, or a repository whose weights may be pinned. Loads no torch."""
+"""Where a name leads: a path on this machine, or a repository whose weights may be pinned. Does not import torch."""
 
 import logging
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class Published:
     """A repository on the Hub.
 
     Attributes:
-        name: which, and at which revision.
-        model: the row of the table of short names whose weights it must hold; None: whatever is there.
+        name: the repository and its revision.
+        model: the row of the table of short names whose weights it must hold; None accepts any weights.
     """
 
     name: HubName
@@ -28,17 +28,17 @@ class Published:
 
     @property
     def sha256(self) -> str | None:
-        """The hash that its weights must have, where it is known beforehand."""
+        """The hash that the weights must have, if it is known beforehand."""
         return self.model.sha256 if self.model else None
 
     @property
     def shipped(self) -> Path | None:
-        """The copy that came with the package, where there is one."""
+        """The copy that came with the package, if there is one."""
         return self.model.shipped if self.model and (self.model.shipped / CONFIG_NAME).is_file() else None
 
     @contextmanager
     def looked_up(self) -> Iterator[None]:
-        """Where the repository is not found and a folder has its name, the error tells how to name the folder."""
+        """Add advice to a not-found error in the block if a local folder has the repository's name."""
         try:
             yield
         except ModelNotFoundError as error:
@@ -48,19 +48,19 @@ class Published:
 
 
 def resolve(name_or_path: str | Path, revision: str | None = None) -> Path | Published:
-    """Tell where a model is to be looked for.
+    """Tell where to look for a model.
 
     Args:
-        name_or_path: what a user calls it: see `sslhsic_transfer.hub.names.parse_name`.
+        name_or_path: the user's name for it; see `sslhsic_transfer.hub.names.parse_name`.
         revision: branch, tag or commit of a repository.
 
     Returns:
         A path, which need not exist, or a repository.
 
     Raises:
-        ModelNotFoundError: a word that is no short name and no folder here; a short name at another revision than its
-            own, unless SSLHSIC_HUB_NAMESPACE tells whose.
-        ConfigError: the name cannot be one.
+        ModelNotFoundError: the word is neither a short name nor a local folder; or a short name is asked for at a
+            revision other than its own while SSLHSIC_HUB_NAMESPACE is not set.
+        ConfigError: the name is not valid.
     """
     name = parse_name(name_or_path, revision)
     if isinstance(name, Path):

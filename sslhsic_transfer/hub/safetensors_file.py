@@ -1,7 +1,7 @@
-"""A safetensors file, read rather than mapped, and believed in nothing that its size does not bear out.
+"""Reading of safetensors files without memory mapping, with every declared size checked against the file.
 
-A mapped file that somebody shortens ends the process by a signal. Here each tensor's bytes are copied into memory of
-its own, which a mapped file costs at the first look as well; a file that changes meanwhile is an error of ours.
+Truncating a mapped file kills the process with a signal. Here each tensor's bytes are copied into its own memory,
+which costs no more than a mapped file when it is first read. A file that changes meanwhile raises an error.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from sslhsic_transfer._content import shown_start, what_it_is_instead
 from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
 
-LARGEST_HEADER = 1 << 20  # bytes; that of a ResNet-152 has about 100 KB
+LARGEST_HEADER = 1 << 20  # bytes; a ResNet-152 has about 100 KB
 _LARGEST_FOREIGN_HEADER = 1 << 24
 _METADATA = "__metadata__"
 _MOST_DIMENSIONS = 32
@@ -43,12 +43,12 @@ _DTYPES: dict[str, torch.dtype] = {
 
 @dataclass(frozen=True)
 class SafetensorsContent:
-    """What a file holds.
+    """Content of a safetensors file.
 
     Attributes:
-        tensors: name -> tensor on the CPU, each in memory of its own.
+        tensors: name -> tensor on the CPU, each in its own memory.
         metadata: name -> text.
-        sha256: hash of the bytes that were read; None where it was not asked for.
+        sha256: hash of the bytes that were read; None if not requested.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -63,13 +63,13 @@ def read_safetensors_file(
 
     Args:
         path: the file.
-        hashed: whether to hash what is read.
-        largest_header: most bytes of the part that names the tensors.
+        hashed: whether to hash the bytes.
+        largest_header: largest size of the header, which names the tensors, in bytes.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: it is truncated, declares other tensors than it has bytes for, changes while it is read, or is
-            something else.
+        WeightsError: the file is truncated, does not have the bytes that its header declares, changes while it is read,
+            or is not a safetensors file.
     """
     check_there(path)
     try:
@@ -80,17 +80,17 @@ def read_safetensors_file(
 
 
 def check_there(path: Path) -> None:
-    """Refuse a file of weights that is missing.
+    """Refuse a weights file that is missing.
 
     Raises:
-        ModelNotFoundError: it is.
+        ModelNotFoundError: the file does not exist.
     """
     if not path.is_file():
         raise ModelNotFoundError(f"No {path.name} in {path.parent}. Fetch or save the folder again.")
 
 
 def not_whole(path: Path, reason: str) -> WeightsError:
-    """Make the error for a file that cannot be read as safetensors."""
+    """Return the error for a file that cannot be read as safetensors."""
     size = f" ({path.stat().st_size} bytes)" if path.is_file() else ""
     return WeightsError(f"{path}{size} is not a whole safetensors file: {reason}. Fetch or save it again.")
 
@@ -124,7 +124,7 @@ def _read(file: IO[bytes], hashed: bool, largest_header: int) -> SafetensorsCont
 
 
 def _entries(header: bytes, there: int) -> tuple[list[tuple[str, torch.dtype, list[int]]], dict[str, str]]:
-    """Names, dtypes and shapes in the order of their bytes, which they must fill without gaps; and the metadata."""
+    """Return names, dtypes and shapes in byte order, and the metadata. The tensors must fill the file without gaps."""
     found = parse_json(header, deepest=4)
     if not isinstance(found, dict):
         raise ValueError(f"its header is a {type(found).__name__}; expected an object of tensors")

@@ -1,4 +1,4 @@
-"""What state dicts must satisfy to become an encoder: names, shapes, finite values."""
+"""Checks of state dicts: names, shapes, finite values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,17 +11,17 @@ from sslhsic_transfer.errors import WeightsError
 def check_fit(
     network: nn.Module, state: Mapping[str, torch.Tensor], source: str, *, called: str, advice: str = ""
 ) -> None:
-    """Refuse a state dict unless each tensor has its place and each place its tensor, of the same shape.
+    """Refuse a state dict unless its names and shapes match the network's exactly.
 
     Args:
-        network: what the weights are for.
+        network: the network that the weights are for.
         state: names and tensors.
-        source: where they come from, for the message.
-        called: the network, for the message.
-        advice: what to do about it, for the message.
+        source: where the weights come from, for the message.
+        called: the network's name in the message.
+        advice: how to fix it, for the message.
 
     Raises:
-        WeightsError: all that is missing, foreign or of another shape.
+        WeightsError: tensors are missing, unknown or of another shape; the message lists them.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -41,7 +41,7 @@ def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
     """Refuse NaN and infinite values.
 
     Raises:
-        WeightsError: some tensors hold them; the message names them.
+        WeightsError: tensors hold such values; the message names them.
     """
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not _is_finite(tensor)]
     if bad:
@@ -49,11 +49,11 @@ def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
 
 
 def some(what: str, names: Sequence[str], most: int = 5) -> list[str]:
-    """A line that counts names and lists the first of them; no line for none."""
+    """Return a line that counts names and lists the first of them; no line if there are no names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
-    """By its extremes, which NaN and infinity reach: one pass, and no copy of the tensor."""
+    """Tell whether all values are finite, by the extremes: one pass, without a copy of the tensor."""
     return tensor.numel() == 0 or bool(torch.stack(tensor.aminmax()).isfinite().all())

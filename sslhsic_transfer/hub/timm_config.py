@@ -1,4 +1,4 @@
-"""The keys of config.json that timm (and transformers, through it) read, so that they load the same folder."""
+"""The keys of config.json that timm reads (and transformers through timm), so that they load the same folder."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
 def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[str, Any]:
-    """Timm's part of config.json; empty where timm cannot do the same.
+    """Return timm's part of config.json; empty if timm cannot compute the same.
 
-    It has no such network (small stem, SAME padding, wide), or cannot crop before it resizes (style byol-jax).
+    Timm lacks some networks (small stem, SAME padding, wide), and cannot crop before it resizes (style byol-jax).
     """
     if (encoder.stem, encoder.padding, encoder.width) != ("imagenet", "torch", 1):
         return {}

@@ -1,8 +1,8 @@
-"""Remembers which files have been verified, so that a model's second load neither hashes nor probes it again.
+"""A record of verified weights files, so that later loads neither hash nor probe them again.
 
-A mark is an empty file whose name is a hash of everything that the verification rested on: the weights file's place,
-size, inode and times, what it was compared with, and the versions of the code that compared. Whatever changes any of
-these leads to another name, and so to a new verification. Marks are lost or deleted without harm.
+A mark is an empty file. Its name is a hash of everything that the verification depends on: the weights file's path,
+size, inode and times, the values it was compared with, and the versions of the code. A change in any of these gives
+another name, and so a new verification. Losing or deleting marks does no harm.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ import torch
 import sslhsic_transfer
 
 CACHE_VARIABLE = "SSLHSIC_CACHE"
-# A file that changed so lately could change once more within the resolution of its times: git calls it racily clean.
+# A file changed this recently may change again within the resolution of its times; git calls this racily clean.
 _SETTLED_AFTER = 2.0  # seconds
 _MOST_MARKS = 1000
 
 
 def cache_folder() -> Path:
-    """Where this library keeps what it can make anew: SSLHSIC_CACHE, or sslhsic-transfer in the user's cache folder."""
+    """Return this library's cache folder: SSLHSIC_CACHE, or sslhsic-transfer in the user's cache folder."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sslhsic-transfer"
 
 
 def mark_for(weights: Path, compared_with: str) -> Path:
-    """The mark of one verification of one state of a file.
+    """Return the path of the mark for one verification of one state of a file.
 
     Args:
         weights: the file.
-        compared_with: what its content was, or is to be, compared with.
+        compared_with: the values that its content is compared with.
     """
     real = weights.resolve()
     state = real.stat()
@@ -46,12 +46,12 @@ def mark_for(weights: Path, compared_with: str) -> Path:
 
 
 def is_verified(mark: Path) -> bool:
-    """Whether that verification has been done."""
+    """Tell whether this verification has been done."""
     return mark.is_file()
 
 
 def remember(mark: Path, weights: Path) -> None:
-    """Keep a mark, unless the file changed a moment ago or the cache cannot be written."""
+    """Store a mark, unless the file changed a moment ago or the cache is not writable."""
     state = weights.stat()
     if time.time() - max(state.st_mtime, state.st_ctime) < _SETTLED_AFTER:
         return
@@ -60,7 +60,7 @@ def remember(mark: Path, weights: Path) -> None:
         mark.touch(mode=0o600)
         _forget_the_oldest(mark.parent)
     except OSError:
-        return  # a full or read-only disk costs time at the next load, nothing else
+        return  # without a mark the next load is slower, nothing else
 
 
 def _forget_the_oldest(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""model.safetensors: read strictly, into exactly the tensors that a network has."""
+"""model.safetensors: strict reading of a network's tensors."""
 
 from pathlib import Path
 
@@ -15,29 +15,29 @@ from sslhsic_transfer.hub.safetensors_file import (
 from sslhsic_transfer.hub.state import check_fit
 from sslhsic_transfer.models.encoder import Encoder
 
-# Those that arithmetic is done in. Float8 comes with scales of its own, which no tensor here has.
+# Float8 is left out: it needs scales, which no tensor here has.
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def largest_weights(encoder: Encoder) -> int:
-    """The most bytes that a file with an encoder's weights can have: eight for each number, and the header."""
+    """Return the largest size in bytes of a file with an encoder's weights: eight per number, and the header."""
     return 8 + LARGEST_HEADER + 8 * sum(tensor.numel() for tensor in encoder.state_dict().values())
 
 
 def read_weights(path: Path, encoder: Encoder, *, hashed: bool = False) -> SafetensorsContent:
-    """Read a safetensors file that must hold an encoder's state dict: all of it, nothing else.
+    """Read a safetensors file that must hold exactly an encoder's state dict.
 
     Args:
         path: the file.
-        encoder: what it is for; may be on the meta device.
-        hashed: whether to hash what is read.
+        encoder: the encoder that the file is for; may be on the meta device.
+        hashed: whether to hash the bytes.
 
     Returns:
-        Tensors on the CPU, in the dtypes of the file, and its hash.
+        Tensors on the CPU in the file's dtypes, and the hash.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: the file is damaged, or its names, shapes or kinds of numbers are not the encoder's.
+        WeightsError: the file is damaged, or its names, shapes or kinds of dtype are not the encoder's.
     """
     check_there(path)
     if (size := path.stat().st_size) > (most := largest_weights(encoder)):

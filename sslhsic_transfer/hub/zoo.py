@@ -1,4 +1,4 @@
-"""The table of short names: which weights a name stands for, pinned by their hash."""
+"""The table of short names: the weights that each name stands for, pinned by their hash."""
 
 import difflib
 import fnmatch
@@ -16,7 +16,7 @@ _NAMESPACE = "sslhsic"
 
 
 def chosen_namespace() -> str | None:
-    """Whose repositories short names mean, where SSLHSIC_HUB_NAMESPACE says so."""
+    """Return the owner of the repositories that short names stand for, if SSLHSIC_HUB_NAMESPACE is set."""
     return os.environ.get(NAMESPACE_VARIABLE) or None
 
 
@@ -26,7 +26,7 @@ class ZooModel:
 
     Attributes:
         name: the short name, and the name of the repository within the namespace.
-        encoder: which network.
+        encoder: the network.
         licence: SPDX identifier of the weights' licence.
         data: what the weights were trained on.
         recipe: the recipe that trains them.
@@ -44,12 +44,12 @@ class ZooModel:
 
     @property
     def hub_name(self) -> HubName:
-        """The repository and revision, in the namespace that SSLHSIC_HUB_NAMESPACE may set."""
+        """The repository and its revision, in the namespace, which SSLHSIC_HUB_NAMESPACE may set."""
         return HubName(f"{chosen_namespace() or _NAMESPACE}/{self.name}", self.revision)
 
     @property
     def shipped(self) -> Path:
-        """Where a copy would be that came with the package."""
+        """The folder in the package where a copy would be."""
         return Path(str(files("sslhsic_transfer.model_cards"))) / self.name
 
 
@@ -79,7 +79,7 @@ ZOO: dict[str, ZooModel] = {
 
 
 def list_models(pattern: str = "*") -> list[ZooModel]:
-    """The rows whose names match a pattern, such as ``"*r50*"``, in the table's order.
+    """Return the rows whose names match a pattern, such as ``"*r50*"``, in the table's order.
 
     Args:
         pattern: with ``*``, ``?`` and ``[…]`` as in a shell.
@@ -88,7 +88,7 @@ def list_models(pattern: str = "*") -> list[ZooModel]:
 
 
 def unknown_name(name: str) -> ModelNotFoundError:
-    """The error for a name that is in no table, with what comes closest."""
+    """Return the error for an unknown name, with the closest known names."""
     near = difflib.get_close_matches(name, ZOO, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return ModelNotFoundError(

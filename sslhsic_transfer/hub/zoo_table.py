@@ -1,4 +1,4 @@
-"""The table of short names, on the screen."""
+"""Printing of the table of short names."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _PROBES = ("knn", "linear")
 
 
 def print_models(models: Sequence[ZooModel], console: Console | None = None) -> None:
-    """Print a row a name: parameters, licence, source, training data, what its probes measure."""
+    """Print one row for each name: parameters, license, source, training data, accuracy of its probes."""
     console = console or Console()
     table = Table(show_lines=True)
     for title in ("model", "weights", "trained on", "top-1 %, k-NN / linear"):

@@ -1,4 +1,4 @@
-"""Real pictures that travel with the package, for the demo, the examples and the tests.
+"""Real pictures that ship with the package, for the demo, the examples and the tests.
 
 Sign Language Digits (Arda Mavi and Zeynep Dikle, Apache-2.0; see ``sign_digits/NOTICE``): ten hand signs, 72 × 72 RGB.
 """
@@ -13,8 +13,8 @@ class Sample:
 
     Attributes:
         root: the folder that holds ``train/`` and ``test/``.
-        train: one folder of pictures a class.
-        test: the same for pictures that no training may see.
+        train: training pictures, one folder for each class.
+        test: test pictures, which must not be used for training, in the same layout.
         classes: names of the classes, in order.
     """
 
@@ -25,7 +25,7 @@ class Sample:
 
 
 def sign_digits() -> Sample:
-    """Hand signs of the digits 0-9: 1,242 training and 409 test pictures, 72 × 72 RGB JPEG.
+    """Return the bundled hand signs of the digits 0-9: 1,242 training and 409 test pictures, 72 × 72 RGB JPEG.
 
     Returns:
         The folders of the bundled data set; nothing is copied or downloaded.

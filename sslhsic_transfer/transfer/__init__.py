@@ -1,4 +1,4 @@
-"""Fine-tuning of encoders on tasks: settings, training, evaluation, models that load again."""
+"""Fine-tuning of encoders on tasks: settings, training, evaluation, loading of fine-tuned models."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Classification: examples, loss, and the trained network as a function of a picture."""
+"""Classification: examples, loss, and prediction with the trained network."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +24,12 @@ from sslhsic_transfer.transfer.settings import ClassificationSettings
 
 
 class ClassificationTask:
-    """How a classifier is built, fed and trained.
+    """Construction, data and loss of a classifier.
 
     Args:
-        settings: of the fine-tune.
-        preprocessing: of the encoder.
-        classes: names.
+        settings: the settings of the fine-tuning.
+        preprocessing: the encoder's preprocessing.
+        classes: the names of the classes.
     """
 
     def __init__(self, settings: ClassificationSettings, preprocessing: Preprocessing, classes: Sequence[str]) -> None:
@@ -38,32 +38,32 @@ class ClassificationTask:
         self.classes = tuple(classes)
 
     def network(self, encoder: Encoder) -> nn.Module:
-        """A linear layer over a copy of the encoder."""
+        """Build a linear layer on top of a copy of the encoder."""
         s = self.settings
         return Classifier(encoder, len(self.classes), freeze_at=s.freeze_at, norm_eval=s.norm_eval)
 
     def examples(self, data: ClassificationData) -> "ClassificationExamples":
-        """What is trained on."""
+        """Return the training examples."""
         return ClassificationExamples(data, self.settings, self.preprocessing)
 
     @staticmethod
     def collate(examples: list[tuple[Tensor, int]]) -> list[Tensor]:
-        """A batch: (B, 3, H, W) pictures and (B,) classes."""
+        """Return a batch: (B, 3, H, W) pictures and (B,) classes."""
         batch: list[Tensor] = default_collate(examples)
         return batch
 
     def loss(self, network: nn.Module, batch: list[Tensor]) -> Tensor:
-        """Mean cross-entropy."""
+        """Return the mean cross-entropy."""
         images, labels = batch
         return F.cross_entropy(network(images).float(), labels, label_smoothing=self.settings.label_smoothing)
 
     def predictor(self, network: nn.Module) -> "ClassificationPredictor":
-        """The trained network."""
+        """Return the prediction function of a trained network."""
         return ClassificationPredictor(network, self.preprocessing)
 
 
 class ClassificationExamples(Dataset[tuple[Tensor, int]]):
-    """Pictures, cropped, flipped and coloured at random by the example's seed, and their classes."""
+    """Pictures with random crop, flip and color jitter by the example's seed, and their classes."""
 
     def __init__(
         self, data: ClassificationData, settings: ClassificationSettings, preprocessing: Preprocessing
@@ -88,7 +88,7 @@ class ClassificationExamples(Dataset[tuple[Tensor, int]]):
         return len(self.data)
 
     def __getitem__(self, example: Example) -> tuple[Tensor, int]:
-        """(3, H, W) picture and the number of its class."""
+        """Return a (3, H, W) picture and the number of its class."""
         index, seed = example
         with seeded(seed):
             picture = self.transform(tv_tensors.Image(T.pil_to_tensor(self.data.read_picture(index))))
@@ -103,12 +103,12 @@ class ClassificationPredictor:
         self._transform = preprocessing.transform()
 
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
-        """One picture of any size."""
+        """Classify one picture of any size."""
         return self.of([picture])[0]
 
     @torch.inference_mode()
     def of(self, pictures: Sequence[Image.Image | Path]) -> NDArray[np.float32]:
-        """Several at once: (N, C); files are read side by side."""
+        """Classify several pictures: (N, C). Files are read in parallel."""
         with ThreadPoolExecutor() as pool:
             images = torch.stack(list(pool.map(self._transform, pictures)))
         logits = self.network(images.to(next(self.network.parameters()).device))

@@ -1,4 +1,4 @@
-"""What a fine-tuned model's folder says of itself: transfer.json."""
+"""transfer.json: the description of a fine-tuned model in its folder."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ CONFIG_NAME = "transfer.json"
 
 
 class TransferConfig(BaseModel):
-    """All that it takes to build the network again, but for its weights."""
+    """All that is needed to build the network again, except its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class TransferConfig(BaseModel):
     settings: dict[str, Any] = Field(description="Settings of the fine-tune.")
 
     def typed_settings(self) -> TransferSettings:
-        """The settings as the task's own class."""
+        """Return the settings as an instance of the task's class."""
         return validated(SETTINGS[self.task], self.settings, source="settings")
 
     def save(self, folder: Path) -> None:
@@ -51,8 +51,8 @@ class TransferConfig(BaseModel):
         """Read transfer.json.
 
         Raises:
-            ModelNotFoundError: there is none.
-            ConfigError: it does not parse or validate.
+            ModelNotFoundError: the file does not exist.
+            ConfigError: the file does not parse or validate.
         """
         path = folder / CONFIG_NAME
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Depth: examples, loss, and the trained network as a function of a picture."""
+"""Depth estimation: examples, loss, and prediction with the trained network."""
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ _GRADIENT_WEIGHT = 0.5
 
 
 class DepthTask:
-    """How a depth network is built, fed and trained.
+    """Construction, data and loss of a depth network.
 
     Args:
-        settings: of the fine-tune.
-        preprocessing: of the encoder.
+        settings: the settings of the fine-tuning.
+        preprocessing: the encoder's preprocessing.
     """
 
     def __init__(self, settings: DepthSettings, preprocessing: Preprocessing) -> None:
@@ -42,22 +42,22 @@ class DepthTask:
         self.preprocessing = preprocessing
 
     def network(self, encoder: Encoder) -> nn.Module:
-        """A depth head over a copy of the encoder."""
+        """Build a depth head on top of a copy of the encoder."""
         s = self.settings
         return DepthModel(encoder, s.network, cap=s.protocol.cap, freeze_at=s.freeze_at, norm_eval=s.norm_eval)
 
     def examples(self, data: DepthData) -> "DepthExamples":
-        """What is trained on."""
+        """Return the training examples."""
         return DepthExamples(data, self.settings, self.preprocessing)
 
     @staticmethod
     def collate(examples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """A batch: (B, 3, H, W) pictures and (B, 1, H, W) metres."""
+        """Return a batch: (B, 3, H, W) pictures and (B, 1, H, W) depth in meters."""
         batch: list[Tensor] = default_collate(examples)
         return batch
 
     def loss(self, network: nn.Module, batch: list[Tensor]) -> Tensor:
-        """The loss of the settings, over pixels that were measured within the protocol's bounds."""
+        """Return the loss that the settings name, over pixels measured within the protocol's bounds."""
         images, depth = batch
         valid = (depth >= self.settings.protocol.least) & (depth <= self.settings.protocol.cap)
         predicted = network(images)
@@ -69,12 +69,12 @@ class DepthTask:
         return loss
 
     def predictor(self, network: nn.Module) -> "DepthPredictor":
-        """The trained network."""
+        """Return the prediction function of a trained network."""
         return DepthPredictor(network, self.preprocessing, self.settings.resize)
 
 
 class DepthExamples(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures and depth, cropped, flipped and coloured at random by the example's seed."""
+    """Pictures and depth with random crop, flip and color jitter by the example's seed."""
 
     def __init__(self, data: DepthData, settings: DepthSettings, preprocessing: Preprocessing) -> None:
         self.data = data
@@ -85,7 +85,7 @@ class DepthExamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.data)
 
     def __getitem__(self, example: Example) -> tuple[Tensor, Tensor]:
-        """(3, H, W) picture and (1, H, W) metres, 0 where nothing was measured."""
+        """Return a (3, H, W) picture and its (1, H, W) depth in meters, 0 where nothing was measured."""
         index, seed = example
         image = T.pil_to_tensor(self.data.read_picture(index))
         depth = torch.from_numpy(self.data.read_depth(index))[None]
@@ -102,9 +102,9 @@ class DepthExamples(Dataset[tuple[Tensor, Tensor]]):
 
 
 class DepthPredictor(MapPredictor):
-    """A trained `DepthModel` as a function: picture -> (H, W) float32 metres, at the picture's own size."""
+    """A trained `DepthModel` as a function: picture -> (H, W) float32 meters, at the picture's own size."""
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
-        """One picture of any size."""
+        """Predict the depth of one picture of any size."""
         return np.asarray(at_size_of(picture, self.output(picture))[0, 0].cpu(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Detection on torchvision's networks: examples, loss, and the trained network as a function of a picture."""
+"""Detection with torchvision's networks: examples, loss, and prediction with the trained network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,12 +25,12 @@ Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 
 class DetectionTask:
-    """How a detector is built, fed and trained.
+    """Construction, data and loss of a detector.
 
     Args:
-        settings: of the fine-tune.
-        preprocessing: of the encoder; the detectors normalise by it themselves.
-        classes: names, without a background.
+        settings: the settings of the fine-tuning.
+        preprocessing: the encoder's preprocessing; the detectors themselves normalize with it.
+        classes: the names of the classes, without a background.
     """
 
     def __init__(self, settings: DetectionSettings, preprocessing: Preprocessing, classes: Sequence[str]) -> None:
@@ -39,10 +39,10 @@ class DetectionTask:
         self.classes = tuple(classes)
 
     def network(self, encoder: Encoder) -> nn.Module:
-        """Torchvision's detector over a copy of the encoder.
+        """Build torchvision's detector on top of a copy of the encoder.
 
         Raises:
-            ConfigError: a network that torchvision does not have.
+            ConfigError: torchvision does not have the network.
         """
         s = self.settings
         if s.network not in _NETWORKS:
@@ -61,30 +61,30 @@ class DetectionTask:
         )
 
     def examples(self, data: DetectionData) -> "DetectionExamples":
-        """What is trained on."""
+        """Return the training examples."""
         return DetectionExamples(data)
 
     @staticmethod
     def collate(examples: list[tuple[Tensor, dict[str, Tensor]]]) -> Batch:
-        """A batch: pictures and targets of their own sizes."""
+        """Return a batch: pictures and targets, each of its own size."""
         images, targets = zip(*examples, strict=True)
         return list(images), list(targets)
 
     @staticmethod
     def loss(network: nn.Module, batch: Batch) -> Tensor:
-        """The sum of the detector's own losses."""
+        """Return the sum of the detector's own losses."""
         images, targets = batch
         losses: dict[str, Tensor] = network(images, targets)
         return torch.stack([loss.float() for loss in losses.values()]).sum()
 
     def predictor(self, network: nn.Module) -> "DetectionPredictor":
-        """The trained network."""
+        """Return the prediction function of a trained network."""
         side = self.settings.test_side or max(self.settings.sides)
         return DetectionPredictor(network, side)
 
 
 class DetectionExamples(Dataset[tuple[Tensor, dict[str, Tensor]]]):
-    """Pictures and boxes, flipped at random by the example's seed; objects to be ignored are left out."""
+    """Pictures and boxes, flipped at random by the example's seed; ignored objects are left out."""
 
     def __init__(self, data: DetectionData) -> None:
         self.data = data
@@ -94,7 +94,7 @@ class DetectionExamples(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         return len(self.data)
 
     def __getitem__(self, example: Example) -> tuple[Tensor, dict[str, Tensor]]:
-        """(3, H, W) picture on [0, 1]; its (N, 4) boxes and (N,) labels, from 1 on."""
+        """Return a (3, H, W) picture on [0, 1], and its (N, 4) boxes and (N,) labels, counted from 1."""
         index, seed = example
         entry = self.data.pictures[index]
         image = tv_tensors.Image(T.pil_to_tensor(load_image(entry.path)))
@@ -118,8 +118,8 @@ class DetectionPredictor:
     """A trained detector as a function: picture -> `Boxes`.
 
     Args:
-        network: torchvision's.
-        side: short side that the network sees.
+        network: a torchvision detector.
+        side: length of the short side in the network's input.
     """
 
     def __init__(self, network: Any, side: int) -> None:
@@ -128,7 +128,7 @@ class DetectionPredictor:
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> Boxes:
-        """One picture of any size."""
+        """Detect objects in one picture of any size."""
         device = next(self.network.parameters()).device
         image = T.to_dtype(T.pil_to_tensor(to_rgb(picture)), torch.float32, scale=True).to(device)
         (found,) = self.network([image])

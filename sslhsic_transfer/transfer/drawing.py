@@ -1,4 +1,4 @@
-"""Predictions beside the truth, as pictures."""
+"""Drawing of predictions next to the ground truth."""
 
 import colorsys
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.data.labelled.detection import Boxes
 from sslhsic_transfer.data.labelled.segmentation import IGNORED
 
-_LEAST_SCORE = 0.5  # of boxes that are drawn
+_LEAST_SCORE = 0.5  # lowest score of boxes that are drawn
 _GAP = 4  # pixels between panels
 _LINE = 16  # pixels of height for a line of text
-_MOST_LIKELY = 3  # classes that are listed
+_MOST_LIKELY = 3  # number of classes that are listed
 
 
 def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """A sheet of panels: a row an example; panels of a column need not have one size."""
+    """Draw a sheet of panels, one row for each example; panels in a column may differ in size."""
     widths = [max(row[column].width for row in rows) for column in range(len(rows[0]))]
     heights = [max(panel.height for panel in row) for row in rows]
     sheet = Image.new(
@@ -33,12 +33,12 @@ def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
 
 
 def draw_scores(scores: NDArray[np.float32], classes: Sequence[str], truth: int) -> Image.Image:
-    """The most likely classes of a picture as text, the right one in green; where it is not among them, it comes last.
+    """Draw the most likely classes as text, the right one in green; if it is not among them, add it last.
 
     Args:
         scores: (C,) probabilities.
-        classes: names.
-        truth: number of the right class.
+        classes: the names of the classes.
+        truth: the number of the right class.
     """
     listed = np.argsort(-scores, kind="stable")[:_MOST_LIKELY].tolist()
     listed += [truth] if truth not in listed else []
@@ -51,11 +51,11 @@ def draw_scores(scores: NDArray[np.float32], classes: Sequence[str], truth: int)
 
 
 def draw_classes(classes: NDArray[np.uint8], count: int) -> Image.Image:
-    """A map of classes in colours; what is ignored is black.
+    """Draw a map of classes in colors; ignored pixels are black.
 
     Args:
         classes: (H, W).
-        count: how many classes there are.
+        count: number of classes.
     """
     colours = np.zeros((256, 3), dtype=np.uint8)
     colours[:count] = _palette(count)
@@ -64,7 +64,7 @@ def draw_classes(classes: NDArray[np.uint8], count: int) -> Image.Image:
 
 
 def draw_boxes(picture: Image.Image, found: Boxes, classes: Sequence[str], *, scores: bool = True) -> Image.Image:
-    """A picture with its boxes, each in its class's colour; of predictions, those that score at least 0.5."""
+    """Draw boxes on a picture in the colors of their classes; of predictions, only those that score at least 0.5."""
     kept = found.scores >= _LEAST_SCORE
     if not kept.any():
         return picture
@@ -84,12 +84,12 @@ def draw_boxes(picture: Image.Image, found: Boxes, classes: Sequence[str], *, sc
 
 
 def draw_depth(depth: NDArray[np.float32], nearest: float, farthest: float) -> Image.Image:
-    """Depth in colours, near bright, far dark; what was not measured is black.
+    """Draw depth in colors, near bright and far dark; pixels without a measurement are black.
 
     Args:
-        depth: (H, W) metres, 0 where nothing was measured.
-        nearest: metres of the brightest colour.
-        farthest: metres of the darkest.
+        depth: (H, W) depth in meters, 0 where nothing was measured.
+        nearest: depth of the brightest color, in meters.
+        farthest: depth of the darkest color, in meters.
     """
     colormaps = optional_import("matplotlib", extra="transfer", purpose="Colours of depth").colormaps
     share = (farthest - depth) / max(farthest - nearest, 1e-6)
@@ -99,6 +99,6 @@ def draw_depth(depth: NDArray[np.float32], nearest: float, farthest: float) -> I
 
 
 def _palette(count: int) -> NDArray[np.uint8]:
-    """Colours that differ: hues by the golden angle, at two brightnesses."""
+    """Return distinct colors: hues spaced by the golden angle, at two brightnesses."""
     colours = [colorsys.hsv_to_rgb(number * 0.381966 % 1, 0.65, 0.7 if number % 2 else 0.92) for number in range(count)]
     return np.asarray(np.asarray(colours) * 255, dtype=np.uint8)

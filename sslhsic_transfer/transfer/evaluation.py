@@ -1,4 +1,4 @@
-"""What a trained network is worth: predictions of each test picture, measured alike for every framework."""
+"""Evaluation of trained networks: predictions for each test picture, measured alike for every framework."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +20,10 @@ from sslhsic_transfer.metrics.average_precision import average_precision
 from sslhsic_transfer.metrics.confusion import Confusion
 from sslhsic_transfer.metrics.depth import DepthMetrics, DepthProtocol
 
-_BATCH = 64  # pictures that are classified at once
+_BATCH = 64  # pictures classified at once
 
 
-# A trained classifier as a function of several files; a network of each other task as one of one RGB picture.
+# A classifier predicts from several files; the other networks predict from one RGB picture.
 ClassificationFunction = Callable[[Sequence[Path]], NDArray[np.float32]]
 SegmentationFunction = Callable[[Image.Image], NDArray[np.uint8]]
 DetectionFunction = Callable[[Image.Image], Boxes]
@@ -37,16 +37,16 @@ def _shown(count: int, progress: bool) -> Iterator[int]:
 def evaluate_classification(
     predict: ClassificationFunction, data: ClassificationData, *, progress: bool = False
 ) -> dict[str, float]:
-    """Accuracies over all pictures and over each class's.
+    """Compute accuracies over all pictures and for each class.
 
     Args:
         predict: files -> (N, C) scores.
-        data: a split.
+        data: the split to measure on.
         progress: whether to show a progress bar.
 
     Returns:
-        ``top-1``; ``top-5`` where there are more than five classes; ``mean per class``, the mean of the classes'
-        accuracies; ``accuracy CLASS``; all as shares.
+        ``top-1``; ``top-5`` if there are more than five classes; ``mean per class``, the mean of the classes'
+        accuracies; ``accuracy CLASS``; all as fractions.
     """
     labels = np.asarray(data.folder.labels)
     ranked = []
@@ -69,16 +69,16 @@ def evaluate_classification(
 def evaluate_segmentation(
     predict: SegmentationFunction, data: SegmentationData, *, progress: bool = False
 ) -> dict[str, float]:
-    """Mean intersection over union, pixel accuracy and each class's IoU, over all pixels that count.
+    """Compute mean intersection over union, pixel accuracy and each class's IoU, over all pixels that count.
 
     Args:
         predict: picture -> (H, W) classes.
-        data: a split.
+        data: the split to measure on.
         progress: whether to show a progress bar.
 
     Returns:
-        ``mIoU``, ``pixel accuracy`` and ``IoU CLASS``, as shares. Classes that neither a mask nor a prediction has are
-        left out.
+        ``mIoU``, ``pixel accuracy`` and ``IoU CLASS``, as fractions. Classes that appear in no mask and no prediction
+        are left out.
 
     Raises:
         DataError: every pixel is ignored.
@@ -91,11 +91,11 @@ def evaluate_segmentation(
 
 
 def evaluate_detection(predict: DetectionFunction, data: DetectionData, *, progress: bool = False) -> dict[str, float]:
-    """COCO's average precision: see `average_precision`.
+    """Compute COCO's average precision with `average_precision`.
 
     Args:
         predict: picture -> `Boxes`.
-        data: a split.
+        data: the split to measure on.
         progress: whether to show a progress bar.
     """
     found = [predict(load_image(data.pictures[index].path)) for index in _shown(len(data), progress)]
@@ -105,12 +105,12 @@ def evaluate_detection(predict: DetectionFunction, data: DetectionData, *, progr
 def evaluate_depth(
     predict: DepthFunction, data: DepthData, protocol: DepthProtocol, *, progress: bool = False
 ) -> dict[str, float]:
-    """The figures of `DepthMetrics`.
+    """Compute the metrics of `DepthMetrics`.
 
     Args:
-        predict: picture -> (H, W) metres.
-        data: a split.
-        protocol: every choice that moves the figures.
+        predict: picture -> (H, W) depth in meters.
+        data: the split to measure on.
+        protocol: every choice that affects the metrics.
         progress: whether to show a progress bar.
 
     Raises:

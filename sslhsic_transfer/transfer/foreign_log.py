@@ -1,4 +1,4 @@
-"""What another framework's trainer has logged, as the lines of metrics.jsonl that `sslhsic plot` draws."""
+"""Conversion of another framework's training log to the lines of metrics.jsonl that `sslhsic plot` draws."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,13 +9,13 @@ from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def take_over_log(folder: RunFolder, logs: Iterable[Path], names: Mapping[str, str], *, first_step: int) -> None:
-    """Write metrics.jsonl from logs of one JSON object a line.
+    """Write metrics.jsonl from logs with one JSON object on each line.
 
     Args:
-        folder: the run's.
-        logs: in the order in which they were begun; of a step that stands in several, the last line counts.
-        names: their keys -> ours; lines without all of them are of something else and are left out.
-        first_step: what they call the first step, 0 or 1.
+        folder: the run's folder.
+        logs: the log files, oldest first; if several contain a step, the last line counts.
+        names: their keys -> this library's; lines that lack a key are left out.
+        first_step: their number for the first step, 0 or 1.
     """
     lines: dict[int, dict[str, Any]] = {}
     for log in logs:

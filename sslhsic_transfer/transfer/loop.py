@@ -1,7 +1,7 @@
-"""Fine-tuning on Hugging Face Accelerate, for networks that are plain PyTorch: torchvision's and the depth heads.
+"""Fine-tuning with Hugging Face Accelerate, for plain PyTorch networks: torchvision's and the depth heads.
 
-Each step's pictures, augmentation and random numbers are a function of seed and step, so that a run that is taken up
-goes on as if it had never stopped.
+Each step's pictures, augmentation and random numbers depend only on seed and step. A resumed run therefore continues as
+if it had never stopped.
 """
 
 from collections.abc import Iterable
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
 
 
 class NetworkTask(Protocol):
-    """What the loop asks of a task."""
+    """The interface of a task that the loop needs."""
 
     settings: TransferSettings
 
     def collate(self, examples: list[Any]) -> Any:
-        """Examples to a batch."""
+        """Combine examples into a batch."""
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
-        """A scalar to be minimised."""
+        """Return a scalar to minimize."""
 
 
 def fit(task: NetworkTask, network: nn.Module, examples: Dataset[Any], folder: RunFolder, *, progress: bool) -> None:
     """Train a network in place.
 
     Args:
-        task: its loss and settings.
-        network: in train mode or not; it comes back in train mode, on the device it was trained on.
+        task: provides loss and settings.
+        network: the network, in any mode; it ends in train mode, on the training device.
         examples: (index, seed) -> example.
-        folder: the run's; the latest intact checkpoint in it is taken up.
+        folder: the run's folder; training resumes from the latest intact checkpoint in it.
         progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: a batch that the processes cannot share alike.
-        DataError: fewer pictures than a batch holds.
-        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
-        TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
+        ConfigError: the batch cannot be divided equally among the processes.
+        DataError: there are fewer pictures than a batch holds.
+        TrainingError: the loss or weights are no longer finite; such a state is not saved.
+        TrainingInterruptedError: SIGTERM or SIGINT arrived; the state after the last step is saved.
     """
     settings = task.settings
     count = len(examples)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def fit(task: NetworkTask, network: nn.Module, examples: Dataset[Any], folder: R
 
 
 class _FineTune(TrainingRun):
-    """One call of `fit`."""
+    """State of one call of `fit`."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class _FineTune(TrainingRun):
                 f"Got batch_size={settings.batch_size} for {accelerator.num_processes} processes; expected a "
                 "multiple of them, so that every picture weighs the same."
             )
-        accelerator.wait_for_everyone()  # the first process may still be at the run's folder
+        accelerator.wait_for_everyone()  # the first process may still be writing to the run's folder
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         self.plain = network = network.to(accelerator.device).to(memory_format=torch.channels_last)
@@ -122,7 +122,7 @@ class _FineTune(TrainingRun):
         self._losses: list[Tensor] = []
 
     def run(self) -> None:
-        """Train to the end."""
+        """Train until the last step."""
         self.network.train()
         self.train(self.loader)
 
@@ -165,7 +165,7 @@ class _FineTune(TrainingRun):
         return {"loss": loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
 
     def end_step(self, *, last: bool) -> bool:
-        """Save every so many steps and at the end."""
+        """Save at the configured interval and at the end."""
         if last or self._step % self.settings.checkpoint_every == 0:
             self.save()
         return False
@@ -177,7 +177,7 @@ class _FineTune(TrainingRun):
         return state
 
     def _take_up(self, folder: RunFolder, accelerator: "Accelerator") -> int:
-        """Load the latest checkpoint, if there is one, and tell its step; every process reads it."""
+        """Load the latest checkpoint, if there is one, in every process, and return its step."""
         checkpoint = newest_intact(folder.checkpoints)
         if checkpoint is None:
             return 0
@@ -194,7 +194,7 @@ class _FineTune(TrainingRun):
 
 
 def _to(batch: Any, device: torch.device) -> Any:
-    """A batch's tensors, however nested, on a device."""
+    """Move a batch's tensors, however nested, to a device."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

@@ -1,4 +1,4 @@
-"""Fine-tuned models: loaded from a run's folder, used on pictures, measured and drawn, whatever the framework."""
+"""Fine-tuned models of any framework: loading, prediction, evaluation, drawing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from sslhsic_transfer.transfer.tasks import TASKS
 
 @dataclass(frozen=True)
 class FrameworkRunner:
-    """How a framework trains and loads.
+    """Training and loading functions of a framework.
 
     Attributes:
-        train: (config, encoder, training data, run folder, progress) -> None; it fills the run's model folder.
-        load: (config, model folder, device) -> the framework's own network, and its function of a picture.
+        train: (config, encoder, training data, run folder, progress) -> None; it writes the run's model folder.
+        load: (config, model folder, device) -> the framework's own network, and its prediction function.
         distributed: whether Accelerate's launcher may start it in several processes.
     """
 
@@ -51,7 +51,7 @@ class TransferredModel:
     >>> classes = model.predict("street.jpg")  # segmentation: (H, W) uint8; see `predict`
 
     Attributes:
-        config: what it is.
+        config: the description of the model.
         network: the framework's own network, in eval mode.
     """
 
@@ -61,38 +61,42 @@ class TransferredModel:
         self._function = function
 
     def __repr__(self) -> str:
-        """Task, framework, encoder, data."""
+        """Return task, framework, encoder and data."""
         config = self.config
         return f"TransferredModel({config.task} by {config.framework}, {config.encoder.architecture}, {config.data})"
 
     def predict(self, picture: Picture) -> Any:
-        """What it sees in a picture, at the picture's own size.
+        """Predict for a picture, at the picture's own size.
 
         Args:
-            picture: one, as of `Encoder.embed`.
+            picture: any picture that `Encoder.embed` accepts.
 
         Returns:
             Classification: (C,) float32 probabilities of ``config.classes``. Segmentation: (H, W) uint8, indices into
-            them. Detection: `Boxes`. Depth: (H, W) float32 metres.
+            them. Detection: `Boxes`. Depth: (H, W) float32 meters.
 
         Raises:
-            ImageError: it cannot be read, or is no picture.
+            ImageError: the picture cannot be read, or is not a picture.
         """
         pixels = to_uint8_tensor(picture).permute(1, 2, 0)
         return self._function(Image.fromarray(pixels.cpu().numpy()))
 
     def evaluate(self, data: Any, *, progress: bool = False) -> dict[str, float]:
-        """Figures of a split: see `sslhsic_transfer.transfer.evaluation`.
+        """Measure the model on a split; see `sslhsic_transfer.transfer.evaluation`.
 
         Raises:
-            DataError: its classes are not the model's.
+            DataError: the split's classes are not the model's.
         """
         self._check_classes(data)
         settings = self.config.typed_settings()
         return TASKS[self.config.task].evaluate(self._function, data, settings, progress)
 
     def draw(self, data: Any, count: int = 4) -> Image.Image:
-        """A sheet of pictures, truth and prediction, for examples spread over a split; errors as of `evaluate`."""
+        """Draw a sheet of pictures, ground truth and prediction, for examples spread over a split.
+
+        Raises:
+            DataError: the split's classes are not the model's.
+        """
         self._check_classes(data)
         indices = evenly(len(data), min(count, len(data)))
         panels = TASKS[self.config.task].panels
@@ -107,15 +111,15 @@ class TransferredModel:
 
 
 def load_transferred(folder: str | Path, device: torch.device | str | None = None) -> TransferredModel:
-    """Load a fine-tuned model, with all that it needs from its own folder.
+    """Load a fine-tuned model from its folder, which holds everything it needs.
 
     Args:
         folder: ``RUN/model``.
-        device: by default an accelerator where there is one, else the CPU.
+        device: by default an accelerator if there is one, else the CPU.
 
     Raises:
-        ModelNotFoundError: no such folder.
-        ConfigError, WeightsError: what lies in it cannot be used.
+        ModelNotFoundError: the folder does not exist.
+        ConfigError, WeightsError: the folder's files cannot be used.
         MissingDependencyError: its framework is not installed.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""Networks that are plain PyTorch, torchvision's and the depth heads: trained by `loop`, saved as safetensors."""
+"""Plain PyTorch networks, torchvision's and the depth heads: trained by `loop`, saved as safetensors."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ WEIGHTS_NAME = "model.safetensors"
 
 
 def train(config: TransferConfig, encoder: Encoder, data: Any, folder: RunFolder, *, progress: bool) -> None:
-    """Fine-tune, or go on, and save the network's weights into the run's model folder."""
+    """Fine-tune or resume, and save the network's weights to the run's model folder."""
     task = _task(config)
     with seeded(mix_seed(config.typed_settings().seed)):
         network = task.network(encoder)
@@ -38,11 +38,11 @@ def train(config: TransferConfig, encoder: Encoder, data: Any, folder: RunFolder
 
 
 def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn.Module, Any]:
-    """The network of a model folder, in eval mode, and the function from a picture to its prediction.
+    """Load the network of a model folder, in eval mode, and its prediction function.
 
     Raises:
         ModelNotFoundError: there are no weights.
-        WeightsError: they are damaged, or not this network's.
+        WeightsError: the weights are damaged, or belong to another network.
     """
     task = _task(config)
     network = task.network(Encoder(config.encoder, config.preprocessing))

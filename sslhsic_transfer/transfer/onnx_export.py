@@ -1,4 +1,4 @@
-"""Fine-tuned models as ONNX files: what their folders say, in the terms of `sslhsic_transfer.adapters.onnx`."""
+"""Export of fine-tuned models to ONNX files with `sslhsic_transfer.adapters.onnx`."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sslhsic_transfer.transfer.settings import ClassificationSettings, Detection
 
 
 def export_transferred(folder: str | Path, path: str | Path, **options: Any) -> ExportReport:
-    """Export a fine-tuned model, of any task and framework, and compare the file with it.
+    """Export a fine-tuned model of any task and framework, and compare the file with the model.
 
     >>> export_transferred("runs/camvid/model", "camvid.onnx")
     >>> classes = OnnxDenseModel.from_file("camvid.onnx").predict("street.jpg")
@@ -30,13 +30,13 @@ def export_transferred(folder: str | Path, path: str | Path, **options: Any) -> 
     Args:
         folder: ``RUN/model``.
         path: the file to write.
-        options: of a classifier those of `sslhsic_transfer.adapters.onnx.export`, whose file gives logits unless
-            ``outputs`` says otherwise; of dense models those of `sslhsic_transfer.adapters.onnx.export_dense`.
+        options: for a classifier the options of `sslhsic_transfer.adapters.onnx.export`; its file gives logits unless
+            ``outputs`` says otherwise. For dense models the options of `sslhsic_transfer.adapters.onnx.export_dense`.
 
     Raises:
         ConfigError: options that dense models do not have, or that do not fit together.
-        ModelNotFoundError, WeightsError, CheckpointError: as `load_transferred`.
-        OutputExistsError, ExportError, VerificationError, MissingDependencyError: as `export_dense`.
+        ModelNotFoundError, WeightsError, CheckpointError: as for `load_transferred`.
+        OutputExistsError, ExportError, VerificationError, MissingDependencyError: as for `export_dense`.
     """
     if TransferConfig.load(Path(folder)).task == "classification":
         encoder, head = classifier_parts(folder)
@@ -57,7 +57,7 @@ def _dense_options(
 
 
 def verify_transferred(file: str | Path, folder: str | Path, pictures: str | Path | None = None) -> VerifyReport:
-    """Compare an exported file with the fine-tuned model that it comes from: see `verify` and `verify_dense`."""
+    """Compare an exported file with the fine-tuned model that it comes from; see `verify` and `verify_dense`."""
     if TransferConfig.load(Path(folder)).task == "classification":
         encoder, head = classifier_parts(folder)
         return verify(file, encoder, pictures, head=head)
@@ -65,10 +65,10 @@ def verify_transferred(file: str | Path, folder: str | Path, pictures: str | Pat
 
 
 def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
-    """The fine-tuned encoder of a classifier, with its preprocessing, and the layer over it.
+    """Return a classifier's fine-tuned encoder, with its preprocessing, and its linear layer.
 
     Raises:
-        ModelNotFoundError, ConfigError, WeightsError: as `load_transferred`.
+        ModelNotFoundError, ConfigError, WeightsError: as for `load_transferred`.
     """
     folder = Path(folder)
     model = load_transferred(folder, "cpu")
@@ -83,10 +83,10 @@ def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
 
 
 def dense_network(folder: str | Path) -> DenseNetwork:
-    """A fine-tuned model as what can be exported.
+    """Return a fine-tuned model in the form for export.
 
     Raises:
-        ModelNotFoundError, ConfigError, WeightsError, MissingDependencyError: as `load_transferred`.
+        ModelNotFoundError, ConfigError, WeightsError, MissingDependencyError: as for `load_transferred`.
     """
     folder = Path(folder)
     config = TransferConfig.load(folder)
@@ -97,7 +97,7 @@ def dense_network(folder: str | Path) -> DenseNetwork:
         network, sizes = _of_detectron2(folder)
     else:
         network = load_transferred(folder, "cpu").network
-        sizes = {"resize": getattr(settings, "resize", None)}  # torchvision's detectors resize by themselves
+        sizes = {"resize": getattr(settings, "resize", None)}  # torchvision's detectors resize pictures themselves
     return DenseNetwork(
         network=network,
         task=config.task,
@@ -112,7 +112,7 @@ def dense_network(folder: str | Path) -> DenseNetwork:
 
 
 def _of_detectron2(folder: Path) -> tuple[Any, dict[str, int | None]]:
-    """The network, and how its pictures are resized, which it does not do itself."""
+    """Return the network and the sizes to resize pictures to, because the network does not resize."""
     from sslhsic_transfer.adapters.detectron2 import load_detector
     from sslhsic_transfer.adapters.detectron2.tensors import TensorDetector
 

@@ -1,4 +1,4 @@
-"""`sslhsic transfer`: fine-tune, measure, draw, and keep a model that loads again."""
+"""`sslhsic transfer`: fine-tune, evaluate, draw predictions, and save a model that can be loaded."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_
 from sslhsic_transfer.transfer.settings import SETTINGS, ClassificationSettings, DepthSettings, Task, TransferSettings
 from sslhsic_transfer.transfer.tasks import TASKS
 
-# Of all figures, those that go into results.json; evaluation.json has every one.
+# The metrics that go into results.json; evaluation.json has all of them.
 _RECORDED = (
     *("top-1", "top-5", "mean per class", "mIoU", "pixel accuracy", "AP", "AP50", "AP75"),
     *("abs_rel", "rmse", "delta1"),
@@ -46,32 +46,32 @@ def transfer(
     resume: bool = False,
     progress: bool = True,
 ) -> list[Result]:
-    """Fine-tune an encoder on a task, and measure it on the test split.
+    """Fine-tune an encoder on a task, and evaluate it on the test split.
 
     Args:
         task: "classification", "segmentation", "detection" or "depth".
-        model: the encoder, as `from_pretrained` takes it; with ``init="random"`` an architecture does as well.
+        model: the encoder, as a name or path for `from_pretrained`; with ``init="random"`` also an architecture.
         data: folder of the data set, in a layout of `sslhsic_transfer.data.labelled`.
         output: folder of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/, results.json, evaluation.json,
             predictions.png.
-        framework: "torchvision" (all but depth), "mmseg" (segmentation), "detectron2" (detection) or "depth"; None: the
-            task's first.
-        init: the encoder's weights: "pretrained": the model's; "random"; "supervised": torchvision's ImageNet weights;
-            or what `from_pretrained` takes.
+        framework: "torchvision" (all but depth), "mmseg" (segmentation), "detectron2" (detection) or "depth"; None uses
+            the task's first.
+        init: the encoder's initial weights: "pretrained" for the model's own; "random"; "supervised" for torchvision's
+            ImageNet weights; or a name or path for `from_pretrained`.
         overrides: ``"key=value"``, settings of `sslhsic_transfer.transfer.settings`.
-        resume: go on from the latest checkpoint in ``output``.
+        resume: resume from the latest checkpoint in ``output``.
         progress: whether to show progress bars.
 
     Returns:
-        What was measured, as in results.json; nothing in the processes of a launcher but the first.
+        The results, as in results.json; an empty list in all processes of a launcher but the first.
 
     Raises:
-        ConfigError: a task, settings or a framework that cannot be used.
-        DataError: the data are not there, or not as expected.
-        MissingDependencyError: the framework is not installed; the message is the command that installs it.
-        DeviceMemoryError: the device has no more memory.
-        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
-        OutputBusyError: another process is at work in ``output``.
+        ConfigError: the task, settings or framework cannot be used.
+        DataError: the data do not exist, or are not as expected.
+        MissingDependencyError: the framework is not installed; the message gives the command that installs it.
+        DeviceMemoryError: the device has run out of memory.
+        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or resumed.
+        OutputBusyError: another process is using ``output``.
     """
     folder = RunFolder(output)
     with folder.held():
@@ -166,7 +166,7 @@ def _measure(model: TransferredModel, test: Any, folder: RunFolder, progress: bo
 
 
 def _named(task: Task, settings: TransferSettings) -> str:
-    """The task as records call it: with few labels it is another one."""
+    """Return the task's name in records, which tells if only some labels were used."""
     if isinstance(settings, ClassificationSettings):
         if settings.label_list is not None:
             return f"{task}, labels of {Path(settings.label_list).name}"
@@ -176,7 +176,7 @@ def _named(task: Task, settings: TransferSettings) -> str:
 
 
 def protocol(config: TransferConfig) -> str:
-    """Every choice that shapes the figures, in a line; the seed apart."""
+    """Describe in one line every choice that affects the metrics, except the seed."""
     settings = config.typed_settings()
     hidden = {"train", "test", "layout", "mask_values", "seed", "workers", "log_every", "checkpoint_every", "protocol"}
     hidden |= set() if settings.nesterov else {"nesterov"}
@@ -191,14 +191,14 @@ def _settings(task: Task, overrides: Sequence[str]) -> TransferSettings:
 
 
 def _labelled(training: ClassificationData, settings: ClassificationSettings) -> ClassificationData:
-    """The part whose labels are used."""
+    """Return the part of the training data whose labels are used."""
     if settings.label_list is not None:
         return training.listed(settings.label_list)
     return training.share(settings.label_share, settings.seed)
 
 
 def _encoder(model: str | Path, init: str, seed: int) -> tuple[Encoder, str, int]:
-    """The encoder to start from, what its weights are called, and the side of the named model's pictures."""
+    """Return the initial encoder, the name of its weights, and the picture size of the named model."""
     if init == "random" and str(model) in ARCHITECTURES:
         with seeded(mix_seed(seed)):
             untrained = create_encoder(str(model))

@@ -1,4 +1,4 @@
-"""Segmentation on torchvision's networks: examples, loss, and the trained network as a function of a picture."""
+"""Segmentation with torchvision's networks: examples, loss, and prediction with the trained network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,12 +35,12 @@ _NETWORKS = {"fcn": fcn, "deeplabv3": deeplabv3}
 
 
 class SegmentationTask:
-    """How a segmentation network is built, fed and trained.
+    """Construction, data and loss of a segmentation network.
 
     Args:
-        settings: of the fine-tune.
-        preprocessing: of the encoder.
-        classes: names.
+        settings: the settings of the fine-tuning.
+        preprocessing: the encoder's preprocessing.
+        classes: the names of the classes.
     """
 
     def __init__(self, settings: SegmentationSettings, preprocessing: Preprocessing, classes: Sequence[str]) -> None:
@@ -49,10 +49,10 @@ class SegmentationTask:
         self.classes = tuple(classes)
 
     def network(self, encoder: Encoder) -> nn.Module:
-        """Torchvision's network over a copy of the encoder.
+        """Build torchvision's network on top of a copy of the encoder.
 
         Raises:
-            ConfigError: a network that torchvision does not have.
+            ConfigError: torchvision does not have the network.
         """
         s = self.settings
         options: dict[str, Any] = {"output_stride": s.output_stride, "freeze_at": s.freeze_at, "norm_eval": s.norm_eval}
@@ -63,30 +63,30 @@ class SegmentationTask:
         return _NETWORKS[s.network](encoder, len(self.classes), **options)
 
     def examples(self, data: SegmentationData) -> "SegmentationExamples":
-        """What is trained on."""
+        """Return the training examples."""
         return SegmentationExamples(data, self.settings, self.preprocessing)
 
     @staticmethod
     def collate(examples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """A batch: (B, 3, H, W) pictures and (B, H, W) classes."""
+        """Return a batch: (B, 3, H, W) pictures and (B, H, W) classes."""
         batch: list[Tensor] = default_collate(examples)
         return batch
 
     @staticmethod
     def loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        """Mean cross-entropy of the pixels that count; 0 where none does."""
+        """Return the mean cross-entropy over the pixels that count; 0 if there are none."""
         images, classes = batch
         scores = network(images)["out"].float()
         total = F.cross_entropy(scores, classes, ignore_index=IGNORED, reduction="sum")
         return total / (classes != IGNORED).sum().clamp_min(1)
 
     def predictor(self, network: nn.Module) -> "SegmentationPredictor":
-        """The trained network."""
+        """Return the prediction function of a trained network."""
         return SegmentationPredictor(network, self.preprocessing, self.settings.resize)
 
 
 class SegmentationExamples(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures and masks, scaled, cropped, flipped and coloured at random by the example's seed."""
+    """Pictures and masks with random scale, crop, flip and color jitter by the example's seed."""
 
     def __init__(self, data: SegmentationData, settings: SegmentationSettings, preprocessing: Preprocessing) -> None:
         self.data = data
@@ -97,7 +97,7 @@ class SegmentationExamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.data)
 
     def __getitem__(self, example: Example) -> tuple[Tensor, Tensor]:
-        """(3, H, W) picture and (H, W) int64 classes."""
+        """Return a (3, H, W) picture and its (H, W) int64 classes."""
         index, seed = example
         path = self.data.pairs[index][0]
         image, mask = T.pil_to_tensor(load_image(path)), torch.from_numpy(self.data.read_mask(index))
@@ -118,6 +118,6 @@ class SegmentationPredictor(MapPredictor):
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """One picture of any size."""
+        """Predict the classes of one picture of any size."""
         scores = self.output(picture)["out"]
         return np.asarray(at_size_of(picture, scores).argmax(dim=1)[0].cpu(), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Settings of a fine-tune, for each task."""
+"""Settings of fine-tuning, for each task."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
 
 
 class TransferSettings(BaseModel):
-    """What all tasks share; the schedule is linear warm-up, then as `schedule` says."""
+    """Settings shared by all tasks. The learning rate warms up linearly and then follows `schedule`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +53,7 @@ class TransferSettings(BaseModel):
 
 
 class ClassificationSettings(TransferSettings):
-    """Classification of whole pictures."""
+    """Settings for classification of whole pictures."""
 
     network: Literal["linear"] = Field(default="linear", description="The head: a linear layer.")
     label_share: float = Field(
@@ -79,7 +79,7 @@ class ClassificationSettings(TransferSettings):
 
 
 class SegmentationSettings(TransferSettings):
-    """Semantic segmentation."""
+    """Settings for semantic segmentation."""
 
     network: Literal["fcn", "deeplabv3", "lraspp", "deeplabv3plus", "upernet"] = Field(
         default="fcn", description="torchvision: fcn, deeplabv3, lraspp; mmseg: fcn, deeplabv3plus, upernet."
@@ -99,7 +99,7 @@ class SegmentationSettings(TransferSettings):
 
 
 class DetectionSettings(TransferSettings):
-    """Detection of objects by boxes."""
+    """Settings for detection of objects as boxes."""
 
     network: Literal["faster_rcnn", "retinanet", "faster_rcnn_c4"] = Field(
         default="faster_rcnn",
@@ -120,7 +120,7 @@ class DetectionSettings(TransferSettings):
 
 
 class DepthSettings(TransferSettings):
-    """Depth from one picture."""
+    """Settings for depth estimation from one picture."""
 
     network: Literal["upproj", "dpt"] = Field(default="dpt", description="The head: Laina et al.'s, or multi-scale.")
     loss: Literal["berhu", "silog", "silog+gradient"] = Field(

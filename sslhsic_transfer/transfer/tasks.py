@@ -1,4 +1,4 @@
-"""What tells the tasks apart: their data, their plain PyTorch networks, their figures and their pictures."""
+"""Table of the tasks: their data, plain PyTorch networks, evaluation and panels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from sslhsic_transfer.transfer.settings import Task
 
 @dataclass(frozen=True)
 class TaskKind:
-    """A task. Each function takes the settings of its own task.
+    """Functions of one task. Each takes the settings of its own task.
 
     Attributes:
         find: (folder, split, settings) -> the split's data.
-        native: (settings, preprocessing, classes) -> how a plain PyTorch network is built, fed and trained.
-        evaluate: (predict, data, settings, progress) -> figures by their names.
-        panels: (predict, data, index) -> an example beside its truth and its prediction.
+        native: (settings, preprocessing, classes) -> the construction, data and loss of a plain PyTorch network.
+        evaluate: (predict, data, settings, progress) -> metrics by name.
+        panels: (predict, data, index) -> an example next to its ground truth and its prediction.
     """
 
     find: Callable[[Any, str, Any], Any]

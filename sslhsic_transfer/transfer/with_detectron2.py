@@ -1,4 +1,4 @@
-"""Detection by Detectron2: its own trainer trains, its own detector is what loads again."""
+"""Detection with Detectron2: its own trainer trains the detector, and its own detector is loaded again."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import DetectionSettings
 
-_WORK = "detectron2"  # its checkpoints and logs, within the run's folder
+_WORK = "detectron2"  # Detectron2's checkpoints and logs in the run's folder
 _LOGGED = {"iteration": "step", "total_loss": "loss", "lr": "learning_rate"}
 _NETWORKS: dict[str, Any] = {
     "faster_rcnn": "faster_rcnn_fpn",
@@ -26,11 +26,11 @@ _NETWORKS: dict[str, Any] = {
 
 
 def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder: RunFolder, *, progress: bool) -> None:
-    """Fine-tune, or go on, and copy the detector into the run's model folder; Detectron2 shows no bar.
+    """Fine-tune or resume, and copy the detector to the run's model folder. Detectron2 shows no progress bar.
 
     Raises:
         MissingDependencyError: Detectron2 is not installed.
-        ConfigError: settings that it does not know.
+        ConfigError: Detectron2 does not support the settings.
     """
     from sslhsic_transfer.adapters.detectron2 import fine_tune
     from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
@@ -67,7 +67,7 @@ def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder:
 
 
 def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[Any, Any]:
-    """Detectron2's network, in eval mode, and the function from a picture to its boxes."""
+    """Load Detectron2's network, in eval mode, and the function from a picture to its boxes."""
     from sslhsic_transfer.adapters.detectron2 import load_detector
 
     detector = load_detector(folder, str(device))
@@ -75,7 +75,7 @@ def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[An
 
 
 def _own_settings(settings: DetectionSettings) -> dict[str, Any]:
-    """What `fine_tune` has no argument for, in Detectron2's names."""
+    """Return the settings that `fine_tune` has no argument for, under Detectron2's names."""
     steps = tuple(sorted({round(share * settings.iterations) for share in (0.7, 0.9)}))
     return {
         "SOLVER.OPTIMIZER": settings.optimizer.upper(),

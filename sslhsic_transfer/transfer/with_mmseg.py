@@ -1,4 +1,4 @@
-"""Segmentation by mmsegmentation: its own Runner trains, its own segmentor is what loads again."""
+"""Segmentation with mmsegmentation: its own Runner trains the network, and its own segmentor is loaded again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,18 +24,18 @@ from sslhsic_transfer.transfer.settings import SegmentationSettings
 if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.runner import Head
 
-_WORK = "mmseg"  # mmengine's checkpoints and logs, within the run's folder
+_WORK = "mmseg"  # mmengine's checkpoints and logs in the run's folder
 _LOGGED = {"step": "step", "loss": "loss", "lr": "learning_rate"}
 
 
 def train(
     config: TransferConfig, encoder: Encoder, data: SegmentationData, folder: RunFolder, *, progress: bool
 ) -> None:
-    """Fine-tune, or go on, and copy the segmentor into the run's model folder; mmengine shows no bar.
+    """Fine-tune or resume, and copy the segmentor to the run's model folder. Mmengine shows no progress bar.
 
     Raises:
         MissingDependencyError: mmsegmentation is not installed.
-        ConfigError: settings that it does not know.
+        ConfigError: mmsegmentation does not support the settings.
     """
     from sslhsic_transfer.adapters.mmseg import fine_tune
     from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
@@ -86,7 +86,7 @@ def train(
 def load(
     config: TransferConfig, folder: Path, device: torch.device
 ) -> tuple[Any, Callable[[Image.Image], NDArray[np.uint8]]]:
-    """Mmseg's segmentor, in eval mode, and the function from a picture to its classes."""
+    """Load mmseg's segmentor, in eval mode, and the function from a picture to its classes."""
     from sslhsic_transfer.adapters.mmseg import load_segmentor
 
     settings = config.typed_settings()

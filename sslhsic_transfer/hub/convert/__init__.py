@@ -1,4 +1,4 @@
-"""Weights of other projects as encoders (torchvision, timm, PyTorch, SSL-HSIC's and BYOL's of JAX), and back."""
+"""Conversion of weights of other projects (torchvision, timm, PyTorch, JAX) to encoders, and back."""
 
 from sslhsic_transfer.hub.convert.from_timm import convert_timm
 from sslhsic_transfer.hub.convert.from_torchvision import convert_torchvision

@@ -1,18 +1,18 @@
-"""What a foreign file may make: no read beyond its end, and no more numbers than it holds."""
+"""Limits on the memory that a file from elsewhere may claim."""
 
 from typing import IO
 
 from sslhsic_transfer.errors import WeightsError
 
-ROOM = 1 << 24  # bytes of tensors beyond the file's size: for views of a single number, and the like
+ROOM = 1 << 24  # bytes of tensors allowed beyond the file's size, for views of a single number and the like
 
 
 class BoundedFile:
-    """A file for `pickletools`, which reserves as many bytes as an instruction declares before it reads them.
+    """A file for `pickletools`, which allocates the declared length of an argument before it reads it.
 
     Args:
         file: open for reading.
-        size: of the file, in bytes.
+        size: the file's size in bytes.
     """
 
     def __init__(self, file: IO[bytes], size: int) -> None:
@@ -20,7 +20,7 @@ class BoundedFile:
         self._size = size
 
     def read(self, count: int) -> bytes:
-        """Read bytes; too few where they do not reach beyond the end, none where they do."""
+        """Read bytes; return no bytes if they would reach beyond the file's end."""
         return self._file.read(count) if 0 <= count <= self._size - self._file.tell() else b""
 
     def readline(self) -> bytes:
@@ -28,20 +28,20 @@ class BoundedFile:
         return self._file.readline()
 
     def tell(self) -> int:
-        """Give the position in bytes."""
+        """Return the position in bytes."""
         return self._file.tell()
 
 
 def refuse_more_than_the_file(used: int, size: int, source: str) -> None:
-    """Refuse tensors that stand for more bytes than their file has: one array under many names, or repeated by strides.
+    """Refuse tensors with more bytes than their file holds: one array under many names, or repeated by strides.
 
     Args:
-        used: bytes of all tensors that would be copied, in the kinds of numbers that they are stored in.
-        size: of the file.
+        used: bytes of all tensors that would be copied, in their stored dtypes.
+        size: the file's size in bytes.
         source: the file, for the message.
 
     Raises:
-        WeightsError: they do, by far.
+        WeightsError: the tensors have far more bytes than the file.
     """
     if used > 2 * size + ROOM:
         raise WeightsError(

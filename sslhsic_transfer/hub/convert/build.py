@@ -1,4 +1,4 @@
-"""From tensors in torchvision's names to an encoder: which network they are of, and whether they fit it exactly."""
+"""Construction of an encoder from tensors in torchvision's names: find the network and check that they fit it."""
 
 import re
 from collections.abc import Mapping
@@ -28,15 +28,15 @@ _LARGEST_DIFFERENCE = 1e-4
 def infer_config(
     shapes: Mapping[str, tuple[int, ...]], source: str, *, padding: Literal["torch", "same"] = "torch"
 ) -> EncoderConfig:
-    """Read the architecture, the stem and the width off the shapes of a network in torchvision's names.
+    """Infer the architecture, the stem and the width from the shapes of a network in torchvision's names.
 
     Args:
         shapes: name -> shape.
-        source: where they come from, for the message.
-        padding: the convention of padding, which no shape tells.
+        source: where the shapes come from, for the message.
+        padding: the padding convention, which shapes do not show.
 
     Raises:
-        UnknownArchitectureError: no network of the table has such a stem or such numbers of blocks.
+        UnknownArchitectureError: no known network has such a stem or such numbers of blocks.
     """
     stem = shapes.get("conv1.weight", ())
     if len(stem) != 4 or stem[0] not in _WIDTHS or stem[1] != 3 or stem[2] != stem[3] or stem[2] not in _STEMS:
@@ -61,19 +61,19 @@ def build(
     preprocessing: Preprocessing | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Conversion:
-    """Make the encoder that ``report.config`` names of tensors in torchvision's names.
+    """Build the encoder that ``report.config`` describes from tensors in torchvision's names.
 
     Args:
-        state: the tensors; floating ones become float32, missing counters of batches zero.
-        report: what was read; what is filled here is added to it.
-        preprocessing: how pictures become input.
-        metadata: facts about the weights, kept beside the report's summary.
+        state: the tensors. Floating tensors become float32; missing batch counters become zero.
+        report: the report of the reading; a copy with the filled counters is returned.
+        preprocessing: how images become input.
+        metadata: facts about the weights, stored next to the report's summary.
 
     Returns:
         The encoder on the CPU, in eval mode, and the report.
 
     Raises:
-        WeightsError: a tensor is missing, left over, of another shape or not finite.
+        WeightsError: a tensor is missing, unknown, of another shape or not finite.
     """
     with torch.device("meta"):
         encoder = Encoder(report.config, preprocessing)
@@ -94,17 +94,17 @@ def check_same_features(
 ) -> None:
     """Compare the converted encoder with the network that its weights come from, on a fixed input.
 
-    Names and shapes do not tell strides, padding, activations or blurs; this does.
+    Names and shapes do not show strides, padding, activations or blur filters; features do.
 
     Args:
-        encoder: on the CPU, in float32.
-        theirs: on any device, in any precision.
-        pooled: (network, images) -> (B, D), its embeddings.
-        source: for the message.
-        images: (B, 3, H, W) to compare on; None: `probe_image`.
+        encoder: the converted encoder, on the CPU in float32.
+        theirs: the original network, on any device, in any precision.
+        pooled: (network, images) -> (B, D), the original's embeddings.
+        source: where the network comes from, for the message.
+        images: (B, 3, H, W) images to compare on; None uses `probe_image`.
 
     Raises:
-        WeightsError: they differ by more than 1e-4 of the features' norm.
+        WeightsError: the features differ by more than 1e-4 of their norm.
     """
     images = probe_image() if images is None else images
     expected = pooled(plain_copy(theirs), images)

@@ -1,4 +1,4 @@
-"""Timm's ResNets, ConvNeXts and Vision Transformers, with its weights, as encoders."""
+"""Conversion of timm's ResNets, ConvNeXts and Vision Transformers, with their weights, to encoders."""
 
 import math
 from collections.abc import Mapping
@@ -25,25 +25,25 @@ _FACTS = ("hf_hub_id", "architecture", "tag", "license", "url", "origin_url", "p
 
 
 def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversion:
-    """Convert a ResNet, ConvNeXt or Vision Transformer of timm.
+    """Convert a timm ResNet, ConvNeXt or Vision Transformer.
 
     The encoder's features of a fixed input are compared with timm's, so that a variant with the same names and shapes
     but other strides, padding, activations or blurs is refused.
 
     Args:
-        model: what ``timm.create_model`` takes, such as ``"resnet50.a1_in1k"`` or ``"hf_hub:org/name"``; or a model of
-            timm that is there already.
-        pretrained: for a name: whether to load its weights, which timm downloads when its cache has none.
+        model: a name for ``timm.create_model``, such as ``"resnet50.a1_in1k"`` or ``"hf_hub:org/name"``; or a timm
+            model.
+        pretrained: for a name: whether to load its weights, which timm downloads if its cache lacks them.
 
     Returns:
-        The encoder, whose preprocessing, licence and source are those of timm's ``pretrained_cfg``, and the report.
+        The encoder, with the preprocessing, license and source of timm's ``pretrained_cfg``, and the report.
 
     Raises:
         MissingDependencyError: timm is not installed.
         ModelNotFoundError: timm has no such model or weights, or they cannot be downloaded.
-        UnknownArchitectureError: of another family.
-        WeightsError: a ResNet other than v1.5 with the standard stem.
-        ConfigError: its preprocessing cannot be expressed.
+        UnknownArchitectureError: the model is of another family.
+        WeightsError: the model is a ResNet, but not v1.5 with the standard stem.
+        ConfigError: the model's preprocessing cannot be expressed.
     """
     timm = optional_import("timm", extra="timm", purpose="from_timm")
     network: Any = _create(timm, model, pretrained) if isinstance(model, str) else model
@@ -72,7 +72,7 @@ def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversi
 def _under_its_own_names(
     network: nn.Module, architecture: str, source: str
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Take the tensors of a network whose encoder has the same names; the classifier is left out."""
+    """Return the tensors of a network whose encoder uses the same names, without the classifier, and a report."""
     config = validated(EncoderConfig, {"architecture": architecture}, source=source)
     with torch.device("meta"):
         own = Encoder(config).state_dict().keys()
@@ -101,7 +101,7 @@ def _create(timm: Any, name: str, pretrained: bool) -> Any:
 
 
 def _preprocessing(cfg: Mapping[str, Any], source: str) -> Preprocessing:
-    """As ``timm.data.create_transform`` for evaluation: resize by ``crop_pct``, crop the centre."""
+    """Return the evaluation preprocessing of ``timm.data.create_transform``: resize by ``crop_pct``, center crop."""
     if not cfg:
         return Preprocessing()
     if cfg.get("crop_mode", "center") != "center":

@@ -1,4 +1,4 @@
-"""Torchvision's ResNets, with its weights, as encoders."""
+"""Conversion of torchvision's ResNets and their weights to encoders."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,22 +19,22 @@ _OUR_PREPROCESSING = "no weights of torchvision's are named, so the preprocessin
 
 
 def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Conversion:
-    """Convert a ResNet of torchvision.
+    """Convert a torchvision ResNet.
 
     Args:
-        model: the name of one, such as ``"resnet50"``, or one that is there already, such as a fine-tuned one.
-        weights: for a name: the name of weights that torchvision has, ``"IMAGENET1K_V1"`` or ``"DEFAULT"``, or the
-            member of its enumeration; None for random ones. Torchvision downloads them when its cache has none. For a
-            network: the weights that it was made of, by their name or as a member, for their preprocessing, "DEFAULT"
-            apart; else None.
+        model: a name, such as ``"resnet50"``, or a network, such as a fine-tuned one.
+        weights: for a name: torchvision's name of its weights, such as ``"IMAGENET1K_V1"`` or ``"DEFAULT"``, or the
+            member of its enumeration; None for random weights. Torchvision downloads them if its cache lacks them. For
+            a network: the weights that it started from, by name or member, whose preprocessing is used. "DEFAULT" and
+            None then give this library's default preprocessing.
 
     Returns:
-        The encoder, whose preprocessing is that of the weights, and the report.
+        The encoder, with the preprocessing of the weights, and the report.
 
     Raises:
-        UnknownArchitectureError: not a ResNet v1.5.
+        UnknownArchitectureError: the model is not a ResNet v1.5.
         ModelNotFoundError: there are no such weights, or they cannot be downloaded.
-        WeightsError: a network that differs from torchvision's in names, shapes or features.
+        WeightsError: the network differs from torchvision's in names, shapes or features.
     """
     if isinstance(model, str):
         source = f"torchvision/{model}"
@@ -59,10 +59,10 @@ def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Con
 
 
 def torchvision_weights(architecture: str, weights: Any) -> Any:
-    """Find the member of torchvision's enumeration of an architecture's weights.
+    """Return the member of torchvision's enumeration of an architecture's weights.
 
     Raises:
-        UnknownArchitectureError: not a ResNet v1.5, or not one of torchvision's.
+        UnknownArchitectureError: the architecture is not a ResNet v1.5, or torchvision does not have it.
         ModelNotFoundError: torchvision has no such weights.
     """
     from torchvision.models import get_model_weights
@@ -80,14 +80,14 @@ def torchvision_weights(architecture: str, weights: Any) -> Any:
 
 
 def torchvision_state(architecture: str, weights: Any) -> dict[str, Tensor]:
-    """Torchvision's weights from its cache (TORCH_HOME), or downloaded there: its state dict, classifier included.
+    """Return torchvision's state dict, with the classifier, from its cache (TORCH_HOME); download it if needed.
 
     Args:
-        architecture: for the message.
+        architecture: the architecture's name, for the message.
         weights: a member of torchvision's enumeration.
 
     Raises:
-        ModelNotFoundError: they are not in the cache and cannot be downloaded.
+        ModelNotFoundError: the weights are not in the cache and cannot be downloaded.
     """
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True)

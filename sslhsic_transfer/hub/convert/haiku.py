@@ -1,7 +1,8 @@
-"""Parameters and state of haiku's ResNet in torchvision's names; facts: BYOL's and SSL-HSIC's released code.
+"""Translation of haiku's ResNet parameters and state to torchvision's names. Source: the code of BYOL and SSL-HSIC.
 
-A convolution is stored as (k, k, in, out), a normalisation as scale and offset of shape (1, 1, 1, C), its statistics as
-debiased averages; `SAME` padding is the network's, not the weights', and comes with ``EncoderConfig(padding="same")``.
+A convolution is stored as (k, k, in, out), a normalization as scale and offset of shape (1, 1, 1, C), and its
+statistics as debiased averages. `SAME` padding belongs to the network, not to the weights: use
+``EncoderConfig(padding="same")``.
 """
 
 import re
@@ -33,7 +34,7 @@ _NORMALISATION = {
     "~/var_ema/average": "running_var",
     "~/mean_ema/counter": COUNTER,
 }
-# Name, after the network's, of what is known and not needed, and the reason.
+# Patterns of the remaining arrays that are known and not needed, with the reason.
 _DROPPED = {
     r"(projector|predictor|classifier)/.*|.*/~/logits/[wb]": "projector, predictor or classifier",
     r".*_ema/hidden|.*/var_ema/counter": "averages before debiasing, and their second counters",
@@ -43,21 +44,21 @@ _DROPPED = {
 def read_haiku(
     parameters: Mapping[str, Any], state: Mapping[str, Any], source: str, layout: str, *, size: int
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Translate the encoder of haiku's nested dictionaries.
+    """Translate the encoder in haiku's nested dictionaries.
 
     Args:
-        parameters: module -> name -> array, as ``hk.transform_with_state`` gives them.
-        state: module -> name -> array: the statistics of normalisation.
+        parameters: module -> name -> array, as ``hk.transform_with_state`` returns them.
+        state: module -> name -> array: the statistics of the normalizations.
         source: the file, for messages.
-        layout: what to call it in the report.
-        size: of the file, in bytes.
+        layout: the layout's name in the report.
+        size: the file's size in bytes.
 
     Returns:
-        Torchvision's names -> tensors, and the account of every array.
+        Torchvision's names -> tensors, and a report that lists every array.
 
     Raises:
         WeightsError: there is no ResNet, or an array is missing, unknown or of an unexpected shape.
-        UnknownArchitectureError: a ResNet of unknown depth or width.
+        UnknownArchitectureError: the ResNet has an unknown depth or width.
     """
     root = _find_root(parameters, source)
     tensors: dict[str, Tensor] = {}
@@ -94,7 +95,7 @@ def read_haiku(
 
 
 def torchvision_name(key: str, root: str) -> str | None:
-    """Torchvision's name of an array of the encoder; None for any other.
+    """Return torchvision's name of an encoder array; None for any other array.
 
     >>> torchvision_name("res_net50/~/block_group_0/~/block_1/~/batchnorm_2/scale", "res_net50")
     'layer1.1.bn3.weight'
@@ -146,7 +147,7 @@ def _tensor(value: Any, name: str, source: str) -> Tensor:
         return torch.tensor(int(count))
     if value.dtype.kind != "f":
         raise WeightsError(f"{source} is of {value.dtype}; expected floating numbers.")
-    tensor = torch.from_numpy(value.astype(np.float32))  # a copy, in the machine's byte order
+    tensor = torch.from_numpy(value.astype(np.float32))  # a copy, in native byte order
     if re.search(r"(conv\d|downsample\.0)\.weight$", name):
         if value.ndim != 4:
             raise WeightsError(f"{source} has shape {value.shape}; expected a convolution, (k, k, in, out).")

@@ -1,4 +1,4 @@
-"""The JAX checkpoints of SSL-HSIC and BYOL as encoders."""
+"""Conversion of the JAX checkpoints of SSL-HSIC and BYOL to encoders."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-# The evaluation of both: the centre 224/256 of the short side cut out, then resized without a filter; ImageNet's mean.
+# Both evaluate alike: cut out the center 224/256 of the short side, then resize without antialiasing; ImageNet's mean.
 PREPROCESSING = Preprocessing(resize=256, crop=224, interpolation="bicubic", antialias=False, style="byol-jax")
 _LARGEST_KERNEL_PARAMETER = 1024
 _MOST_KERNEL_NUMBERS = 1 << 14
@@ -25,16 +25,16 @@ _MOST_KERNEL_NUMBERS = 1 << 14
 def convert_haiku(path: str | Path) -> Conversion:
     """Convert a checkpoint of the released SSL-HSIC code: ``checkpoint.npy``.
 
-    The weights are those that the paper evaluates: the moving average of the online parameters, with the statistics of
-    normalisation of the online network. The moving average of the kernel's parameters goes into the metadata.
+    The weights are those that the paper evaluates: the moving average of the online parameters, with the online
+    network's normalization statistics. The moving average of the kernel's parameters is stored in the metadata.
 
     Args:
-        path: the file; it is read without being able to run code.
+        path: the checkpoint; reading it cannot run code.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: the file is not such a checkpoint, asks for code, or holds another network than a ResNet v1.5.
-        UnknownArchitectureError: a ResNet of unknown depth or width.
+        WeightsError: the file is not such a checkpoint, contains code, or does not hold a ResNet v1.5.
+        UnknownArchitectureError: the ResNet has an unknown depth or width.
     """
     path = Path(path)
     checkpoint = load_pickled(path)
@@ -63,10 +63,10 @@ def convert_byol(path: str | Path) -> Conversion:
     The weights are the online parameters and statistics, which BYOL evaluates.
 
     Args:
-        path: the file; it is read without being able to run code.
+        path: the checkpoint; reading it cannot run code.
 
     Raises:
-        ModelNotFoundError, WeightsError, UnknownArchitectureError: as `convert_haiku`.
+        ModelNotFoundError, WeightsError, UnknownArchitectureError: as for `convert_haiku`.
     """
     path = Path(path)
     return _convert(load_pickled(path), "BYOL", ("experiment_state", "online_params"), path, {})
@@ -88,7 +88,7 @@ def _convert(
 
 
 def _entries(checkpoint: Mapping[str, Any]) -> list[str]:
-    """Names on the first level, and on the second of what has names there."""
+    """Return the names on the first level, joined with those on the second level where there are any."""
     found = []
     for name, value in checkpoint.items():
         inner = _named(value)
@@ -97,10 +97,10 @@ def _entries(checkpoint: Mapping[str, Any]) -> list[str]:
 
 
 def section(checkpoint: Any, keys: tuple[str, ...], path: Path) -> Mapping[str, Any]:
-    """Give the mapping at some nested keys of a checkpoint.
+    """Return the mapping under nested keys of a checkpoint.
 
     Raises:
-        WeightsError: there is none; the message tells what is there instead.
+        WeightsError: there is no such mapping; the message lists the entries that exist.
     """
     found = checkpoint
     for depth, key in enumerate(keys):

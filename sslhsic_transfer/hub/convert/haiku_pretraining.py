@@ -1,4 +1,4 @@
-"""The training state of SSL-HSIC's and BYOL's JAX checkpoints: projector, predictor, target network, kernel scale."""
+"""Pretraining state in SSL-HSIC's and BYOL's JAX checkpoints: projector, predictor, target network, kernel scale."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from sslhsic_transfer.hub.state import refuse_non_finite
 
 _PARTS = ("params", "state")
 _WITHOUT = "Convert without --with-heads to take the encoder alone."
-# Module and array -> name in an MLP, Linear – BN – ReLU – Linear, and the array's axes without those of length 1.
+# Module and array -> name in an MLP (Linear, BN, ReLU, Linear), and the array's rank without axes of length 1.
 _PARAMETERS = {
     ("linear", "w"): ("0.weight", 2),
     ("linear", "b"): ("0.bias", 1),
@@ -35,21 +35,21 @@ _STATE = {
 
 
 def convert_haiku_networks(path: str | Path) -> PretrainingState:
-    """Read what `convert_haiku` and `convert_byol` drop and pretraining goes on from.
+    """Read the pretraining state, which `convert_haiku` and `convert_byol` drop.
 
-    Online weights are those of the last step, not their average, which the converted model holds (SSL-HSIC alone has
-    one). The optimisers' momenta are not taken, nor is the classifier, which no network depends on.
+    The online weights are those of the last step, not their average, which only SSL-HSIC has and which its converted
+    model holds. The optimizers' momenta are not taken. The classifier is not taken either: no network depends on it.
 
     Args:
-        path: the checkpoint; it is read without being able to run code.
+        path: the checkpoint; reading it cannot run code.
 
     Returns:
-        The state, in the names of `sslhsic_transfer.pretrain.networks.Learner`.
+        The state, with the names of `sslhsic_transfer.pretrain.networks.Learner`.
 
     Raises:
         ModelNotFoundError: there is no such file.
         WeightsError: the file is not such a checkpoint, or an array is missing or of an unexpected shape.
-        UnknownArchitectureError: a ResNet of unknown depth or width.
+        UnknownArchitectureError: the ResNet has an unknown depth or width.
     """
     path = Path(path)
     checkpoint = load_pickled(path)
@@ -72,7 +72,7 @@ def convert_haiku_networks(path: str | Path) -> PretrainingState:
 
 
 def _averaged(modules: Mapping[str, Any], path: Path) -> int:
-    """How many weights are in the moving averages, which all count alike."""
+    """Return the number of weights in the moving averages, which must all agree."""
     found = {
         int(_tensor(module["counter"], 0, f"{path}: ema_state.ema_state, {name}/counter"))
         for name, module in modules.items()

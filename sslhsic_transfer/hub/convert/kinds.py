@@ -1,4 +1,4 @@
-"""Which kinds of tensors can be weights: plain ones, of floating numbers, with their values at hand."""
+"""Check that tensors can be weights: dense, of a floating dtype, with values in memory."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ COUNTER = "num_batches_tracked"
 
 
 def check_kinds(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Refuse tensors of an encoder that cannot become its float32 weights without a guess.
+    """Refuse encoder tensors that cannot become float32 weights without guessing.
 
     Args:
         tensors: torchvision's name -> tensor.
-        source: where they come from, for the message.
+        source: where the tensors come from, for the message.
 
     Raises:
-        WeightsError: some are sparse, quantised, without values, complex, of integers, float8, or of a class of their
-            own; the message names each with what it is.
+        WeightsError: tensors are sparse, quantized, without values, complex, integer, float8, or of a tensor subclass;
+            the message names each with its kind.
     """
     odd = [f"{name} ({what})" for name, tensor in tensors.items() if (what := _oddity(name, tensor))]
     if odd:

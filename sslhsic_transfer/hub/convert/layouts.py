@@ -1,14 +1,14 @@
-"""How other people's checkpoints name a ResNet: where it stands, what its layers are called, what stands beside it.
+"""Layouts of checkpoints of other projects: the encoder's prefix, the names of its layers, the other tensors.
 
-A layout is a prefix ("encoder_q.") and a naming of layers ("torchvision"). What is neither the network nor in the table
-of known companions is never dropped: the conversion stops and lists it.
+A layout is a prefix ("encoder_q.") and a naming of layers ("torchvision"). Tensors that belong neither to the network
+nor to the table of known companions are never dropped: the conversion stops and lists them.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Keys under which files keep the weights, in the order in which they are tried, level by level.
+# Keys under which files store the weights, in the order in which they are tried on each level.
 ENTRIES = (
     "state_dict",
     "model_state_dict",
@@ -25,12 +25,12 @@ ENTRIES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a method keeps the encoder that it is evaluated by.
+    """The place in a checkpoint of the encoder that a method evaluates.
 
     Attributes:
-        name: of the method or the library.
-        prefix: of the encoder's tensors, without ``module.``.
-        beside: what only this layout has beside the encoder, as regular expressions of the first part of a name.
+        name: the method's or the library's name.
+        prefix: the prefix of the encoder's tensors, without ``module.``.
+        beside: other tensors found only in this layout, as regular expressions of the first part of a name.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Layout:
     beside: tuple[str, ...] = ()
 
 
-# In order of preference: where a file holds two of them, the first is the encoder.
+# In order of preference: if a file matches two layouts, the first one gives the encoder.
 LAYOUTS = (
     Layout("plain", ""),
     Layout("MoCo", "encoder_q.", beside=("encoder_k", r"queue\w*")),
     Layout("MoCo v3", "base_encoder."),
-    Layout("byol-pytorch", "online_encoder.net.", beside=("net",)),  # net: the same tensors again
+    Layout("byol-pytorch", "online_encoder.net.", beside=("net",)),  # "net" holds the same tensors again
     Layout("Lightning Bolts BYOL", "online_network.encoder."),
     Layout("lightly DINO", "teacher_backbone.", beside=(r"student_\w+", r"teacher_\w+")),
     Layout("Detectron2", "backbone.bottom_up.", beside=(r"fpn_\w+", "proposal_generator", "roi_heads", r"pixel_\w+")),
@@ -58,7 +58,7 @@ LAYOUTS = (
     Layout("resnet", "resnet."),
 )
 
-# What stands in or beside any encoder and is not part of it: reason -> regular expressions of the first part of a name.
+# Tensors in or next to an encoder that are not part of it: reason -> regular expressions of the first part of a name.
 DROPPED: dict[str, tuple[str, ...]] = {
     "classifier or projection head": (
         "fc",
@@ -80,13 +80,14 @@ DROPPED: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Naming:
-    """What a library calls the layers of a ResNet.
+    """A library's names for the layers of a ResNet.
 
     Attributes:
-        name: of the library.
+        name: the library's name.
         stem: the first convolution's weight.
-        block: the weight of the first convolution of the first block; with ``stem`` it gives the naming away.
-        rules: regular expressions and torchvision's names for them; a name that none matches is not of the network.
+        block: the weight of the first convolution of the first block; together with ``stem`` it identifies the naming.
+        rules: regular expressions and their replacements in torchvision's names; unmatched names are not of the
+            network.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Naming:
     rules: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
     def translate(self, name: str) -> str | None:
-        """Torchvision's name; None for what is not part of the network."""
+        """Return torchvision's name; None for a tensor that is not part of the network."""
         for pattern, replacement in self.rules:
             if match := re.fullmatch(pattern, name):
                 return replacement(match) if callable(replacement) else match.expand(replacement)
@@ -136,11 +137,11 @@ NAMINGS = (
 
 
 def reason_to_drop(name: str, layout: Layout) -> str | None:
-    """Why a tensor that is not of the encoder may be left out; None if nothing is known of it.
+    """Return why a tensor outside the encoder may be dropped; None if it is unknown.
 
     Args:
-        name: as in the file, without ``module.``.
-        layout: of the file.
+        name: the tensor's name in the file, without ``module.``.
+        layout: the file's layout.
     """
     inside = bool(layout.prefix) and name.startswith(layout.prefix)
     parent = layout.prefix[:-1].rpartition(".")[0]

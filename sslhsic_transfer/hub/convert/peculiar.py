@@ -1,4 +1,4 @@
-"""What makes a ResNet another network than v1.5, told from names and shapes, so that a refusal can give its reason."""
+"""Reasons why a ResNet is not v1.5, recognized from names and shapes for the message of a refusal."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ SUPPORTED = "Only ResNets v1.5 can be converted: torchvision's blocks, BatchNorm
 
 @dataclass(frozen=True)
 class Peculiarity:
-    """One way in which networks differ.
+    """One way in which a network can differ from ResNet v1.5.
 
     Attributes:
-        what: the difference, and by what names it goes.
-        found: whether tensors, in torchvision's names, show it.
+        what: the difference, with its common names.
+        found: tells whether tensors, in torchvision's names, show it.
     """
 
     what: str
@@ -56,6 +56,6 @@ PECULIARITIES = (
 
 
 def peculiarity(state: Mapping[str, Tensor]) -> str:
-    """Why a network cannot be converted, as far as its tensors tell, and what can."""
+    """Return why a network cannot be converted, if its tensors show it, and which networks can."""
     found = [row.what for row in PECULIARITIES if row.found(state)]
     return f"The network has {found[0]}. {SUPPORTED}" if found else SUPPORTED

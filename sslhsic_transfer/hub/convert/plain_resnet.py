@@ -1,4 +1,4 @@
-"""What the ResNets of other libraries can be: torchvision's, of its depths and its width."""
+"""Networks that other libraries' ResNets can compute: torchvision's depths at width 1."""
 
 from sslhsic_transfer.models.config import EncoderConfig
 
@@ -6,11 +6,11 @@ DEPTHS = {f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)}
 
 
 def differences_from_plain(config: EncoderConfig, library: str) -> list[str]:
-    """All that keeps an encoder's network from being another library's ResNet, a line each.
+    """Return one line for each difference between an encoder's network and another library's ResNet.
 
     Args:
         config: the encoder's network.
-        library: whose ResNet, for the lines.
+        library: the library's name, for the lines.
     """
     return [
         f"{name}: got {found!r}; {library}'s ResNet has {expected}"

@@ -1,7 +1,7 @@
-"""What a pickled checkpoint may name, and the data that is made of it; nothing else is ever looked up or called.
+"""The names that a pickled checkpoint may use, and the data made from them. Nothing else is looked up or called.
 
-The forms are those in which NumPy, JAX, haiku and dill write arrays, mappings and named tuples, under the module names
-of their old and new releases. Arrays are built here from their bytes, by checks of our own, not by NumPy's unpickling.
+NumPy, JAX, haiku and dill write arrays, mappings and named tuples in these forms, under the module names of their old
+and new releases. Arrays are built here from their bytes, with this module's own checks, not by NumPy's unpickling.
 """
 
 import math
@@ -21,7 +21,7 @@ _MOST_DIMENSIONS = 32
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that a pickle names; only ever compared with the table below."""
+    """A class or function named in a pickle. It is only compared with the table below."""
 
     module: str
     name: str
@@ -32,7 +32,7 @@ class Name:
 
 @dataclass(frozen=True)
 class RecordType:
-    """A named tuple's class, by its name alone; ``fields`` is None where the pickle does not tell them."""
+    """A named tuple's class, as its name; ``fields`` is None if the pickle does not contain them."""
 
     name: str
     fields: tuple[str, ...] | None
@@ -40,13 +40,13 @@ class RecordType:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A named tuple: the name of its class, its values, and their names where known."""
+    """A named tuple: its class, its values, and their names if known."""
 
     type: RecordType
     values: tuple[Any, ...]
 
     def as_dict(self) -> dict[str, Any] | None:
-        """Name -> value; None where the names are not known or do not fit."""
+        """Return name -> value; None if the names are unknown or their number is wrong."""
         fields = self.type.fields
         return (
             None if fields is None or len(fields) != len(self.values) else dict(zip(fields, self.values, strict=True))
@@ -55,17 +55,17 @@ class Record:
 
 @dataclass(eq=False)
 class Unfinished:
-    """An array or data type whose state comes later in the pickle, and where the memo keeps it until then."""
+    """An array or dtype whose state comes later in the pickle, and the memo keys that hold it until then."""
 
     finish: Callable[[Any], Any]
     memo_keys: list[int] = field(default_factory=list)
 
 
 def find_name(module: object, name: object) -> Name | RecordType:
-    """Admit a name that a pickle asks for.
+    """Accept a name that a pickle refers to.
 
     Raises:
-        WeightsError: it is not in the table.
+        WeightsError: the name is not in the table.
     """
     if isinstance(module, str) and isinstance(name, str):
         if (module, name) in _FUNCTIONS:
@@ -84,10 +84,10 @@ def find_name(module: object, name: object) -> Name | RecordType:
 
 
 def rebuild(target: object, arguments: object) -> Any:
-    """Make the data that a named class or function stands for.
+    """Build the data that a named class or function stands for.
 
     Raises:
-        WeightsError: the arguments are not those that it is written with.
+        WeightsError: the arguments are not of the expected form.
     """
     if not isinstance(arguments, tuple):
         raise WeightsError(f"gives {target} arguments of type {type(arguments).__name__}.")
@@ -129,7 +129,7 @@ def _from_content(content: Any, dtype: Any, shape: Any, order: str = "C") -> Any
         raise WeightsError("holds an array of unusual shape or type.")
     if dtype.kind == "O":
         if shape == () and isinstance(content, list) and len(content) == 1:
-            return content[0]  # as np.save writes a dictionary
+            return content[0]  # `np.save` writes a dictionary this way
         raise WeightsError(f"holds an array of objects of shape {shape}; expected arrays of numbers.")
     count = math.prod(shape)
     if not isinstance(content, bytes | bytearray) or len(content) != count * dtype.itemsize:
@@ -143,7 +143,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 
 def _array_at_once(_: object, __: object, state: Any, *___: object) -> Any:
-    """How JAX and dill write an array: NumPy's function, its arguments and the state, then facts of their own."""
+    """Build an array from the form of JAX and dill: NumPy's function, its arguments, the state, then extra values."""
     return _array().finish(state)
 
 
@@ -156,7 +156,7 @@ def _mapping(content: Any = ()) -> dict[Any, Any]:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """How protocol 2 writes bytes: as a text of the same code points."""
+    """Return the bytes that protocol 2 writes as a text of the same code points."""
     if encoding not in ("latin1", "latin-1"):
         raise WeightsError("encodes a text otherwise than in latin1, as which bytes are written.")
     return text.encode("latin1")
@@ -167,7 +167,7 @@ def _empty_bytes() -> bytes:
 
 
 def _record_type(name: str, fields: Any, module: str, *_: object) -> RecordType:
-    """How dill writes the class of a named tuple."""
+    """Build the class of a named tuple as dill writes it."""
     if not all(isinstance(part, str) for part in (name, module, *fields)):
         raise WeightsError("holds a named tuple whose names are no texts.")
     return RecordType(f"{module}.{name}", tuple(fields))
@@ -216,5 +216,5 @@ _RECORDS: dict[tuple[str, str], tuple[str, ...]] = {
         "opt_state",
     ),
 }
-# The optimiser's named tuples, which stand beside the weights and are not read.
+# Packages of the optimizer's named tuples, which are stored next to the weights and not read.
 _STATE_PACKAGES = ("byol", "optax", "ssl_hsic")

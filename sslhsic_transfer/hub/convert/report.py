@@ -1,4 +1,4 @@
-"""What a conversion did: the layout it read, the tensors it used, and by name and reason those it left out."""
+"""Report of a conversion: the layout, the tensors used, and the tensors dropped with the reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ _NAMES_SHOWN = 6
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """Where an encoder's weights come from, tensor by tensor.
+    """Origin of an encoder's weights, tensor by tensor.
 
     Attributes:
-        source: the file, or the name of the model.
-        layout: how its tensors are named: "haiku (SSL-HSIC)", "moco (encoder_q.), torchvision's names".
+        source: the file, or the model's name.
+        layout: how the source names its tensors: "haiku (SSL-HSIC)", "moco (encoder_q.), torchvision's names".
         config: the network, inferred from the shapes.
-        used: names, in the source, of the tensors that the encoder has now.
-        dropped: reason -> names, in the source, of the tensors that it has not.
-        filled: names, in the encoder, of counters that the source does not have and that are zero.
-        notes: what a user should know and no tensor tells.
+        used: the source's names of the tensors that the encoder now has.
+        dropped: reason -> the source's names of the tensors that were left out.
+        filled: the encoder's names of counters that the source lacks; they are zero.
+        notes: facts for the user that no tensor shows.
     """
 
     source: str
@@ -33,7 +33,7 @@ class ConversionReport:
     notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """What is kept in the metadata of the saved encoder; plain data."""
+        """Return plain data about the conversion for the metadata of the saved encoder."""
         dropped = {
             reason: {"tensors": len(names), "names": list(names[:_NAMES_SHOWN])}
             for reason, names in self.dropped.items()
@@ -65,7 +65,7 @@ class ConversionReport:
 
 
 class Conversion(NamedTuple):
-    """A converted encoder, and how it came about."""
+    """A converted encoder and its report."""
 
     encoder: Encoder
     report: ConversionReport

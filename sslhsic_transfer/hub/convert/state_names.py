@@ -1,4 +1,4 @@
-"""From a state dict in a foreign layout to torchvision's names, with an account of every tensor."""
+"""Translation of a state dict's names to torchvision's, with every tensor accounted for."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,12 @@ from sslhsic_transfer.hub.convert.layouts import LAYOUTS, NAMINGS, Layout, Namin
 from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
 from sslhsic_transfer.hub.state import some
 
-_WRAPPERS = ("module", "_orig_mod")  # of DataParallel and of torch.compile
+_WRAPPERS = ("module", "_orig_mod")  # prefixes that DataParallel and torch.compile add
 
 
 @dataclass(frozen=True)
 class Names:
-    """The account: torchvision's name -> the file's, reason -> names in the file that are left out, and the layout."""
+    """Result of a translation: torchvision's name -> the file's, reason -> dropped names, and the layout."""
 
     used: Mapping[str, str]
     dropped: Mapping[str, tuple[str, ...]]
@@ -22,16 +22,16 @@ class Names:
 
 
 def translate(names: Iterable[str], source: str, *, prefix: str | None = None, drop: Sequence[str] = ()) -> Names:
-    """Find the one encoder among the names of a state dict.
+    """Find the single encoder among the names of a state dict.
 
     Args:
-        names: of the tensors.
+        names: the names of the tensors.
         source: where they come from, for messages.
-        prefix: of the encoder, such as ``"encoder_k."``; by default the first of the known layouts that fits.
-        drop: beginnings of further names that may be left out.
+        prefix: the encoder's prefix, such as ``"encoder_k."``; by default that of the first known layout that fits.
+        drop: prefixes of further names that may be left out.
 
     Raises:
-        WeightsError: there is no ResNet, none at a known place, or there are tensors that no rule lets drop.
+        WeightsError: there is no ResNet, none at a known place, or there are tensors that no rule allows to drop.
     """
     names = list(names)
     clean = {_unwrapped(name): name for name in names}
@@ -71,7 +71,7 @@ def _recognise(names: Mapping[str, str], source: str, prefix: str | None) -> tup
         for name in names
         if name.endswith(naming.stem) and name.removesuffix(naming.stem) + naming.block in names
     }
-    # A name may end like another naming's: "0.weight" in "10.weight". A prefix is empty or ends at a dot.
+    # A name may end like another naming's: "0.weight" in "10.weight". A prefix must be empty or end with a dot.
     found = {place: naming for place, naming in found.items() if not place or place.endswith(".")}
     if not found:
         deep = any(re.search(r"(^|\.)(conv1|stem)\.\d+\.weight$", name) for name in names)

@@ -1,4 +1,4 @@
-"""An encoder's weights in the names and the file format of Detectron2's own ResNet; Detectron2 is not needed for it."""
+"""Export of weights in the names and file format of Detectron2's own ResNet, without Detectron2 installed."""
 
 import pickle
 import re
@@ -28,18 +28,18 @@ _RULES = (
 
 
 def to_detectron2(encoder: Encoder | str | Path, network: Network = "fpn") -> dict[str, NDArray[Any]]:
-    """Weights and statistics under the names that Detectron2 gives them.
+    """Return weights and statistics under Detectron2's names.
 
     Args:
-        encoder: an encoder, or what `from_pretrained` takes.
-        network: where Detectron2's ResNet stands: "fpn": below a feature pyramid (``backbone.bottom_up.``); "c4": in a
-            C4 detector, res5 in its region heads; "resnet": by itself.
+        encoder: an encoder, or a name or path for `from_pretrained`.
+        network: the place of the ResNet in Detectron2's model: "fpn" below a feature pyramid (``backbone.bottom_up.``);
+            "c4" in a C4 detector, with res5 in its region heads; "resnet" on its own.
 
     Returns:
-        Name -> array. The counters of batch norm are left out: Detectron2 has no use for them.
+        Name -> array. The batch norm counters are left out: Detectron2 does not use them.
 
     Raises:
-        ConfigError: Detectron2's ResNet cannot compute what the encoder does.
+        ConfigError: Detectron2's ResNet cannot compute the encoder's network.
     """
     encoder = as_encoder(encoder)
     _check(encoder.config, network)
@@ -53,20 +53,20 @@ def to_detectron2(encoder: Encoder | str | Path, network: Network = "fpn") -> di
 def save_detectron2(
     encoder: Encoder | str | Path, path: str | Path, network: Network = "fpn", *, overwrite: bool = False
 ) -> tuple[Path, Path]:
-    """Write a .pkl for MODEL.WEIGHTS, and beside it a .yaml with the settings without which it means nothing.
+    """Write a .pkl file for MODEL.WEIGHTS, and next to it a .yaml file with the settings that the weights require.
 
     Args:
-        encoder: as of `to_detectron2`.
-        path: of the .pkl. Its names are exact, so that Detectron2 need not guess which tensor goes where.
-        network: as of `to_detectron2`.
-        overwrite: whether to replace files.
+        encoder: as for `to_detectron2`.
+        path: the .pkl file. Its names are exact, so that Detectron2 need not guess where tensors belong.
+        network: as for `to_detectron2`.
+        overwrite: whether existing files may be replaced.
 
     Returns:
         The two files.
 
     Raises:
-        ConfigError: as `to_detectron2`, or the path does not end in .pkl, by which Detectron2 knows its format.
-        OutputExistsError: a file is there already.
+        ConfigError: as for `to_detectron2`, or the path does not end in .pkl, by which Detectron2 knows the format.
+        OutputExistsError: one of the files exists.
     """
     weights = Path(path)
     if weights.suffix != ".pkl":
@@ -90,12 +90,12 @@ def save_detectron2(
 
 
 def detectron2_settings(encoder: Encoder, network: Network, weights: Path | None = None) -> dict[str, Any]:
-    """The part of a Detectron2 configuration that the weights decide; to be merged into any other.
+    """Return the part of a Detectron2 configuration that the weights determine, to be merged into any other.
 
     Args:
-        encoder: whose.
-        network: as of `to_detectron2`.
-        weights: the file, if there is one.
+        encoder: the encoder whose weights are used.
+        network: as for `to_detectron2`.
+        weights: the weights file, if there is one.
     """
     depth = DEPTHS[encoder.config.architecture]
     mean, std = encoder.preprocessing.on_255()
@@ -117,10 +117,10 @@ def _name(name: str, network: Network) -> str:
 
 
 def _check(config: EncoderConfig, network: str) -> None:
-    """Refuse what Detectron2's ResNet cannot be.
+    """Refuse a network that Detectron2's ResNet cannot compute.
 
     Raises:
-        ConfigError: everything that stands against it.
+        ConfigError: the network differs; the message lists all differences.
     """
     problems = differences_from_plain(config, "Detectron2")
     if network not in _PREFIXES:

@@ -1,4 +1,4 @@
-"""An encoder for mmsegmentation without this library: the weights and the config of mmseg's own ResNet.
+"""Export of an encoder to mmsegmentation's own ResNet: weights and config, usable without this library.
 
 Nothing of mmsegmentation is imported.
 """
@@ -16,16 +16,16 @@ from sslhsic_transfer.models.encoder import Encoder
 
 
 def to_mmseg(encoder: Encoder | str | Path) -> dict[str, Tensor]:
-    """The weights of mmseg's ``ResNet(depth=…, deep_stem=False, style="pytorch")`` that gives the encoder's maps.
+    """Return the weights for mmseg's ``ResNet(depth=…, deep_stem=False, style="pytorch")`` that gives the same maps.
 
     Args:
-        encoder: an encoder, or what `from_pretrained` takes; it shares no memory with the result.
+        encoder: an encoder, or a name or path for `from_pretrained`; it shares no memory with the result.
 
     Returns:
         Name -> tensor on the CPU; the names are torchvision's.
 
     Raises:
-        ConfigError: a network that mmseg's ResNet cannot be; all that stands in the way is listed.
+        ConfigError: mmseg's ResNet cannot compute the network; the message lists all differences.
     """
     encoder = as_encoder(encoder)
     problems = differences_from_plain(encoder.config, "mmseg")
@@ -36,10 +36,10 @@ def to_mmseg(encoder: Encoder | str | Path) -> dict[str, Tensor]:
 
 
 def mmseg_config(encoder: Encoder, checkpoint: str | Path) -> str:
-    """The part of an mmseg config that says backbone and preprocessing, as Python, to stand below a ``_base_``.
+    """Return the part of an mmseg config for backbone and preprocessing, as Python code to follow a ``_base_``.
 
     Args:
-        encoder: what was converted by `to_mmseg`.
+        encoder: the encoder that `to_mmseg` converted.
         checkpoint: the file of its weights.
     """
     mean, std = encoder.preprocessing.on_255()
@@ -58,19 +58,19 @@ model = dict(
 
 
 def save_mmseg(encoder: Encoder | str | Path, output: str | Path, *, overwrite: bool = False) -> tuple[Path, Path]:
-    """Write the weights as a .pth file, and beside it, with the ending .py, the config that loads them.
+    """Write the weights as a .pth file, and next to it a .py file with the config that loads them.
 
     Args:
-        encoder: as of `to_mmseg`.
+        encoder: as for `to_mmseg`.
         output: the file of the weights.
-        overwrite: whether files that are there may be replaced.
+        overwrite: whether existing files may be replaced.
 
     Returns:
         The two files.
 
     Raises:
-        ConfigError: as `to_mmseg`, or the name does not end in .pth.
-        OutputExistsError: one of the files is there.
+        ConfigError: as for `to_mmseg`, or the name does not end in .pth.
+        OutputExistsError: one of the files exists.
     """
     output = Path(output)
     if output.suffix != ".pth":

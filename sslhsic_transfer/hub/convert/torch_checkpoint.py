@@ -1,4 +1,4 @@
-"""PyTorch checkpoints of supervised and self-supervised ResNets, in the layouts of `layouts.py`, as encoders."""
+"""Conversion of PyTorch checkpoints of ResNets to encoders, in the layouts of `layouts.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,22 +38,23 @@ def convert_torch(
     """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, BYOL, Barlow Twins, VICReg, SimCLR, Detectron2, ….
 
     Args:
-        path: a file of ``torch.save``, read with ``weights_only=True``; ``.safetensors``; or Detectron2's ``.pkl``,
-            read by the reader of `unpickle.py`.
-        entry: the key under which the file keeps the weights, such as ``"student"``; by default the first known one.
-        prefix: of the encoder's tensors, such as ``"encoder_k."``; by default the first known one.
-        drop: beginnings of names that may be left out, beyond the known heads, queues and second networks.
-        padding: ``"same"`` for weights that come from JAX or TensorFlow; no tensor tells.
-        preprocessing: how pictures become input, which such files do not tell; by default the centre 224 of 256 pixels,
-            bicubic, ImageNet's mean and standard deviation.
+        path: a file of ``torch.save``, read with ``weights_only=True``; a ``.safetensors`` file; or Detectron2's
+            ``.pkl``, read by `unpickle.py`.
+        entry: the key under which the file stores the weights, such as ``"student"``; by default the first known one.
+        prefix: the prefix of the encoder's tensors, such as ``"encoder_k."``; by default the first known one.
+        drop: prefixes of names that may be left out, beyond the known heads, queues and second networks.
+        padding: ``"same"`` for weights from JAX or TensorFlow; the tensors do not show it.
+        preprocessing: how images become input, which such files do not record; by default the center 224 of 256 pixels,
+            bicubic, with ImageNet's mean and standard deviation.
 
     Returns:
-        The encoder, and what was used and dropped.
+        The encoder, and the report of used and dropped tensors.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: the file cannot be read safely, holds no ResNet v1.5, or tensors that no rule accounts for.
-        UnknownArchitectureError: a ResNet of unknown depth, stem or width.
+        WeightsError: the file cannot be read safely, does not hold a ResNet v1.5, or holds tensors that no rule
+            accounts for.
+        UnknownArchitectureError: the ResNet has an unknown depth, stem or width.
     """
     path = Path(path)
     state, places, others = _find_state(_read(path), str(path), entry)
@@ -85,7 +86,7 @@ def _read(path: Path) -> Any:
 def _find_state(
     checkpoint: Any, source: str, entry: str | None
 ) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
-    """The state dict in a checkpoint, the keys that lead to it, and what else lies on the way."""
+    """Return the state dict in a checkpoint, the keys that lead to it, and the other keys on the way."""
     places: list[str] = []
     others: list[str] = []
     for _ in range(_MOST_LEVELS):
@@ -107,7 +108,7 @@ def _find_state(
 
 def _tensors(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
-    copies: dict[int, Tensor] = {}  # of arrays, which may stand under many names
+    copies: dict[int, Tensor] = {}  # one copy for each array, which may have many names
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             if id(value) not in copies:
@@ -124,5 +125,5 @@ def _tensors(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
 
 
 def _shown(key: object) -> str:
-    """A key, which may be anything that can be one, in a few words."""
+    """Describe a key of any type in a few words."""
     return key[:80] if isinstance(key, str) else shortened(key)[:80]

@@ -1,7 +1,7 @@
-"""A file of ``torch.save``, looked into before torch opens it: what it would make is weighed against what it holds.
+"""Reading of ``torch.save`` files, with the memory that they would take checked before torch opens them.
 
-`torch.load` with ``weights_only=True`` runs no code of the file, but makes what the file asks for: a kilobyte may ask
-for gigabytes. The instructions are walked through here with sizes in the place of values.
+`torch.load` with ``weights_only=True`` runs no code from the file, but allocates what the file requests: a kilobyte may
+request gigabytes. Here the pickle's instructions are followed with sizes in place of values.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.bounded import BoundedFile
 
 MOST_INSTRUCTIONS = 1_000_000
-ROOM = 1 << 28  # bytes that may be made beyond the file's own size
-_LARGEST_PICKLE = 1 << 28  # bytes; the tensors lie outside of it
-_PICKLES_OF_OLD = 5  # files from before PyTorch 1.6 are a row of pickles, and the tensors' bytes
+ROOM = 1 << 28  # bytes that may be allocated beyond the file's own size
+_LARGEST_PICKLE = 1 << 28  # bytes; the tensors are stored outside of it
+_PICKLES_OF_OLD = 5  # before PyTorch 1.6, a file was a sequence of pickles followed by the tensors' bytes
 _MAKERS = {"builtins bytearray", "__builtin__ bytearray"}
 _ADVICE = (
     "If you trust it, open it where it was made and save its tensors alone: torch.save(checkpoint['state_dict'], "
@@ -30,17 +30,17 @@ _ADVICE = (
 
 
 def load_torch(path: Path) -> Any:
-    """Read a file of ``torch.save`` as weights only.
+    """Read a ``torch.save`` file as weights only.
 
     Args:
         path: the file.
 
     Returns:
-        What was saved, tensors on the CPU.
+        The saved object, with tensors on the CPU.
 
     Raises:
-        WeightsError: it is something else, is damaged, holds more than tensors and plain data, or would take far more
-            memory than its size.
+        WeightsError: the file is not a checkpoint, is damaged, holds more than tensors and plain data, or would take
+            far more memory than its size.
     """
     with path.open("rb") as file:
         start = file.read(512)
@@ -51,10 +51,11 @@ def load_torch(path: Path) -> Any:
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} is no whole checkpoint: {error}. Fetch or save it again.") from error
     try:
-        # The options of a training script are data only. What torch warns of (sparse, quantised) is refused by us.
+        # A training script's options are plain data. Sparse and quantized tensors, which torch warns about, are
+        # refused later.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except Exception as error:  # a damaged file makes torch.load raise whatever it stumbles over
+    except Exception as error:  # torch.load raises many kinds of errors for a damaged file
         reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "global" in line), "")
         if not reason and not start.startswith((b"PK", b"\x80")):
             raise WeightsError(f"{path} is no checkpoint: it begins with {shown_start(start)}.") from error
@@ -89,7 +90,7 @@ def _weigh(path: Path, *, zipped: bool) -> None:
 
 @dataclass
 class _Value:
-    """What stands for a value: bytes that a copy takes, the parts of a tuple, the text of a name."""
+    """Stand-in for a value: the bytes of a copy, the parts of a tuple, the text of a name."""
 
     size: int = 64
     parts: tuple["_Value", ...] = ()
@@ -98,10 +99,10 @@ class _Value:
 
 @dataclass
 class _Scale:
-    """The stack and memo of an unpickler, with sizes in them.
+    """The stack and memo of an unpickler, holding sizes instead of values.
 
     Attributes:
-        budget: bytes that may still be made by calls.
+        budget: bytes that calls may still allocate.
     """
 
     budget: int
@@ -110,10 +111,10 @@ class _Scale:
     memo: dict[int, _Value] = field(default_factory=dict)
 
     def walk(self, file: Any) -> bool:
-        """Follow one pickle; whether it could be followed to its end. What cannot be is left to torch to refuse.
+        """Follow one pickle; tell whether its end was reached. Torch refuses pickles that cannot be followed.
 
         Raises:
-            ValueError: it would make too much.
+            ValueError: the pickle would allocate too much.
         """
         instructions = pickletools.genops(file)
         for number in range(MOST_INSTRUCTIONS):
@@ -165,7 +166,7 @@ class _Scale:
             stack.append(_Value(64 + (len(argument) * 4 if isinstance(argument, str | bytes) else 0), name=text[:200]))
 
     def _call(self, name: str) -> None:
-        """What is called copies its arguments at most; tensors are weighed later, when they are there."""
+        """Charge a call for a copy of its arguments, the most that it makes. Tensors are checked after loading."""
         arguments = self.stack.pop()
         if name == "NEWOBJ_EX":
             self.stack.pop()
@@ -191,6 +192,6 @@ class _Scale:
 
 
 def is_zip(path: Path) -> bool:
-    """Tell whether a file is a zip archive, as torch.save writes them, whatever it is called."""
+    """Tell whether a file is a zip archive, as torch.save writes, whatever its name."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"

@@ -1,4 +1,4 @@
-"""From a state dict in a foreign layout to tensors in torchvision's names and the account of them."""
+"""Selection of the encoder's tensors from a state dict, renamed to torchvision's names, with a report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -28,14 +28,14 @@ def read_state(
 
     Args:
         state: name -> tensor, in one of the layouts of `layouts.py`.
-        source: where it comes from, for the report and for messages.
-        prefix: of the encoder, if it is not the first known one.
-        drop: beginnings of further names that may be left out.
-        padding: the convention of the network, which no tensor tells.
+        source: where the state dict comes from, for the report and for messages.
+        prefix: the encoder's prefix, if it is not the first known one.
+        drop: prefixes of further names that may be left out.
+        padding: the network's padding convention, which tensors do not show.
 
     Raises:
-        WeightsError: there is no ResNet, a tensor is not accounted for, or is of a kind that weights are not.
-        UnknownArchitectureError: a ResNet of unknown depth, stem or width.
+        WeightsError: there is no ResNet, a tensor is not accounted for, or a tensor cannot be a weight.
+        UnknownArchitectureError: the ResNet has an unknown depth, stem or width.
     """
     names = translate(state, source, prefix=prefix, drop=drop)
     tensors = {name: state[original] for name, original in names.used.items()}

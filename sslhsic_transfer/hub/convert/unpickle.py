@@ -1,8 +1,8 @@
-"""Read a pickled checkpoint without being able to run code: a reader of our own that knows data only.
+"""A reader of pickled checkpoints that cannot run code and handles data only.
 
-Python's unpickler calls what a file names. This one walks over the same instructions (as `pickletools`, which only
-reads them, lists them), keeps a stack of plain data, and has nothing that it could call or import: names are compared
-with the table in `rebuild.py`, attributes are never set, and what is made can hold no more bytes than the file.
+Python's unpickler calls whatever a file names. This reader follows the same instructions, as listed by `pickletools`,
+which only parses them. It keeps a stack of plain data and has nothing to call or import: names are compared with the
+table in `rebuild.py`, attributes are never set, and the result can hold no more bytes than the file.
 """
 
 import math
@@ -32,19 +32,19 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def load_pickled(path: str | Path, *, largest: int = LARGEST_FILE, most_instructions: int = MOST_INSTRUCTIONS) -> Any:
-    """Read the one object of a pickle (``.pkl``), or of an ``.npy`` file that holds a pickled object.
+    """Read the single object of a pickle (``.pkl``), or of an ``.npy`` file that holds a pickled object.
 
     Args:
         path: the file.
-        largest: size beyond which a file is refused, in bytes.
-        most_instructions: how many instructions a pickle may have.
+        largest: largest accepted size of a file, in bytes.
+        most_instructions: largest accepted number of instructions in a pickle.
 
     Returns:
         Dictionaries, lists, tuples, texts, numbers, NumPy arrays (read-only) and `Record`s, nested as in the file.
 
     Raises:
         ModelNotFoundError: there is no such file.
-        WeightsError: the file is no pickle, is damaged or too large, or asks for anything that is not data.
+        WeightsError: the file is not a pickle, is damaged or too large, or contains anything other than data.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,11 +84,11 @@ def _skip_npy_header(content: Any) -> None:
 
 
 class _Reader:
-    """A stack, the marks in it, and the memo, as the instructions of a pickle expect them.
+    """The stack, marks and memo of an unpickler.
 
     Args:
-        budget: bytes that may be made beyond those that are read.
-        most_instructions: how many instructions are followed.
+        budget: bytes that may be allocated beyond those that are read.
+        most_instructions: largest number of instructions to follow.
     """
 
     def __init__(self, budget: int, most_instructions: int) -> None:

@@ -1,4 +1,4 @@
-"""From a model folder to a repository on the Hub: facts, card, checks, upload."""
+"""Publishing of a model folder on the Hub: facts, card, checks, upload."""
 
 from typing import TYPE_CHECKING
 

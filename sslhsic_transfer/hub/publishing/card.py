@@ -1,4 +1,4 @@
-"""The card of a model, README.md: made from config.json and results.json, and from nothing else."""
+"""A model's card, README.md, generated only from config.json and results.json."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,27 @@ from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).with_name("card_template.md")
 _OBJECTIVES = {"ssl-hsic": "SSL-HSIC", "ssl-hsic-no-target": "SSL-HSIC without target network"}
-# Tasks that networks are fine-tuned on, by the Hub's names.
+# Fine-tuning tasks, with the Hub's names.
 _FINE_TUNED = {
     "classification": "image-classification",
     "segmentation": "image-segmentation",
     "detection": "object-detection",
     "depth": "depth-estimation",
 }
-_FILES = ("storage", "onnx")  # records of stored and exported files, which compare these with the encoder
+_FILES = ("storage", "onnx")  # results about stored and exported files, which compare them with the encoder
 _TASKS = {"knn": "k-NN", "linear": "linear probe", "rankme": "RankMe"}
-_METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # the Hub's names of ours
+_METRICS = {"top-1": "accuracy", "mIoU": "mean_iou"}  # this library's names -> the Hub's
 _MARK = "<!-- Written by sslhsic-transfer"
 
 
 def written_by_hand(path: Path) -> bool:
-    """Whether there is a card that this library did not write."""
+    """Tell whether there is a card that this library did not write."""
     return path.is_file() and _MARK not in path.read_text(encoding="utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table of results: what was measured, the figure of each subject, and who is not behind the model."""
+    """One row of a results table: data and task, each subject's figure, and the subjects not worse than the model."""
 
     data: str
     task: str
@@ -47,7 +47,7 @@ class Row:
 
 
 def usage_snippet(repo_id: str, feature_dim: int) -> str:
-    """The five lines that a card shows first; publishing runs them."""
+    """Return the example that a card shows first; publishing runs it."""
     return "\n".join(
         [
             "from sslhsic_transfer import from_pretrained",
@@ -61,13 +61,13 @@ def usage_snippet(repo_id: str, feature_dim: int) -> str:
 
 
 def render_card(repo_id: str, config: FolderConfig, results: Sequence[Result], *, has_recipe: bool = False) -> str:
-    """A model card in Markdown, with the Hub's metadata in front.
+    """Return a model card in Markdown, which starts with the Hub's metadata.
 
     Args:
-        repo_id: where it will be published; the examples name it.
+        repo_id: the repository to publish to; the examples name it.
         config: the model's config.json.
-        results: its results.json; records with the weights' hash are the model's, the others floors beside it.
-        has_recipe: whether recipe.yaml lies beside.
+        results: the model's results.json. Records with the weights' hash are the model's; the others are baselines.
+        has_recipe: whether the folder contains recipe.yaml.
 
     Raises:
         PublishError: facts are missing, or no result was measured with these weights.
@@ -149,7 +149,7 @@ def _task(result: Result) -> str:
 
 
 def _kind(result: Result) -> str:
-    """The task without what narrows it: "classification, 10 % of labels" is classification."""
+    """Return the task without its qualifier: "classification, 10 % of labels" is "classification"."""
     return result.task.partition(",")[0]
 
 
@@ -158,7 +158,7 @@ def _metric(result: Result) -> str:
 
 
 def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str, list[Row]], dict[str, list[str]]]:
-    """Rows and subjects of the tables: frozen, fine-tuned, and of files; a table without rows is left out."""
+    """Return rows and subjects of the tables (frozen, fine-tuned, files); leave out tables without rows."""
     tables: dict[str, list[Row]] = {}
     subjects: dict[str, list[str]] = {}
     for group, chosen in (
@@ -168,7 +168,7 @@ def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str
     ):
         if not chosen:
             continue
-        renamed = group != "Files"  # where each file is a subject of its own
+        renamed = group != "Files"  # in that table each file is a subject of its own
         named = [(name if renamed and result.weights_sha256 == sha256 else result.model, result) for result in chosen]
         subjects[group] = sorted({subject for subject, _ in named}, key=lambda subject: (subject != name, subject))
         tables[group] = _rows(named, subjects[group], name)
@@ -178,7 +178,7 @@ def _tables(results: Sequence[Result], sha256: str, name: str) -> tuple[dict[str
 def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str], name: str) -> list[Row]:
     lines: dict[tuple[str, str, str], dict[str, Result]] = {}
     for subject, result in named:
-        method = result.protocol.partition(";")[0]  # what follows is each subject's own input
+        method = result.protocol.partition(";")[0]  # the rest describes each subject's own input
         task = f"{_task(result)}, {result.metric}"
         lines.setdefault((result.tested, task, method), {})[subject] = result
     return [
@@ -195,8 +195,8 @@ def _rows(named: Sequence[tuple[str, Result]], subjects: Sequence[str], name: st
 
 
 def _rivals(of: Mapping[str, Result], name: str) -> tuple[str, ...]:
-    """The subjects that the model of this name does not surpass."""
-    if (own := of.get(name)) is None or own.task == "rankme":  # a rank says how features spread, not how good they are
+    """Return the subjects that the model does not surpass."""
+    if (own := of.get(name)) is None or own.task == "rankme":  # the rank measures spread, not quality
         return ()
     sign = -1 if own.metric in LOWER_IS_BETTER else 1
     return tuple(other for other, result in of.items() if result is not own and sign * (result.value - own.value) >= 0)
@@ -212,7 +212,7 @@ def _architecture(config: FolderConfig) -> str:
 
 
 def _began_with(metadata: Mapping[str, Any]) -> str | None:
-    """The weights that training set out from."""
+    """Return the weights that training started from."""
     recipe = metadata.get("recipe")
     source = recipe.get("init_from") if isinstance(recipe, Mapping) else None
     if source is None:

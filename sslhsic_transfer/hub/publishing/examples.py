@@ -1,4 +1,4 @@
-"""The Python examples of a Markdown text, and the pictures that they speak of."""
+"""Python examples in a Markdown text, and the pictures that they use."""
 
 import re
 import shutil
@@ -11,11 +11,11 @@ _PICTURES = ("cat.jpg", "dog.jpg")
 
 
 def python_examples(text: str) -> list[str]:
-    """The blocks of Python in a Markdown text, in order."""
+    """Return the Python blocks of a Markdown text, in order."""
     return _BLOCK.findall(text)
 
 
 def lay_pictures(folder: Path) -> None:
-    """Put two bundled pictures into a folder, under the names that examples use."""
+    """Copy two bundled pictures into a folder, under the names that examples use."""
     for name, picture in zip(_PICTURES, sorted(sign_digits().test.rglob("*.jpg")), strict=False):
         shutil.copy(picture, folder / name)

@@ -1,4 +1,4 @@
-"""What a card must be able to say about weights: kept under ``metadata`` in config.json."""
+"""Facts about weights that a card needs, stored under ``metadata`` in config.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _BY_THE_PUBLISHER = ("licence", "trained_by", "energy_kwh", "note", "intended_us
 
 
 class ModelFacts(BaseModel):
-    """Facts about weights. Those that are required must be known before the weights are published."""
+    """Facts about weights. The required ones must be known before the weights are published."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -45,10 +45,10 @@ class ModelFacts(BaseModel):
 
 
 def known_facts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts as a user gives them, each in its own type where it can be: ``{"hours": "1.5"}`` -> ``{"hours": 1.5}``.
+    """Convert a user's facts to their types where possible: ``{"hours": "1.5"}`` -> ``{"hours": 1.5}``.
 
     Raises:
-        ConfigError: there is no such fact.
+        ConfigError: a fact's name is unknown.
     """
     fields = ModelFacts.model_fields
     if unknown := sorted(given.keys() - fields.keys()):
@@ -57,10 +57,10 @@ def known_facts(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_facts(metadata: Mapping[str, Any]) -> ModelFacts:
-    """The facts among the metadata of a config.json.
+    """Return the facts in the metadata of a config.json.
 
     Raises:
-        PublishError: some are missing or cannot be; all are listed, with where each comes from.
+        PublishError: facts are missing or invalid; the message lists all, and where each comes from.
     """
     try:
         return ModelFacts.model_validate(metadata)
@@ -80,4 +80,4 @@ def _typed(kind: Any, value: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:
-        return value  # `read_facts` will tell
+        return value  # `read_facts` reports it

@@ -1,4 +1,4 @@
-"""Copies of a model folder's files that tell no place on this machine."""
+"""Copies of a model folder's files without paths on this machine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ OTHER_WEIGHTS = "other weights"
 
 
 def redacted_weights(name: str) -> str:
-    """What a recipe's ``init_from`` is called: its name, or `OTHER_WEIGHTS` where it is a path."""
+    """Return the public name of a recipe's ``init_from``: the name itself, or `OTHER_WEIGHTS` for a path."""
     try:
         return OTHER_WEIGHTS if isinstance(parse_name(name), Path) else name
     except ConfigError:
@@ -24,13 +24,13 @@ def redacted_weights(name: str) -> str:
 
 
 def redacted_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's settings."""
+    """Return a recipe's settings without paths."""
     source = recipe.get("init_from")
     return {**recipe, "init_from": redacted_weights(source)} if isinstance(source, str) else dict(recipe)
 
 
 def redacted_recipe_file(path: Path) -> Path | bytes:
-    """A recipe's file, or other contents for it where it names a path."""
+    """Return a recipe's file, or other content for it if it contains a path."""
     settings = read_yaml(path)
     if not isinstance(settings, Mapping) or (redacted := redacted_recipe(settings)) == settings:
         return path
@@ -38,7 +38,7 @@ def redacted_recipe_file(path: Path) -> Path | bytes:
 
 
 def redacted_config(config: FolderConfig) -> FolderConfig:
-    """A folder's config.json."""
+    """Return a folder's config.json without paths."""
     recipe = config.metadata.get("recipe")
     if not isinstance(recipe, Mapping):
         return config
@@ -46,5 +46,5 @@ def redacted_config(config: FolderConfig) -> FolderConfig:
 
 
 def redacted_results(results: Sequence[Result]) -> list[Result]:
-    """Records; a model that was measured by its path goes by the path's end."""
+    """Return results that name a model given by its path only by the end of that path."""
     return [result.model_copy(update={"model": shown(result.model)}) for result in results]

@@ -1,4 +1,4 @@
-"""What a repository on the Hub holds now, and the commands that change it."""
+"""State of a repository on the Hub, and the commands that change it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sslhsic_transfer.hub.hub_errors import hub_errors
 from sslhsic_transfer.hub.names import HubName
 
 Content = Path | bytes
-_SECONDS = 30.0  # for an answer
+_SECONDS = 30.0  # to wait for an answer
 _SHA256_DIGITS = 64
 
 
@@ -21,10 +21,10 @@ class RemoteState:
     """A repository at one commit.
 
     Attributes:
-        commit: its id; None where there is no repository, or no such revision of it yet.
-        hashes: file -> SHA-256 of a large file, git's blob id of another.
+        commit: its id; None if there is no repository or no such revision yet.
+        hashes: file -> SHA-256 of a large file, git blob id of any other.
         tags: tag -> commit.
-        private: whether it is; None where there is none.
+        private: whether the repository is private; None if there is none.
     """
 
     commit: str | None = None
@@ -33,17 +33,17 @@ class RemoteState:
     private: bool | None = None
 
     def holds(self, name: str, content: Content) -> bool:
-        """Whether a file is there with this very content."""
+        """Tell whether the repository has a file with exactly this content."""
         known = self.hashes.get(name)
         return known is not None and known == (_sha256 if len(known) == _SHA256_DIGITS else _blob_id)(content)
 
 
 class Remote:
-    """A model repository and the token that reaches it.
+    """A model repository, and the token for it.
 
     Args:
-        name: repository and the branch that is written; None: main.
-        token: None: the one that huggingface_hub has stored.
+        name: repository and branch to write to; None means main.
+        token: None uses the token that huggingface_hub has stored.
     """
 
     def __init__(self, name: HubName, token: str | bool | None) -> None:
@@ -55,7 +55,7 @@ class Remote:
         self._branch = name.revision or "main"
 
     def state(self, commit: str | None = None) -> RemoteState:
-        """What is there, at the branch's end or at a commit; an empty state where there is no repository."""
+        """Return the state at the end of the branch or at a commit; an empty state if there is no repository."""
         repo = self.name.repo_id
         try:
             with hub_errors(repo):
@@ -73,7 +73,7 @@ class Remote:
         return RemoteState(head, hashes, tags, private)
 
     def create(self, private: bool) -> None:
-        """Make the repository and the branch, where they are not there yet."""
+        """Create the repository and the branch if they do not exist."""
         with hub_errors(f"the creation of {self.name}"):
             self._api.create_repo(self.name.repo_id, private=private, exist_ok=True)
             if self._branch != "main":
@@ -82,10 +82,10 @@ class Remote:
     def commit(
         self, contents: Mapping[str, Content], message: str, *, parent: str | None, create_pr: bool
     ) -> tuple[str, str]:
-        """Upload files in one commit; huggingface_hub shows its progress.
+        """Upload files in one commit; huggingface_hub shows the progress.
 
         Returns:
-            The commit's id and its address, or that of the pull request.
+            The commit's id, and the address of the commit or of the pull request.
         """
         from huggingface_hub import CommitOperationAdd
 
@@ -102,15 +102,15 @@ class Remote:
         return done.oid, done.pr_url or done.commit_url
 
     def tag(self, tag: str, commit: str) -> None:
-        """Give a commit a tag."""
+        """Tag a commit."""
         with hub_errors(f"the tag {tag} of {self.name}"):
             self._api.create_tag(self.name.repo_id, tag=tag, revision=commit)
 
     def check_card(self, card: str) -> None:
-        """Let the Hub check a card's metadata.
+        """Ask the Hub to check a card's metadata.
 
         Raises:
-            PublishError: it finds them wrong.
+            PublishError: the Hub rejects the metadata.
         """
         from huggingface_hub import ModelCard
 

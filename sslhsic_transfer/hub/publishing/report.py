@@ -1,4 +1,4 @@
-"""What publishing did, on the screen."""
+"""Printing of the result of publishing."""
 
 from rich.console import Console
 from rich.table import Table
@@ -7,7 +7,7 @@ from sslhsic_transfer.hub.publishing.upload import PublishReport
 
 
 def print_report(report: PublishReport, console: Console | None = None) -> None:
-    """Print each file with its size and state, then where it all is now, or that nothing was uploaded."""
+    """Print each file with its size and state, then the address, or that nothing was uploaded."""
     console = console or Console()
     table = Table("file", "size", "on the Hub")
     table.columns[1].justify = "right"

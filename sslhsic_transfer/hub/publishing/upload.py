@@ -1,4 +1,4 @@
-"""Publishing: a model folder becomes a repository on the Hub, in one commit, and is read back."""
+"""Publishing: upload a model folder to the Hub in one commit, and read it back."""
 
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, results_text, save_results
 
 _RECIPE = "recipe.yaml"
-# What is uploaded, where it is there, and the ONNX files that config.json lists; nothing else in the folder is.
+# The only files that are uploaded, where they exist, besides the ONNX files that config.json lists.
 PUBLISHED = (
     CARD_NAME,
     CONFIG_NAME,
@@ -39,16 +39,16 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class PublishReport:
-    """What publishing did, or would do.
+    """Result of publishing, or of a dry run.
 
     Attributes:
         repo_id: the repository.
         files: file -> (bytes, "new", "changed" or "unchanged").
-        left_out: what lies in the folder and is not uploaded.
+        left_out: files in the folder that are not uploaded.
         commit: the commit that now holds the model; None after a dry run.
-        url: its address, or that of the pull request; None where nothing was uploaded.
-        tag: the tag that names it, if one was asked for.
-        note: what the reader should know beyond, if anything.
+        url: the address of the commit or the pull request; None if nothing was uploaded.
+        tag: the commit's tag, if one was requested.
+        note: a remark for the user, if any.
     """
 
     repo_id: str
@@ -74,31 +74,31 @@ def publish(
 ) -> PublishReport:
     """Check a model folder, upload it in one commit, read it back, verify it and tag it.
 
-    Paths on this machine that config.json, results.json and recipe.yaml name are left out: see
+    Paths on this machine in config.json, results.json and recipe.yaml are removed from the uploaded files: see
     `sslhsic_transfer.hub.publishing.redaction`.
 
-    Publishing the same thing again uploads nothing. Whatever fails before the commit leaves the Hub as it was, but for
-    an empty repository that may have been made.
+    Publishing the same content again uploads nothing. A failure before the commit leaves the Hub unchanged, except that
+    an empty repository may have been created.
 
     Args:
-        folder: config.json, model.safetensors and results.json; its README.md is written anew.
-        repo_id: ``org/name``; made if it is not there yet.
-        private: make the repository a private one; one that is there and public is left alone, with an error.
-        tag: name for this version, such as ``v1``; it must not name another one yet.
-        revision: the branch; by default main. It is made if need be.
+        folder: contains config.json, model.safetensors and results.json; its README.md is written anew.
+        repo_id: ``org/name``; created if it does not exist.
+        private: create a private repository; if the repository exists and is public, an error is raised.
+        tag: name for this version, such as ``v1``; it must not name another version.
+        revision: the branch; by default main. It is created if needed.
         create_pr: propose the change as a pull request instead of making it.
-        dry_run: check everything and tell what would be uploaded; nothing is written, here or on the Hub.
-        token: with write access; by default the one that huggingface_hub has stored.
-        facts: of `ModelFacts`, such as ``licence="apache-2.0", trained_by="…"``; they are kept in config.json.
+        dry_run: check everything and report what would be uploaded; write nothing, locally or on the Hub.
+        token: a token with write access; by default the one that huggingface_hub has stored.
+        facts: fields of `ModelFacts`, such as ``licence="apache-2.0", trained_by="…"``; they are stored in config.json.
 
     Returns:
-        What was done.
+        A report of the files and the commit.
 
     Raises:
-        PublishError: the folder is not fit to be published, or the tag names something else; all problems are listed.
-        ModelNotFoundError: the folder holds no model.
+        PublishError: the folder cannot be published, or the tag names another version; the message lists all problems.
+        ModelNotFoundError: the folder does not contain a model.
         HubError: the Hub refuses, fails or cannot be reached.
-        FingerprintError: what came back is not what was sent.
+        FingerprintError: the files read back differ from those uploaded.
     """
     folder, name = Path(folder), _target(repo_id, revision, tag, create_pr)
     if not folder.is_dir():
@@ -135,20 +135,20 @@ def publish(
 
 
 def push_to_hub(encoder: Encoder, repo_id: str, results: Sequence[Result], **options: Any) -> PublishReport:
-    """Publish an encoder that is in memory.
+    """Publish an encoder from memory.
 
     Args:
-        encoder: its ``metadata`` go into config.json.
+        encoder: the encoder; its ``metadata`` go into config.json.
         repo_id: ``org/name``.
-        results: what was measured with it, floors included: `evaluate` of the saved encoder. Its own records are those
-            that name the hash of its weights, which saving the same weights always gives again.
+        results: measurements of the saved encoder by `evaluate`, with baselines. The encoder's own records name the
+            hash of its weights; saving the same weights always gives the same hash.
         options: as for `publish`.
     """
     with tempfile.TemporaryDirectory() as place:
         folder = save_folder(encoder, Path(place) / "model")
         if encoder.weights_sha256 not in (None, read_config(folder).fingerprint.sha256):
             half = save_folder(encoder, Path(place) / "half", dtype=torch.float16)
-            if read_config(half).fingerprint.sha256 == encoder.weights_sha256:  # as they were stored
+            if read_config(half).fingerprint.sha256 == encoder.weights_sha256:  # the dtype in which they were stored
                 folder = half
         save_results(folder / RESULTS_NAME, results)
         return publish(folder, repo_id, **options)
@@ -159,7 +159,7 @@ def _target(repo_id: str, revision: str | None, tag: str | None, create_pr: bool
     if not isinstance(name, HubName) or (name.revision is not None and revision is None):
         raise ConfigError(f"Got the repository {repo_id!r}; expected org/name, with the branch as revision.")
     if tag is not None:
-        parse_name(repo_id, tag)  # refuses what cannot be a tag
+        parse_name(repo_id, tag)  # raises for an invalid tag
     if tag is not None and create_pr:
         raise ConfigError("A pull request cannot be tagged: tag the version once it is merged.")
     return name
@@ -170,7 +170,7 @@ def _with_facts(config: FolderConfig, facts: dict[str, Any]) -> FolderConfig:
 
 
 def _contents(folder: Path, repo_id: str, config: FolderConfig) -> tuple[dict[str, Content], str]:
-    """What will be uploaded, and the card."""
+    """Return the files to upload, and the card."""
     if not (folder / RESULTS_NAME).is_file():
         raise not_fit(
             folder,
@@ -219,7 +219,7 @@ def _size(content: Content) -> int:
 
 
 def _read_back(remote: Remote, commit: str, contents: dict[str, Content], sha256: str) -> None:
-    """Load what is on the Hub now as anybody would, and compare every file's hash."""
+    """Load the model from the Hub as any user would, and compare the hash of every file."""
     state = remote.state(commit)
     wrong = [file for file, content in contents.items() if not state.holds(file, content)]
     if wrong:

@@ -1,4 +1,4 @@
-"""Whether a model folder is fit to be published: everything that a stranger will rely on is tried first."""
+"""Checks that a model folder can be published: everything that its users rely on is tried first."""
 
 import re
 import subprocess
@@ -19,15 +19,15 @@ _SNIPPET_SECONDS = 300
 
 
 def validate_folder(folder: Path, card: str, repo_id: str) -> None:
-    """Load the weights, read the card and its metadata, and run its first example.
+    """Load the weights, check the card and its metadata, and run the card's first example.
 
     Args:
-        folder: with the config.json and weights that will be published.
+        folder: contains the config.json and weights to be published.
         card: the text of its README.md.
-        repo_id: what the examples call the model; they are run with the folder in its place.
+        repo_id: the model's name in the examples; they are run with the folder in its place.
 
     Raises:
-        PublishError: something is wrong; all of it is listed.
+        PublishError: a check fails; the message lists all problems.
     """
     problems: list[str] = []
     checks: dict[str, Callable[[], object]] = {
@@ -38,7 +38,7 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
     }
     for name, check in checks.items():
         if name == "example" and problems:
-            continue  # it would fail for the reasons that are listed already
+            continue  # it would fail for the problems already listed
         try:
             check()
         except SSLHSICError as error:
@@ -48,7 +48,7 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
 
 
 def not_fit(folder: Path, problems: list[str]) -> PublishError:
-    """One error for everything that keeps a folder from being published."""
+    """Return one error that lists everything that prevents publishing a folder."""
     return PublishError(f"{folder} cannot be published:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
