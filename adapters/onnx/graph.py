@@ -16,7 +16,7 @@ from sslhsic_transfer.adapters.onnx.info import Output
 from sslhsic_transfer.adapters.onnx.runtime.operators import OPSETS
 from sslhsic_transfer.errors import ConfigError, ExportError
 from sslhsic_transfer.models.backbone import Output as BackboneOutput
-from sslhsic_transfer.models.config import FAMILIES, STAGES, family_of
+from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 
 INPUT = "images"
@@ -68,7 +68,6 @@ def encoder_graph(
         MissingDependencyError: onnx or onnxscript is not installed.
     """
     _check(outputs, head, batch, size, opset)
-    require_resnet(encoder.config.architecture)
     for package in ("onnx", "onnxscript"):
         optional_import(package, extra="onnx", purpose="Exporting to ONNX")
     network = _Outputs(_plain_copy(encoder), outputs, head).eval()
@@ -80,19 +79,6 @@ def encoder_graph(
     if encoder.config.padding == "same":
         _pad_as_jax(model)
     return model
-
-
-def require_resnet(architecture: str) -> None:
-    """Refuse networks whose files the runtime would not run.
-
-    Raises:
-        ExportError: the architecture is no ResNet.
-    """
-    if family_of(architecture) is not FAMILIES["resnet"]:
-        raise ExportError(
-            f"{architecture} cannot be exported to ONNX yet: the runtime knows the operators of ResNets. "
-            "torch.onnx.export(encoder, …) makes a file for other runtimes."
-        )
 
 
 def trace(

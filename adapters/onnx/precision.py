@@ -9,7 +9,9 @@ _LARGEST_HALF = 65504.0
 
 
 def as_float16(model: Any) -> Any:
-    """A float16 copy of a float32 graph; means are taken in float32, as half sums of large maps would overflow.
+    """Make a float16 copy of a float32 graph.
+
+    Means are taken in float32, as half sums of large maps would overflow; Range counts in no halves.
 
     Args:
         model: an ``onnx.ModelProto``.
@@ -28,6 +30,6 @@ def as_float16(model: Any) -> Any:
             raise ExportError(
                 f"{initializer.name} holds {abs(values).max():.3g}, beyond float16's {_LARGEST_HALF:.0f}: use fp32."
             )
-    half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=["ReduceMean"])
+    half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=["ReduceMean", "Range"])
     onnx_model.OnnxModel(half).topological_sort()  # the conversion puts its casts of the input at the end
     return half

@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.util import Finalize
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 # What reading may end a run with.
 _READING_ERRORS = (DataError, DeviceMemoryError, ImageError, ReaderError, StorageError)
+_SECONDS = 2.0  # within which the system tells that a process has ended whose connection broke
 # How torch says that a reader is gone.
 _DEATH = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)", re.DOTALL)
 
@@ -138,10 +140,13 @@ class _Loader(DataLoader[Any]):
         readers = _Readers(batches)
         try:
             yield from _raised(batches)
-        except RuntimeError as error:
-            if (ours := _killed(error)) is None:
+        except (RuntimeError, OSError, EOFError) as error:
+            if isinstance(error, SSLHSICError) or not readers.died_of(error):
                 raise
-            raise ours from error
+            raise ReaderError(
+                "A process that reads pictures was killed, most likely because the machine's memory was full: lower "
+                "workers or the batch size, and go on with --resume where the command has it."
+            ) from error
         finally:
             readers.end()
 
@@ -153,6 +158,17 @@ class _Readers:
         self._batches = batches
         atexit.register(self.end)  # before torch's own, which waits for readers that were not told to end
         self._finalizer = Finalize(None, self.end, exitpriority=100)  # the same in a child process, which has no atexit
+
+    def died_of(self, error: Exception) -> bool:
+        """Tell whether an error means that one of them is gone: torch says so, or a connection to it broke."""
+        if isinstance(error, RuntimeError):
+            return _DEATH.search(str(error)) is not None
+        until = time.monotonic() + _SECONDS
+        while time.monotonic() < until:
+            if any(reader.exitcode for reader in self._batches._workers):
+                return True
+            time.sleep(0.05)
+        return False
 
     def end(self) -> None:
         """Tell them to end, and kill those that do not."""
@@ -166,31 +182,6 @@ class _Readers:
                 reader.join(1)
         self._finalizer.cancel()
         atexit.unregister(self.end)
-
-
-@contextmanager
-def reader_errors() -> Iterator[None]:
-    """Say what it means that a loader's process ended on its own.
-
-    Raises:
-        ReaderError: instead of torch's RuntimeError.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if (ours := _killed(error)) is None:
-            raise
-        raise ours from error
-
-
-def _killed(error: RuntimeError) -> ReaderError | None:
-    """What to raise instead of an error if it is torch's of a reader that is gone."""
-    if isinstance(error, SSLHSICError) or not _DEATH.search(str(error)):
-        return None
-    return ReaderError(
-        "A process that reads pictures was killed, most likely because the machine's memory was full: lower workers or "
-        "the batch size, and go on with --resume where the command has it."
-    )
 
 
 def _hear_of_deaths_in_order() -> None:

@@ -95,6 +95,11 @@ class Backbone(nn.Module, ABC):
                 self.get_submodule(name).eval()
 
 
+def places(side: int, stride: int) -> int:
+    """Compute ⌈side/stride⌉, the places of a map; without negative numbers, whose division ONNX rounds otherwise."""
+    return (side + stride - 1) // stride
+
+
 def build_backbone(config: EncoderConfig, *, zero_init_residual: bool = False) -> Backbone:
     """Make the network that a configuration describes, initialised from torch's global random state.
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.models._timm import TimmBackbone, make, refuse_zero_init, shape_of
 from sslhsic_transfer.models._timm import resolve as resolve
-from sslhsic_transfer.models.backbone import Output, OutputStride, Part
+from sslhsic_transfer.models.backbone import Output, OutputStride, Part, places
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
 
 
@@ -22,12 +22,12 @@ class ConvNeXt(TimmBackbone):
         """Compute the stages up to the last that is asked for."""
         network = self.network
         height, width = images.shape[-2:]
-        x = network.stem(F.pad(images, (0, -width % 32, 0, -height % 32)))
+        x = network.stem(F.pad(images, (0, (32 - width % 32) % 32, 0, (32 - height % 32) % 32)))
         given: dict[Output, Tensor] = {}
         for stage, layers in zip(STAGES, network.stages, strict=True):
             x = layers(x)
             stride = self.specs[stage].stride
-            given[stage] = x[..., : -(-height // stride), : -(-width // stride)]
+            given[stage] = x[..., : places(height, stride), : places(width, stride)]
             if "pooled" not in outputs and given.keys() >= set(outputs):
                 break
         if "pooled" in outputs:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.models._timm import TimmBackbone, make, refuse_zero_init, shape_of
 from sslhsic_transfer.models._timm import resolve as resolve
-from sslhsic_transfer.models.backbone import Output, OutputStride, Part
+from sslhsic_transfer.models.backbone import Output, OutputStride, Part, places
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
 
 _OPTIONS = {"dynamic_img_size": True, "dynamic_img_pad": True}
@@ -34,6 +34,7 @@ class VisionTransformer(TimmBackbone):
             indices=[ends[STAGES.index(stage)] for stage in stages] or [ends[-1]],
             norm=True,
             stop_early="pooled" not in outputs,
+            output_fmt="NLC",
         )
         height, width = images.shape[-2:]
         given: dict[Output, Tensor] = {
@@ -50,9 +51,11 @@ class VisionTransformer(TimmBackbone):
         return [depth * quarter // 4 - 1 for quarter in range(1, 5)]
 
     def _resampled(self, level: Tensor, height: int, width: int, stride: int) -> Tensor:
-        """(B, C, h, w) tokens -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉), each value at the middle of its pixels."""
+        """(B, h·w, C) tokens -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉), each value at the middle of its pixels."""
         patch: int = self.network.patch_embed.patch_size[0]
-        rows, columns = -(-height // stride), -(-width // stride)
+        grid = self.network.patch_embed.dynamic_feat_size((height, width))
+        level = level.transpose(1, 2).reshape(level.shape[0], level.shape[2], *grid)
+        rows, columns = places(height, stride), places(width, stride)
         if patch != stride:
             scale = patch / stride
             level = F.interpolate(level.float(), scale_factor=scale, mode="bilinear", align_corners=False).to(level)

@@ -14,7 +14,7 @@ from benchmarks.loss import exponent
 from benchmarks.transfer import INITS, ROWS
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.hsic import KERNELS, SSLHSICLoss
-from sslhsic_transfer.models.config import ARCHITECTURES
+from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED
 from sslhsic_transfer.results import Result, load_results
 from tests.docs.pages import ROOT, measured, read, says, table

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from sslhsic_transfer import Encoder, Preprocessing, create_encoder, from_pretrained
 from sslhsic_transfer.adapters.backbone import DenseBackbone
-from sslhsic_transfer.adapters.onnx import export
-from sslhsic_transfer.errors import ConfigError, ExportError, UnknownArchitectureError, WeightsError
+from sslhsic_transfer.errors import ConfigError, UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert import convert_timm
 from sslhsic_transfer.models.config import STAGES, EncoderConfig
 
@@ -183,9 +182,3 @@ def test_names_and_options_that_do_not_fit():
         create_encoder("convnext_atto", width=2)
     with pytest.raises(ConfigError, match="zero_init_residual is a ResNet's"):
         create_encoder("convnext_atto", zero_init_residual=True)
-
-
-def test_onnx_says_what_it_cannot(encoders, tmp_path):
-    with pytest.raises(ExportError, match="convnext_atto cannot be exported to ONNX yet"):
-        export(encoders[CONVNEXT], tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())

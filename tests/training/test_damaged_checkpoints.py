@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from sslhsic_transfer._files import sha256_of_file
-from sslhsic_transfer.pretrain import checkpoint
+from sslhsic_transfer.training import checkpoint
 from sslhsic_transfer.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.fuzzing import FORMS, Form, read_all
-from tests.pretrain.test_checkpoint import STATE, same
+from tests.training.test_checkpoint import STATE, same
 
 MOST = 150  # MiB: a checkpoint of a few kilobytes, and what torch takes at first
 

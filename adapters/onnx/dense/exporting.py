@@ -16,13 +16,12 @@ from sslhsic_transfer.adapters.onnx.dense.layers import exportable
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, DetectionOutputs, MapOutputs
 from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport, report_of, weights_hash
-from sslhsic_transfer.adapters.onnx.graph import INPUT, TRACED, require_resnet, tidy, trace
+from sslhsic_transfer.adapters.onnx.graph import INPUT, TRACED, tidy, trace
 from sslhsic_transfer.adapters.onnx.preprocessing import prepend
 from sslhsic_transfer.adapters.onnx.runtime.operators import DENSE, OPSETS
 from sslhsic_transfer.adapters.onnx.saving import check_target, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
 from sslhsic_transfer.errors import ConfigError, ExportError
-from sslhsic_transfer.models.backbone import HasBackbone
 from sslhsic_transfer.models.modes import plain_copy
 
 _MOST_CLASSES = 256  # that uint8 can count
@@ -74,9 +73,6 @@ def export_dense(
     sides = (size, size) if isinstance(size, int) else size
     chosen = _outputs(dense, outputs)
     _check(dense, path, chosen, input, batch, sides, opset, overwrite)
-    for module in dense.network.modules():
-        if isinstance(module, HasBackbone):
-            require_resnet(module.config.architecture)
     for package in ("onnx", "onnxscript"):
         optional_import(package, extra="onnx", purpose="Exporting to ONNX")
     model = dense_graph(dense, chosen, batch=batch, size=sides, opset=opset)

@@ -213,7 +213,7 @@ def _split(given: Given) -> Iterator[Value]:
 
 
 RULES: dict[str, Rule] = PLACES | {
-    **dict.fromkeys(("BatchNormalization", "ScatterElements", "ScatterND", "Softmax"), _same),
+    **dict.fromkeys(("BatchNormalization", "LayerNormalization", "ScatterElements", "ScatterND", "Softmax"), _same),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _quantized),
     "ArgMax": _arg_max,
     "ConstantOfShape": _constant_of_shape,

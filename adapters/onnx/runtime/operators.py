@@ -28,6 +28,13 @@ OPERATORS = frozenset(
         "Shape", "Slice", "Sub", "Transpose",
     }
 )  # fmt: skip
+# ConvNeXts and Vision Transformers: padding to whole patches, position embeddings for any size, attention.
+_TRANSFORMERS = frozenset(
+    {
+        "Ceil", "Cos", "Expand", "Gather", "Gelu", "LayerNormalization", "MatMul", "Max", "Mod", "Neg", "Pad", "Range",
+        "Reshape", "Sin", "Softmax", "Split", "Squeeze", "Unsqueeze",
+    }
+)  # fmt: skip
 # Segmentation and depth: what their heads add. Some make tensors of a size that a file may choose, as `Resize` does.
 _MAPS = frozenset(
     {
@@ -44,6 +51,6 @@ _DETECTORS = frozenset(
         "Xor",
     }
 )  # fmt: skip
-ENCODER = FileKind("encoder", OPERATORS, "OnnxEncoder.from_pretrained(FILE)")
-DENSE = FileKind("dense model", OPERATORS | _MAPS | _DETECTORS, "OnnxDenseModel.from_file(FILE)")
+ENCODER = FileKind("encoder", OPERATORS | _TRANSFORMERS, "OnnxEncoder.from_pretrained(FILE)")
+DENSE = FileKind("dense model", OPERATORS | _TRANSFORMERS | _MAPS | _DETECTORS, "OnnxDenseModel.from_file(FILE)")
 KINDS = {kind.name: kind for kind in (ENCODER, DENSE)}

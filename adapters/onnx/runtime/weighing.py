@@ -30,8 +30,25 @@ _SAMPLES_SHARE = 1 << 16  # for a number of the input; a thousand regions as lar
 _COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "And", "Or", "Not", "Xor"})
 # Each number of the result comes from those at the same place.
 _BY_PLACE = _COMPARING | {
-    *("Add", "Cast", "Ceil", "Clip", "Div", "Exp", "Floor", "Identity", "Log", "Max", "Min", "Mod", "Mul", "Neg"),
-    *("Reciprocal", "Relu", "Round", "Sigmoid", "Softplus", "Sqrt", "Sub", "Where"),
+    *(
+        "Add",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Cos",
+        "Div",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "Identity",
+        "Log",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+    ),
+    *("Reciprocal", "Relu", "Round", "Sigmoid", "Sin", "Softplus", "Sqrt", "Sub", "Where"),
 }
 _KEEPS_POSITIVE = frozenset(
     {"Concat", "Expand", "Gather", "Identity", "ReduceMax", "ReduceMin", "Reshape", "Slice", "Squeeze", "Transpose"}

@@ -13,6 +13,9 @@ from PIL import Image
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.views import two_views
+from tests.pretrain.conftest import own_precision as own_precision
+from tests.pretrain.conftest import tiny as tiny
+from tests.pretrain.conftest import tiny_overrides as tiny_overrides
 
 SETTINGS = AugmentationSettings(size=32)
 
