@@ -27,14 +27,14 @@ class DataSettings(_Section):
 
     cache: Literal["none", "ram", "device"] = Field(
         default="none",
-        description="Where decoded pictures are kept: nowhere, so that each is decoded anew in every epoch; in this "
-        "machine's memory; or in that of the device that trains. On a GPU both make crops there, a batch at a time; on "
-        "a CPU both are the same.",
+        description="Place where decoded pictures are kept. none: nowhere, so that each picture is decoded again in "
+        "every epoch; ram: this machine's memory; device: the memory of the training device. With ram and device, a "
+        "GPU makes the crops, a batch at a time; on a CPU both are the same.",
     )
     side: Side | None = Field(
         default=None,
-        description="Short side in pixels at which larger pictures are kept; null: the smallest that costs the views "
-        "no detail.",
+        description="Length in pixels to which the short side of larger pictures is reduced in the cache; null: the "
+        "smallest that costs the views no detail.",
     )
 
     @model_validator(mode="after")
@@ -48,7 +48,7 @@ class ViewSettings(_Section):
     """Operations that differ between the two views."""
 
     blur: Probability = Field(description="Probability of Gaussian blur.")
-    solarize: Probability = Field(description="Probability of solarising at half intensity.")
+    solarize: Probability = Field(description="Probability of solarization at half intensity.")
 
 
 class AugmentationSettings(_Section):
@@ -56,31 +56,48 @@ class AugmentationSettings(_Section):
 
     style: Literal["torchvision", "byol-jax"] = Field(
         default="torchvision",
-        description="Whose operations: torchvision's, or those of BYOL's JAX code, where brightness is added, contrast "
-        "is about each channel's mean, saturation is HSV's, boxes are cut off at the border rather than drawn again, "
-        "resizing is not antialiased and blur sees a black border.",
+        description="Implementation of the operations. torchvision: torchvision's; byol-jax: as BYOL's JAX code, "
+        "where brightness is added, contrast is about each channel's mean, saturation is HSV's, crop boxes are cut "
+        "off at the border rather than drawn again, resizing is not antialiased and the blur sees a black border.",
     )
     size: Side = Field(default=224, description="Side of a view, in pixels.")
     progressive: tuple[tuple[float, Side], ...] = Field(
         default=(),
-        description="Progressive resizing: pairs [epoch, size], views having that size up to that epoch, and after the "
-        "last one `size`. The blur stays as it is, in pixels.",
+        description="Progressive resizing: pairs [epoch, size]. Views have that size in pixels up to that epoch, and "
+        "`size` after the last pair. The blur keeps its width in pixels.",
     )
-    crop_area: Range = Field(default=(0.08, 1.0), description="Range of the crop's share of the picture's area.")
-    crop_ratio: Range = Field(default=(3 / 4, 4 / 3), description="Range of the crop's aspect ratio.")
+    crop_area: Range = Field(
+        default=(0.08, 1.0), description="Smallest and largest share of a picture's area that a random crop covers."
+    )
+    crop_ratio: Range = Field(default=(3 / 4, 4 / 3), description="Smallest and largest aspect ratio of a random crop.")
     flip: Probability = Field(default=0.5, description="Probability of a horizontal flip.")
-    jitter: Probability = Field(default=0.8, description="Probability of colour jitter.")
-    brightness: float = Field(default=0.4, ge=0, description="Strength of the brightness jitter.")
-    contrast: float = Field(default=0.4, ge=0, description="Strength of the contrast jitter.")
-    saturation: float = Field(default=0.2, ge=0, description="Strength of the saturation jitter.")
-    hue: float = Field(default=0.1, ge=0, le=0.5, description="Strength of the hue jitter.")
-    gray: Probability = Field(default=0.2, description="Probability of dropping colour.")
-    blur_taps: int = Field(default=23, ge=1, description="Taps of the blur's kernel, odd; 23 at 224 pixels.")
-    blur_sigma: Range = Field(default=(0.1, 2.0), description="Range of the blur's standard deviation, in pixels.")
-    view1: ViewSettings = Field(default=ViewSettings(blur=1.0, solarize=0.0), description="First view.")
-    view2: ViewSettings = Field(default=ViewSettings(blur=0.1, solarize=0.2), description="Second view.")
-    mean: Triple = Field(default=IMAGENET_MEAN, description="Mean of each channel, subtracted.")
-    std: Triple = Field(default=IMAGENET_STD, description="Standard deviation of each channel, divided by.")
+    jitter: Probability = Field(default=0.8, description="Probability of color jitter.")
+    brightness: float = Field(default=0.4, ge=0, description="Strength of the brightness jitter; 0: none.")
+    contrast: float = Field(default=0.4, ge=0, description="Strength of the contrast jitter; 0: none.")
+    saturation: float = Field(default=0.2, ge=0, description="Strength of the saturation jitter; 0: none.")
+    hue: float = Field(default=0.1, ge=0, le=0.5, description="Strength of the hue jitter; 0: none.")
+    gray: Probability = Field(default=0.2, description="Probability of conversion to gray.")
+    blur_taps: int = Field(
+        default=23,
+        ge=1,
+        description="Width of the blur's kernel in pixels, an odd number; 23 goes with views of 224 pixels.",
+    )
+    blur_sigma: Range = Field(
+        default=(0.1, 2.0), description="Smallest and largest standard deviation of the blur, in pixels."
+    )
+    view1: ViewSettings = Field(
+        default=ViewSettings(blur=1.0, solarize=0.0), description="Operations of the first view."
+    )
+    view2: ViewSettings = Field(
+        default=ViewSettings(blur=0.1, solarize=0.2), description="Operations of the second view."
+    )
+    mean: Triple = Field(
+        default=IMAGENET_MEAN, description="Mean of each channel, on the scale [0, 1]; it is subtracted."
+    )
+    std: Triple = Field(
+        default=IMAGENET_STD,
+        description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentationSettings":
@@ -102,35 +119,40 @@ class HeadSettings(_Section):
     """Projector and predictor: Linear – BN – ReLU – Linear."""
 
     hidden_dim: int = Field(default=4096, ge=1, description="Width of the hidden layer.")
-    embedding_dim: int = Field(default=256, ge=1, description="d, width of the embeddings that the loss sees.")
+    embedding_dim: int = Field(default=256, ge=1, description="Width d of the embeddings that the loss takes.")
 
 
 class LossSettings(_Section):
     """The SSL-HSIC loss, see `sslhsic_transfer.hsic.SSLHSICLoss`."""
 
-    gamma: float = Field(default=3.0, ge=0, description="Weight of √HSIC(Z, Z).")
-    kernel: str = Field(default="imq", description="Kernel of the embeddings.")
+    gamma: float = Field(default=3.0, ge=0, description="Weight γ of the regularizer √HSIC(Z, Z).")
+    kernel: str = Field(
+        default="imq", description="Name of the kernel of the embeddings: imq, gaussian, laplace or linear."
+    )
     estimator: Literal["auto", "exact", "features"] = Field(
         default="auto",
-        description="Whether the kernel values of all pairs are computed, which has no noise, or random features stand "
-        "for them, which is linear in the batch; auto: whichever costs less.",
+        description="Computation of the kernel means. exact: from all pairs, without noise; features: from random "
+        "features, with noise, at a cost linear in the batch size; auto: whichever costs less.",
     )
-    num_features: int = Field(default=512, ge=1, description="Random features of a draw.")
-    draws: int = Field(default=1, ge=1, description="Pairs of draws whose estimates are averaged.")
+    num_features: int = Field(default=512, ge=1, description="Number of random features in a draw.")
+    draws: int = Field(default=1, ge=1, description="Number of pairs of draws whose estimates are averaged.")
     low_noise: bool = Field(
         default=True,
-        description="Whether random features are drawn and used with less noise than the paper's, for the same cost.",
+        description="If true, random features are drawn and used with less noise than the paper's, at the same cost.",
     )
     shared_draw: bool = Field(
         default=True,
-        description="Whether all processes use the same draw; false: each computes the whole batch by its own, and the "
-        "mean over them counts, as in the released code.",
+        description="If true, all processes use the same draw of random features. If false, each computes the whole "
+        "batch with its own draw and the results are averaged, as in the released code.",
     )
     regularizer: Literal["biased", "debiased"] = Field(
-        default="biased", description="'biased' is the paper's; 'debiased' suits batches below about 1,000."
+        default="biased",
+        description="Estimator of HSIC(Z, Z). biased: the paper's; debiased: for batches below about 1,000.",
     )
-    initial_scale: float = Field(default=1.0, gt=0, description="Kernel scale at the start; smaller is sharper.")
-    learn_scale: bool = Field(default=True, description="Whether the kernel scale is learned.")
+    initial_scale: float = Field(
+        default=1.0, gt=0, description="Kernel scale at the start; a smaller scale makes the kernel sharper."
+    )
+    learn_scale: bool = Field(default=True, description="If true, the kernel scale is learned.")
     scale_learning_rate: float = Field(default=3e-4, gt=0, description="Adam's learning rate for the kernel scale.")
 
 
@@ -138,120 +160,164 @@ class RivalSettings(_Section):
     """Losses of other methods, for comparison."""
 
     temperature: float = Field(default=0.5, gt=0, description="SimCLR's temperature.")
-    redundancy_weight: float = Field(default=5e-3, ge=0, description="Barlow Twins' λ.")
+    redundancy_weight: float = Field(
+        default=5e-3, ge=0, description="Barlow Twins' λ, the weight of its redundancy term."
+    )
 
 
 class OptimizerSettings(_Section):
     """The optimiser of the networks; its learning rate warms up linearly from 0 and falls to 0 on a cosine."""
 
-    name: Literal["lars", "adamw", "sgd"] = Field(default="lars", description="Which optimiser.")
-    learning_rate: float = Field(default=0.4, gt=0, description="Peak learning rate, for a batch of `reference_batch`.")
+    name: Literal["lars", "adamw", "sgd"] = Field(default="lars", description="Name of the optimizer.")
+    learning_rate: float = Field(
+        default=0.4, gt=0, description="Peak learning rate, for a batch of `reference_batch` pictures."
+    )
     reference_batch: int | None = Field(
         default=256,
         ge=1,
-        description="The peak is multiplied by batch_size / reference_batch; null: taken as it is.",
+        description="Batch size that `learning_rate` is for: the peak is multiplied by batch_size / reference_batch; "
+        "null: the peak is `learning_rate` itself.",
     )
-    weight_decay: float = Field(default=1e-6, ge=0, description="Weight decay; never on biases and normalisation.")
+    weight_decay: float = Field(
+        default=1e-6, ge=0, description="Weight decay; biases and normalization layers never decay."
+    )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of LARS and SGD.")
     trust_coefficient: float = Field(default=1e-3, gt=0, description="LARS's trust coefficient η.")
-    warmup_epochs: float = Field(default=10, ge=0, description="Epochs of linear warm-up.")
+    warmup_epochs: float = Field(
+        default=10,
+        ge=0,
+        description="Number of epochs over which the learning rate rises linearly to its peak; 0: no warm-up.",
+    )
 
 
 class MonitorSettings(_Section):
     """What is watched during training."""
 
-    log_every: int = Field(default=10, ge=1, description="Steps between lines of metrics.jsonl and of the trackers.")
+    log_every: int = Field(
+        default=10, ge=1, description="Number of steps between lines of metrics.jsonl and of the trackers."
+    )
     evaluate_every: int = Field(
-        default=1, ge=0, description="Epochs between online evaluations: k-NN, linear probe, RankMe; 0: none."
+        default=1,
+        ge=0,
+        description="Number of epochs between online evaluations (k-NN, linear probe, RankMe); 0: no evaluation.",
     )
     images: int = Field(
-        default=5000, ge=2, description="At most so many pictures in the online evaluation's bank and queries each."
+        default=5000,
+        ge=2,
+        description="Largest number of pictures in the online evaluation's bank, and in its queries.",
     )
-    knn_k: int = Field(default=20, ge=1, description="Neighbours that vote.")
+    knn_k: int = Field(default=20, ge=1, description="Number of nearest neighbors that vote in the online k-NN.")
     collapse_std: float = Field(
         default=0.02,
         ge=0,
         lt=1,
-        description="The run stops when embedding_std (1: an even spread, 0: complete collapse) stays below this.",
+        description="Bound on embedding_std (1: an even spread, 0: complete collapse). The run stops when logged "
+        "values stay below it.",
     )
     collapse_patience: int = Field(
-        default=10, ge=0, description="For so many logged steps in a row; 0: it never stops for that."
+        default=10,
+        ge=0,
+        description="Number of logged steps in a row with embedding_std below `collapse_std` after which the run "
+        "stops; 0: it never stops for that.",
     )
 
 
 class Recipe(_Section):
     """Everything that shapes a run, but for the data and the place of the output."""
 
-    data: DataSettings = Field(default=DataSettings(), description="The pictures.")
-    encoder: EncoderConfig = Field(default=EncoderConfig(architecture="resnet50"), description="The network.")
+    data: DataSettings = Field(default=DataSettings(), description="Settings of the memory of decoded pictures.")
+    encoder: EncoderConfig = Field(
+        default=EncoderConfig(architecture="resnet50"), description="Configuration of the encoder's network."
+    )
     init_from: str | None = Field(
         default=None,
-        description="Weights to start from: a model folder or name, or torchvision/NAME such as "
-        "torchvision/IMAGENET1K_V1; null: random ones.",
+        description="Weights to start from: a model folder or name, a run's checkpoint, or torchvision/NAME such as "
+        "torchvision/IMAGENET1K_V1; null: random weights.",
     )
     init_parts: Literal["encoder", "all"] = Field(
         default="encoder",
-        description="What of init_from is taken: the encoder, averaged where it was, or all, as training left it: "
-        "projector, predictor, target network, kernel scale and average, too, of a run's checkpoint or a folder of "
-        "`sslhsic convert … --with-heads`.",
+        description="Parts of `init_from` to take. encoder: the encoder, with its averaged weights if there are any; "
+        "all: the encoder as training left it, and also projector, predictor, target network, kernel scale and "
+        "average, from a run's checkpoint or a folder of `sslhsic convert … --with-heads`.",
     )
     zero_init_residual: bool = Field(
-        default=True, description="Start the last normalisation of a ResNet's blocks at zero."
+        default=True,
+        description="If true, the last normalization of each ResNet block starts at zero, so that the block begins as "
+        "its shortcut.",
     )
     preprocessing: Preprocessing | None = Field(
         default=None,
-        description="Preprocessing stored with the encoder; null: the centre 7/8 at the size of the views.",
+        description="Preprocessing that is stored with the encoder; null: the center 7/8 of the short side, at the "
+        "size of the views.",
     )
-    head: HeadSettings = Field(default=HeadSettings(), description="Projector and predictor.")
-    objective: ObjectiveName = Field(default="ssl-hsic", description="What is optimised.")
-    loss: LossSettings = Field(default=LossSettings(), description="The SSL-HSIC loss.")
-    rivals: RivalSettings = Field(default=RivalSettings(), description="The losses of other objectives.")
+    head: HeadSettings = Field(default=HeadSettings(), description="Settings of projector and predictor.")
+    objective: ObjectiveName = Field(default="ssl-hsic", description="Training objective.")
+    loss: LossSettings = Field(default=LossSettings(), description="Settings of the SSL-HSIC loss.")
+    rivals: RivalSettings = Field(default=RivalSettings(), description="Settings of the losses of other objectives.")
     target_decay: Probability = Field(
-        default=0.99, description="Decay τ₀ of the target network's weights, rising to 1 on a cosine."
+        default=0.99, description="Initial decay τ₀ of the target network's moving average; it rises to 1 on a cosine."
     )
     average_decay: float | None = Field(
         default=0.999,
         ge=0,
         lt=1,
-        description="Zero-debiased average of the weights, evaluated and exported; null: none.",
+        description="Decay of the zero-debiased moving average of the encoder's weights, which is evaluated and "
+        "exported; null: no average.",
     )
-    augmentation: AugmentationSettings = Field(default=AugmentationSettings(), description="The views.")
-    optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="The optimiser.")
-    epochs: int = Field(default=1000, ge=1, description="Passes over the pictures.")
-    batch_size: int = Field(default=4096, ge=2, description="Pictures of a step, over all processes.")
+    augmentation: AugmentationSettings = Field(default=AugmentationSettings(), description="Settings of the two views.")
+    optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="Settings of the optimizer.")
+    epochs: int = Field(default=1000, ge=1, description="Number of passes over the training pictures.")
+    batch_size: int = Field(default=4096, ge=2, description="Number of pictures per step, over all processes.")
     micro_batch_size: int | None = Field(
         default=None,
         ge=2,
-        description="Pictures that go through the networks at once in each process, the gradient staying that of the "
-        "whole batch, at the cost of one more forward pass a step; null: all.",
+        description="Number of pictures that go through the networks at once in each process. The gradient stays that "
+        "of the whole batch, at the cost of one more forward pass per step. null: all pictures at once.",
     )
     precision: PrecisionChoice = Field(
         default="auto",
-        description="Precision of the networks' forward passes; weights and loss stay in float32. auto: bf16 where the "
-        "device computes in it, else fp32.",
+        description="Precision of the networks' forward passes; weights and loss stay in float32. auto: bf16 if the "
+        "device computes in it natively, else fp32.",
     )
-    channels_last: bool = Field(default=True, description="Memory layout of pictures and weights.")
+    channels_last: bool = Field(
+        default=True,
+        description="If true, pictures and weights lie in memory with channels last; else with channels first.",
+    )
     compile: bool = Field(
         default=False,
-        description="Whether torch.compile makes the networks' kernels, and on a GPU those of the colours.",
+        description="If true, torch.compile compiles the networks and, on a GPU, the color augmentation.",
     )
     cuda_graphs: bool | Literal["auto"] = Field(
         default="auto",
-        description="Whether the kernels of a step are launched at once, as a CUDA graph, which takes one GPU, the "
-        "SSL-HSIC loss and no micro-batches; auto: where that is so, without compile, fp16 and deterministic "
-        "algorithms.",
+        description="If true, each step is launched at once, as a CUDA graph; this takes one GPU, the SSL-HSIC loss "
+        "and no micro-batches. auto: wherever that is so, but not with compile, fp16 or deterministic algorithms.",
     )
-    workers: int = Field(default=2, ge=0, description="Processes that read pictures, for each training process.")
+    workers: int = Field(
+        default=2,
+        ge=0,
+        description="Number of processes that read pictures, for each training process; 0: the training process reads "
+        "them itself.",
+    )
     max_damaged: Probability = Field(
-        default=0.01, description="Share of pictures that may be unreadable: each is replaced by another and listed."
+        default=0.01,
+        description="Largest share of pictures that may be unreadable; each of them is replaced by another and listed.",
     )
-    checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
+    checkpoint_every: int = Field(default=1, ge=1, description="Number of epochs between checkpoints.")
     checkpoints_kept: int = Field(
-        default=2, ge=1, description="Latest checkpoints that stay on disk, with the best by k-NN."
+        default=2, ge=1, description="Number of latest checkpoints that stay on disk; the best by k-NN stays, too."
     )
-    trackers: list[str] = Field(default=["tensorboard"], description="Accelerate's trackers, by name.")
-    monitor: MonitorSettings = Field(default=MonitorSettings(), description="Online evaluation.")
-    seed: int = Field(default=0, ge=0, description="Seed of weights, order of pictures, views and random features.")
+    trackers: list[str] = Field(
+        default=["tensorboard"],
+        description="Names of Accelerate's trackers, such as tensorboard or wandb; an empty list: none.",
+    )
+    monitor: MonitorSettings = Field(
+        default=MonitorSettings(), description="Settings of logging, online evaluation and collapse detection."
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the initial weights, the order of the pictures, the views and the random features.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

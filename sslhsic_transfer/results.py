@@ -31,23 +31,27 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(description="What was evaluated, as the user named it.")
+    model: str = Field(description="Name of the evaluated model, as the user gave it.")
     task: str = Field(description="Kind of evaluation, such as 'knn' or 'linear'.")
     dataset: str = Field(description="Name of the data set's folder.")
-    split: str = Field(description="Part of it that was tested.")
-    framework: str | None = Field(default=None, description="Whose network was trained over the encoder, if any was.")
-    protocol: str = Field(description="Every choice that shapes the figure, in a line.")
-    metric: str = Field(description="Such as 'top-1'.")
-    value: float = Field(allow_inf_nan=False, description="The figure; the mean over seeds.")
-    std: float | None = Field(
-        default=None, allow_inf_nan=False, description="Standard deviation over seeds; none for a single one."
+    split: str = Field(description="Name of the split that was tested.")
+    framework: str | None = Field(
+        default=None, description="Framework of the network that was trained on top of the encoder; null: none."
     )
-    seeds: list[int] = Field(default=[0], description="Seeds that were run.")
-    n: int = Field(ge=1, description="Test examples.")
-    weights_sha256: str | None = Field(default=None, description="Hash of the weights.")
-    commit: str | None = Field(default=None, description="Commit of the code, where it runs from a repository.")
-    date: str = Field(description="Day, ISO 8601.")
-    hardware: str = Field(description="Processor or accelerator.")
+    protocol: str = Field(description="Every choice that affects the value, in one line.")
+    metric: str = Field(description="Name of the metric, such as 'top-1'.")
+    value: float = Field(allow_inf_nan=False, description="Measured value; with several seeds, their mean.")
+    std: float | None = Field(
+        default=None, allow_inf_nan=False, description="Standard deviation over the seeds; null: there is only one."
+    )
+    seeds: list[int] = Field(default=[0], description="Seeds that the measurement was run with.")
+    n: int = Field(ge=1, description="Number of test examples.")
+    weights_sha256: str | None = Field(default=None, description="SHA-256 of the model's weights; null: none recorded.")
+    commit: str | None = Field(
+        default=None, description="Git commit of the code; null: the code does not run from a repository."
+    )
+    date: str = Field(description="Date of the measurement in UTC, as in ISO 8601.")
+    hardware: str = Field(description="Processor or accelerator that computed the value.")
 
     @property
     def tested(self) -> str:

@@ -25,7 +25,7 @@ class FileInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: ClassVar[str]
 
-    format_version: Literal[1] = Field(default=1, description="Version of these entries.")
+    format_version: Literal[1] = Field(default=1, description="Version of the format of these metadata entries.")
 
     def entries(self) -> dict[str, str]:
         """As entries of a file's metadata, in a fixed order; what is not known is left out."""
@@ -68,23 +68,33 @@ class OnnxInfo(FileInfo):
 
     kind: ClassVar[str] = "encoder"
 
-    model: str = Field(description="What the encoder was called when it was exported.")
-    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the model.safetensors it comes from.")
-    encoder: EncoderConfig = Field(description="Which network.")
-    preprocessing: Preprocessing = Field(description="How pictures become its input.")
+    model: str = Field(description="Name of the encoder at the time of the export.")
+    weights_sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of the model.safetensors that the file was exported from."
+    )
+    encoder: EncoderConfig = Field(description="Configuration of the encoder's network.")
+    preprocessing: Preprocessing = Field(description="Steps that turn a picture into the encoder's input.")
     input: InputForm = Field(
-        description="'normalized': float32 (B, 3, H, W), after all preprocessing; 'resized': uint8 (B, H, W, 3), "
-        "normalised in the graph; 'pictures': uint8 (B, H, W, 3) of any size, all of the preprocessing in the graph."
+        description="Form of the input. 'normalized': float32 (B, 3, H, W), after all preprocessing; 'resized': uint8 "
+        "(B, H, W, 3), normalized in the graph; 'pictures': uint8 (B, H, W, 3) of any size, with all preprocessing in "
+        "the graph."
     )
     outputs: tuple[Output, ...] = Field(
-        min_length=1, description="What it gives: 'pooled', 'c2' to 'c5', and 'logits' (B, classes)."
+        min_length=1, description="Names of the outputs: 'pooled', 'c2' to 'c5', and 'logits' (B, classes)."
     )
-    classes: tuple[str, ...] = Field(default=(), description="Of a classifier: names, in the order of the logits.")
-    precision: FilePrecision = Field(description="Of weights and arithmetic; inputs and outputs stay float32.")
-    quantization: str | None = Field(default=None, description="How an int8 file was made.")
-    opset: int = Field(description="Version of the standard operators.")
-    licence: str | None = Field(default=None, description="SPDX identifier of the weights' licence.")
-    library_version: str = Field(description="Of sslhsic_transfer.")
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Names of a classifier's classes, in the order of the logits; empty for an encoder alone.",
+    )
+    precision: FilePrecision = Field(
+        description="Precision of weights and arithmetic; inputs and outputs stay float32."
+    )
+    quantization: str | None = Field(
+        default=None, description="Description of how an int8 file was quantized; null: it was not."
+    )
+    opset: int = Field(description="Version of ONNX's standard operators.")
+    licence: str | None = Field(default=None, description="SPDX identifier of the weights' license; null: unknown.")
+    library_version: str = Field(description="Version of sslhsic_transfer that exported the file.")
 
 
 def _text(value: Any) -> str:

@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-evaluate_app = typer.Typer(help="Measure what a model's embeddings are worth.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Measure the quality of a model's embeddings.", no_args_is_help=True)
 
 for command in (
     sharing.models,
@@ -60,7 +60,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass

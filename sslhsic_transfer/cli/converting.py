@@ -13,26 +13,33 @@ if TYPE_CHECKING:
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
 convert_app = typer.Typer(
-    help="Turn other people's weights into a model folder, and a model into theirs.", no_args_is_help=True
+    help="Convert weights of other projects to a model folder, or a model to weights for another library.",
+    no_args_is_help=True,
 )
 
-Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The file; no code in it can run.")]
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="Checkpoint file to convert; code inside it is never run.")
+]
 Output = Annotated[Path, typer.Option(help="Model folder to write.")]
 WithHeads = Annotated[
     bool,
     typer.Option(
         "--with-heads",
-        help="Also keep projector, predictor, target network and kernel scale, for pretraining to go on from.",
+        help="Also keep projector, predictor, target network and kernel scale, so that pretraining can continue from "
+        "them.",
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing weights.")]
 
 
 @convert_app.command()
 def haiku(
     checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
 ) -> None:
-    """Convert a checkpoint.npy of the released SSL-HSIC code (JAX)."""
+    """Convert a checkpoint.npy of the released SSL-HSIC code (JAX).
+
+    Example: sslhsic convert haiku checkpoint.npy --output models/released
+    """
     from sslhsic_transfer.hub.convert import convert_haiku
 
     _save_jax(convert_haiku(checkpoint), checkpoint, output, with_heads, overwrite)
@@ -42,7 +49,10 @@ def haiku(
 def byol(
     checkpoint: Checkpoint, *, output: Output, with_heads: WithHeads = False, overwrite: Overwrite = False
 ) -> None:
-    """Convert a .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl."""
+    """Convert a .pkl of BYOL's code (JAX), such as pretrain_res50x1.pkl.
+
+    Example: sslhsic convert byol pretrain_res50x1.pkl --output models/byol
+    """
     from sslhsic_transfer.hub.convert import convert_byol
 
     _save_jax(convert_byol(checkpoint), checkpoint, output, with_heads, overwrite)
@@ -54,21 +64,38 @@ def torch(
     *,
     output: Output,
     overwrite: Overwrite = False,
-    entry: Annotated[str | None, typer.Option(help="Key of the weights in the file, such as student.")] = None,
-    prefix: Annotated[str | None, typer.Option(help="Of the encoder's tensors, such as encoder_k.")] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            help="Key under which the file stores the weights, such as student; by default the first known one."
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            help="Prefix of the names of the encoder's tensors, such as 'encoder_k.'; by default the first known one."
+        ),
+    ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="BEGINNING", help="Names that may be left out; can be given again.")
+        list[str] | None,
+        typer.Option(
+            metavar="BEGINNING", help="Beginning of tensor names that may be left out. Can be given several times."
+        ),
     ] = None,
     padding: Annotated[
-        Literal["torch", "same"], typer.Option(help="'same' for weights that come from JAX or TensorFlow.")
+        Literal["torch", "same"],
+        typer.Option(help="Padding of the convolutions; same: for weights that come from JAX or TensorFlow."),
     ] = "torch",
-    resize: Annotated[int, typer.Option(help="Short side of pictures, in pixels.")] = 256,
-    crop: Annotated[int, typer.Option(help="Centre square that is kept, in pixels.")] = 224,
+    resize: Annotated[int, typer.Option(help="Short side to which the model's pictures are resized, in pixels.")] = 256,
+    crop: Annotated[int, typer.Option(help="Side of the center square that is kept of each picture, in pixels.")] = 224,
     interpolation: Annotated[
-        Literal["nearest", "bilinear", "bicubic"], typer.Option(help="How they are resized.")
+        Literal["nearest", "bilinear", "bicubic"], typer.Option(help="Interpolation for resizing pictures.")
     ] = "bicubic",
 ) -> None:
-    """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …"""
+    """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, Barlow Twins, SimCLR, Detectron2, …
+
+    Example: sslhsic convert torch moco_v2.pth.tar --output models/moco
+    """
     from sslhsic_transfer._config import validated
     from sslhsic_transfer.hub.convert import convert_torch
     from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -88,13 +115,16 @@ def torch(
 
 @convert_app.command()
 def torchvision(
-    model: Annotated[str, typer.Argument(help="A ResNet of torchvision, such as resnet50.")],
+    model: Annotated[str, typer.Argument(help="Name of a ResNet of torchvision, such as resnet50.")],
     *,
     output: Output,
-    weights: Annotated[str, typer.Option(help="Such as IMAGENET1K_V1.")] = "DEFAULT",
+    weights: Annotated[str, typer.Option(help="Torchvision's name of the weights, such as IMAGENET1K_V1.")] = "DEFAULT",
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a ResNet of torchvision; download its weights if the cache lacks them."""
+    """Convert a ResNet of torchvision; download its weights if the cache lacks them.
+
+    Example: sslhsic convert torchvision resnet50 --weights IMAGENET1K_V1 --output models/supervised
+    """
     from sslhsic_transfer.hub.convert import convert_torchvision
 
     _save(convert_torchvision(model, weights), output, overwrite)
@@ -102,12 +132,17 @@ def torchvision(
 
 @convert_app.command()
 def timm(
-    model: Annotated[str, typer.Argument(help="A ResNet of timm, such as resnet50.a1_in1k.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of a ResNet, ConvNeXt or Vision Transformer of timm, such as resnet50.a1_in1k.")
+    ],
     *,
     output: Output,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a model of timm; download its weights if the cache lacks them."""
+    """Convert a ResNet, ConvNeXt or Vision Transformer of timm; download its weights if the cache lacks them.
+
+    Example: sslhsic convert timm resnet50.a1_in1k --output models/a1
+    """
     from sslhsic_transfer.hub.convert import convert_timm
 
     _save(convert_timm(model), output, overwrite)
@@ -115,21 +150,34 @@ def timm(
 
 @convert_app.command()
 def model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model folder or a name on the Hub.")],
-    *,
-    to: Annotated[
-        Literal["mmseg", "detectron2"], typer.Option(help="The library whose ResNet is to load the weights.")
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Model to convert: a folder such as RUN/model/, org/repo on the Hub, or a short name."
+        ),
     ],
+    *,
+    to: Annotated[Literal["mmseg", "detectron2"], typer.Option(help="Library whose ResNet will load the weights.")],
     output: Annotated[
-        Path, typer.Option(help="File to write: .pth for mmseg, .pkl for Detectron2; its settings stand beside it.")
+        Path,
+        typer.Option(
+            help="File to write: .pth for mmseg, .pkl for Detectron2. A file with the matching settings is "
+            "written next to it."
+        ),
     ],
     network: Annotated[
         Literal["fpn", "c4", "resnet"] | None,
-        typer.Option(help="Of Detectron2; resnet: the ResNet alone. By default fpn."),
+        typer.Option(
+            help="Detectron2 only: network that will load the weights. fpn: with a feature pyramid; c4: a C4 detector; "
+            "resnet: the ResNet alone. By default fpn."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model as a weights file for another library."""
+    """Write a model as a weights file for another library.
+
+    Example: sslhsic convert model sslhsic-r18 --to mmseg --output encoder.pth
+    """
     from sslhsic_transfer.errors import ConfigError
     from sslhsic_transfer.hub.convert import save_detectron2, save_mmseg
 

@@ -12,7 +12,7 @@ from sslhsic_transfer.cli.options import Model
 
 Pictures = Annotated[
     Path | None,
-    typer.Option(help="Pictures to verify with, one sub-folder a class; by default those that came with the package."),
+    typer.Option(help="Folder of pictures to verify with, one subfolder per class; by default the bundled pictures."),
 ]
 
 
@@ -23,39 +23,64 @@ def export(
     outputs: Annotated[
         str | None,
         typer.Option(
-            help="With commas: pooled, c2 to c5; of classifiers logits, too; of segmentation logits, classes."
+            help="Names of outputs, separated by commas. Encoder: pooled, c2 to c5; classifier: also logits; "
+            "segmentation: logits, classes. By default pooled; for fine-tuned models, the output of their task."
         ),
     ] = None,
-    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="int8 needs --calibration.")] = "fp32",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Precision of the file. fp16 is for GPUs, int8 for CPUs; int8 needs --calibration."),
+    ] = "fp32",
     input_form: Annotated[
         Literal["normalized", "resized", "pictures"],
         typer.Option(
             "--input",
-            help="What it takes: normalized float pictures; uint8 pictures of the right size; uint8 pictures of any.",
+            help="Form of the input. normalized: float pictures after all preprocessing; resized: uint8 pictures "
+            "of the right size; pictures: uint8 pictures of any size.",
         ),
     ] = "normalized",
-    batch: Annotated[int | None, typer.Option(min=1, help="Fixed number of pictures; by default any.")] = None,
-    size: Annotated[int | None, typer.Option(min=32, help="Fixed side in pixels; by default any.")] = None,
-    opset: Annotated[int, typer.Option(help="Version of the standard operators.")] = 20,
-    calibration: Annotated[Path | None, typer.Option(help="For int8: pictures of the kind it will see.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Fixed number of pictures in a batch; by default any number.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, help="Fixed height and width of the input in pixels; by default any size.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="Version of ONNX's standard operators.")] = 20,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="For int8: folder of pictures to calibrate with, of the kind that the model will see."),
+    ] = None,
     method: Annotated[
-        Literal["minmax", "percentile", "entropy"], typer.Option(help="For int8: how ranges are found.")
+        Literal["minmax", "percentile", "entropy"],
+        typer.Option(
+            help="For int8: rule for the value ranges. minmax: all values; percentile: without the rarest; "
+            "entropy: with the least loss of information."
+        ),
     ] = "minmax",
-    percentile: Annotated[float, typer.Option(help="For --method percentile: share of values kept.")] = 99.999,
+    percentile: Annotated[
+        float, typer.Option(help="For --method percentile: share of values within the range, in percent.")
+    ] = 99.999,
     reduce_range: Annotated[
         bool | None,
-        typer.Option("--reduce-range/--full-range", help="For int8: weights of 7 bits; by default as this CPU needs."),
+        typer.Option(
+            "--reduce-range/--full-range",
+            help="For int8: weights of 7 bits or of all 8; by default what this CPU needs.",
+        ),
     ] = None,
     pictures: Pictures = None,
     triton: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Put it into this model repository of Triton, too.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write the model to this model repository for NVIDIA Triton."),
     ] = None,
     triton_name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What Triton shall call it; by default the model's name.")
+        str | None, typer.Option(metavar="NAME", help="Name of the model in Triton; by default the model's own name.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a model, or a fine-tuned one (RUN/model/), as a verified ONNX file."""
+    """Write an encoder, or a fine-tuned model (RUN/model/), as a verified ONNX file.
+
+    Example: sslhsic export sslhsic-r18 --output model.onnx
+    """
     from sslhsic_transfer.adapters.onnx.quantization import Quantization
 
     options: dict[str, Any] = {
@@ -90,12 +115,15 @@ def export(
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="An exported file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Exported ONNX file to check.")],
     model: Model,
     *,
     pictures: Pictures = None,
 ) -> None:
-    """Compare an ONNX file with the model that it was exported from."""
+    """Compare an ONNX file with the model that it was exported from.
+
+    Example: sslhsic verify model.onnx sslhsic-r18
+    """
     if _is_fine_tuned(model):
         from sslhsic_transfer.transfer.onnx_export import verify_transferred
 

@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 
 def embed(
     model: Model,
-    images: Annotated[Path, typer.Argument(help="A folder of pictures, searched recursively.")],
+    images: Annotated[Path, typer.Argument(help="Folder of pictures, searched recursively.")],
     *,
     output: Annotated[Path, typer.Option(help="File to write, ending in .parquet.")],
     batch_size: BatchSize = 64,
     workers: Workers = 2,
     device: Device = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of the network; bf16 and fp16 take about half the time.")
+        Precision, typer.Option(help="Precision of the network; bf16 and fp16 take about half the time.")
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Embed every picture in a folder into a Parquet file, one row for each. Repeat the command to resume."""
+    """Embed every picture in a folder into a Parquet file, one row for each. Repeat the command to resume.
+
+    Example: sslhsic embed sslhsic-r18 photos/ --output photos.parquet
+    """
     from sslhsic_transfer.cli.stopping import saying
 
     with saying(lambda: _saved(output)):
@@ -83,13 +86,16 @@ def knn(
     test: Test,
     output: Results = Path("results.json"),
     floors: Floors = False,
-    k: Annotated[int, typer.Option(min=1, help="Neighbours that vote.")] = 20,
+    k: Annotated[int, typer.Option(min=1, help="Number of nearest neighbors that vote.")] = 20,
     seeds: Seeds = "0",
     batch_size: BatchSize = 64,
     workers: Workers = 2,
     device: Device = None,
 ) -> None:
-    """Classify test pictures by a vote of their nearest training pictures."""
+    """Classify test pictures by a vote of their nearest training pictures.
+
+    Example: sslhsic evaluate knn sslhsic-r18 --train data/train --test data/test
+    """
     options = {"train": train, "test": test, "floors": floors, "k": k, "seeds": as_seeds(seeds)}
     _evaluate(model, "knn", output, **options, batch_size=batch_size, workers=workers, device=device)
 
@@ -100,7 +106,10 @@ def linear(
     train: Train,
     test: Test,
     val: Annotated[
-        Path | None, typer.Option(help="Pictures to choose the penalty on; by default a fifth of TRAIN.")
+        Path | None,
+        typer.Option(
+            help="Validation pictures, on which the penalty is chosen; by default a fifth of the training pictures."
+        ),
     ] = None,
     output: Results = Path("results.json"),
     floors: Floors = False,
@@ -109,7 +118,10 @@ def linear(
     workers: Workers = 2,
     device: Device = None,
 ) -> None:
-    """Train a logistic regression on frozen embeddings and test it once."""
+    """Train a logistic regression on frozen embeddings and test it once.
+
+    Example: sslhsic evaluate linear sslhsic-r18 --train data/train --val data/val --test data/test
+    """
     options = {"train": train, "test": test, "validation": val, "floors": floors, "seeds": as_seeds(seeds)}
     _evaluate(model, "linear", output, **options, batch_size=batch_size, workers=workers, device=device)
 

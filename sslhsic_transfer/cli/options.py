@@ -7,16 +7,28 @@ import typer
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A model: a folder such as RUN/model/, org/repo on the Hub, or a short name."),
+    typer.Argument(metavar="MODEL", help="Model: a folder such as RUN/model/, org/repo on the Hub, or a short name."),
 ]
-Train = Annotated[Path, typer.Option(help="Training pictures, one sub-folder a class.")]
-Test = Annotated[Path, typer.Option(help="Test pictures, with the same sub-folders.")]
-Results = Annotated[Path, typer.Option(help="File that the records are added to.")]
-Floors = Annotated[bool, typer.Option("--floors", help="Measure raw pixels and the untrained network, too.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures that go through the network at once.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read pictures.")]
-Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; by default CUDA where there is one.")]
-Seeds = Annotated[str, typer.Option(metavar="N,…", help="Seeds of what is random: the figure is their mean.")]
+Train = Annotated[Path, typer.Option(help="Folder of training pictures, one subfolder per class.")]
+Test = Annotated[Path, typer.Option(help="Folder of test pictures, with the same subfolders.")]
+Results = Annotated[Path, typer.Option(help="JSON file to which the results are added.")]
+Floors = Annotated[
+    bool, typer.Option("--floors", help="Also measure raw pixels and the untrained network, for comparison.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Number of pictures that go through the network at once.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Number of processes that read pictures; 0: the main process reads them itself.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="Device to compute on, such as cpu or cuda:0; by default a GPU if there is one, else the CPU."),
+]
+Seeds = Annotated[
+    str,
+    typer.Option(
+        metavar="N,…", help="Seeds of everything random, separated by commas; the result is the mean over them."
+    ),
+]
 
 
 def as_seeds(text: str) -> list[int]:

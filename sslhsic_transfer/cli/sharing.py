@@ -7,9 +7,12 @@ import typer
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Names to show, with * and ? as in a shell.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Pattern of the names to show, with * and ? as in a shell.")] = "*",
 ) -> None:
-    """Show the short names, with their models and evaluation results."""
+    """Show the short names, with their models and evaluation results.
+
+    Example: sslhsic models 'sslhsic-r*'
+    """
     from sslhsic_transfer.hub.zoo import list_models
     from sslhsic_transfer.hub.zoo_table import print_models
 
@@ -19,26 +22,40 @@ def models(
 
 
 def publish(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model folder with its results.json.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Model folder that contains a results.json.")],
     *,
-    repo: Annotated[str, typer.Option(help="Where to: ORG/NAME; made if it is not there.")],
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights, such as apache-2.0.")] = None,
-    trained_by: Annotated[str | None, typer.Option(help="Who trained them.")] = None,
+    repo: Annotated[str, typer.Option(help="Repository on the Hub, ORG/NAME; created if it does not exist.")],
+    licence: Annotated[str | None, typer.Option(help="License of the weights, such as apache-2.0.")] = None,
+    trained_by: Annotated[str | None, typer.Option(help="Person or organization that trained the weights.")] = None,
     fact: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Another fact for the card, such as hours=1.5; can be given again."),
+        typer.Option(
+            metavar="NAME=VALUE", help="Another fact for the model card, such as hours=1.5. Can be given several times."
+        ),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="A repository that is made now is private.")] = False,
-    tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private if it is created.")] = False,
+    tag: Annotated[str | None, typer.Option(help="Tag for this version, such as v1.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch to write to; by default main.")] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose the upload as a pull request.")] = False,
     with_onnx: Annotated[
-        str | None, typer.Option(metavar="PRECISIONS", help="Export ONNX files first, such as fp32,int8.")
+        str | None,
+        typer.Option(
+            metavar="PRECISIONS",
+            help="Export ONNX files of these precisions first, separated by commas, such as fp32,int8.",
+        ),
     ] = None,
-    calibration: Annotated[Path | None, typer.Option(help="For int8: pictures of the kind it will see.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and show what would be uploaded.")] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="For int8: folder of pictures to calibrate with, of the kind that the model will see."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the folder and show what would be uploaded, without uploading.")
+    ] = False,
 ) -> None:
-    """Check a model folder, upload it to the Hugging Face Hub, and read it back."""
+    """Check a model folder, upload it to the Hugging Face Hub, and read it back.
+
+    Example: sslhsic publish runs/first/model --repo ORG/NAME --licence apache-2.0 --trained-by 'Your name' --tag v1
+    """
     from sslhsic_transfer.hub.publishing.report import print_report
     from sslhsic_transfer.hub.publishing.upload import publish as run
 

@@ -10,19 +10,24 @@ from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
 
 
 def pretrain(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that ships, such as demo.")],
+    recipe: Annotated[str, typer.Argument(help="YAML file, or name of a built-in recipe such as demo.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change: epochs=20 loss.gamma=1"),
+        typer.Argument(
+            metavar="[KEY=VALUE]…", help="Settings to change in the recipe, such as epochs=20 loss.gamma=1."
+        ),
     ] = None,
     *,
     data: Annotated[
         str, typer.Option(help="Pictures: a folder, tar shards, torchvision://CLASS?root=DIR or hf://ORG/NAME.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder of the run; the model will be in OUTPUT/model.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder of the run; the trained model is written to OUTPUT/model.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the latest checkpoint in OUTPUT.")] = False,
 ) -> None:
-    """Pretrain an encoder on pictures."""
+    """Pretrain an encoder on pictures.
+
+    Example: sslhsic pretrain imagenette-r18 --data photos/ --output runs/first epochs=20
+    """
     with saying(lambda: what_a_run_saved(output)):
         from sslhsic_transfer.pretrain.loop import pretrain as run
         from sslhsic_transfer.pretrain.recipe_file import load_recipe
@@ -33,14 +38,18 @@ def pretrain(
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, finished or going on.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, finished or still training.")],
     *,
     output: Annotated[Path, typer.Option(help="Picture to write: .png, .pdf or .svg.")] = Path("curves.png"),
     metrics: Annotated[
-        str | None, typer.Option(help="Figures to draw, such as loss,knn; by default all that were logged.")
+        str | None,
+        typer.Option(help="Names of logged metrics to draw, separated by commas, such as loss,knn; by default all."),
     ] = None,
 ) -> None:
-    """Draw the training curves of runs side by side."""
+    """Draw the training curves of runs side by side.
+
+    Example: sslhsic plot runs/first runs/second --output curves.png
+    """
     from sslhsic_transfer.pretrain.monitors.plot import plot_runs
 
     chosen = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]

@@ -12,26 +12,30 @@ if TYPE_CHECKING:
     from sslhsic_transfer.transfer.config import Framework
     from sslhsic_transfer.transfer.settings import Task
 
-transfer_app = typer.Typer(help="Fine-tune an encoder on a task.", no_args_is_help=True)
+transfer_app = typer.Typer(help="Fine-tune an encoder on a task, and evaluate it.", no_args_is_help=True)
 
 Encoder = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="The encoder: a folder such as RUN/model/, org/repo on the Hub, or a short name; with --init random an "
-        "architecture such as resnet18, too.",
+        help="Encoder: a folder such as RUN/model/, org/repo on the Hub, or a short name. With --init random also the "
+        "name of an architecture, such as resnet18.",
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change: iterations=500 learning_rate=1e-3"),
+    typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change, such as iterations=500 learning_rate=1e-3."),
 ]
 Data = Annotated[Path, typer.Option(help="Folder of the data set.")]
-Output = Annotated[Path, typer.Option(help="Folder of the run; the model will be in OUTPUT/model.")]
+Output = Annotated[Path, typer.Option(help="Folder of the run; the trained model is written to OUTPUT/model.")]
 Init = Annotated[
-    str, typer.Option(help="The encoder's weights: pretrained, random, supervised (torchvision's), or another MODEL.")
+    str,
+    typer.Option(
+        help="Initial weights of the encoder: pretrained (those of MODEL), random, supervised (torchvision's for "
+        "ImageNet), or another model."
+    ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint in OUTPUT.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the latest checkpoint in OUTPUT.")]
 
 
 @transfer_app.command()
@@ -44,7 +48,12 @@ def classification(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Fine-tune for classification (top-1). Few labels: label_share=0.01. Linear layer only: freeze_at=5."""
+    """Fine-tune for classification, and measure top-1 accuracy.
+
+    For training with few labels set label_share=0.01, for training the linear layer only freeze_at=5.
+
+    Example: sslhsic transfer classification sslhsic-r18 --data data/flowers --output runs/flowers iterations=500
+    """
     _run("classification", model, data, output, "torchvision", init, overrides, resume)
 
 
@@ -55,11 +64,16 @@ def segmentation(
     *,
     data: Data,
     output: Output,
-    framework: Annotated[Literal["torchvision", "mmseg"], typer.Option(help="Whose networks.")] = "torchvision",
+    framework: Annotated[
+        Literal["torchvision", "mmseg"], typer.Option(help="Framework whose networks are trained.")
+    ] = "torchvision",
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Fine-tune for semantic segmentation (mIoU)."""
+    """Fine-tune for semantic segmentation, and measure mIoU.
+
+    Example: sslhsic transfer segmentation sslhsic-r18 --data data/street --output runs/street resize=360
+    """
     _run("segmentation", model, data, output, framework, init, overrides, resume)
 
 
@@ -70,11 +84,16 @@ def detection(
     *,
     data: Data,
     output: Output,
-    framework: Annotated[Literal["torchvision", "detectron2"], typer.Option(help="Whose networks.")] = "torchvision",
+    framework: Annotated[
+        Literal["torchvision", "detectron2"], typer.Option(help="Framework whose networks are trained.")
+    ] = "torchvision",
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Fine-tune for object detection (COCO's average precision)."""
+    """Fine-tune for object detection, and measure COCO's average precision.
+
+    Example: sslhsic transfer detection sslhsic-r18 --data data/cells --output runs/cells network=retinanet
+    """
     _run("detection", model, data, output, framework, init, overrides, resume)
 
 
@@ -88,7 +107,10 @@ def depth(
     init: Init = "pretrained",
     resume: Resume = False,
 ) -> None:
-    """Fine-tune for depth from one picture (AbsRel, RMSE, δ < 1.25)."""
+    """Fine-tune for depth from one picture, and measure AbsRel, RMSE and δ < 1.25.
+
+    Example: sslhsic transfer depth sslhsic-r18 --data data/rooms --output runs/rooms network=upproj
+    """
     _run("depth", model, data, output, "depth", init, overrides, resume)
 
 

@@ -30,7 +30,7 @@ class Fingerprint(BaseModel):
     features: list[float] = Field(
         min_length=FEATURES_KEPT,
         max_length=FEATURES_KEPT,
-        description="The first values of the embedding of the fixed input.",
+        description="First values of the embedding that the encoder computes for a fixed input.",
     )
 
 
@@ -39,9 +39,11 @@ class OnnxFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: str = Field(pattern=r"^onnx/[A-Za-z0-9_]+\.onnx$", description="Its place in the folder.")
+    file: str = Field(
+        pattern=r"^onnx/[A-Za-z0-9_]+\.onnx$", description="Path of the file, relative to the model folder."
+    )
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")
-    size: int = Field(gt=0, description="Its bytes.")
+    size: int = Field(gt=0, description="Size of the file in bytes.")
 
 
 class FolderConfig(BaseModel):
@@ -49,12 +51,16 @@ class FolderConfig(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    format_version: Literal[1] = Field(description="Version of this layout.")
-    encoder: EncoderConfig = Field(description="Which network.")
-    preprocessing: Preprocessing = Field(description="How pictures become its input.")
-    fingerprint: Fingerprint = Field(description="Identity of the weights.")
-    metadata: dict[str, Any] = Field(default_factory=dict, description="Facts about the weights.")
-    onnx: dict[str, OnnxFile] = Field(default_factory=dict, description="Exported files, by their precision.")
+    format_version: Literal[1] = Field(description="Version of the format of config.json.")
+    encoder: EncoderConfig = Field(description="Configuration of the encoder's network.")
+    preprocessing: Preprocessing = Field(description="Steps that turn a picture into the encoder's input.")
+    fingerprint: Fingerprint = Field(
+        description="Identity of the weights: their hash and the features of a fixed input."
+    )
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="Facts about the weights, such as their license and training data."
+    )
+    onnx: dict[str, OnnxFile] = Field(default_factory=dict, description="Exported ONNX files, by their precision.")
 
 
 def config_values(config: FolderConfig) -> dict[str, Any]:

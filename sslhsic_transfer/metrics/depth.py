@@ -16,16 +16,26 @@ class DepthProtocol(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    least: float = Field(default=1e-3, gt=0, description="Depth in metres below which a pixel is not counted.")
-    cap: float = Field(default=10.0, gt=0, description="Depth in metres beyond which a pixel is not counted.")
+    least: float = Field(
+        default=1e-3, gt=0, description="Smallest depth that counts, in meters; pixels measured below it are left out."
+    )
+    cap: float = Field(
+        default=10.0, gt=0, description="Largest depth that counts, in meters; pixels measured beyond it are left out."
+    )
     crop: tuple[float, float, float, float] | None = Field(
-        default=None, description="Part that is counted, as shares of height and width: top, bottom, left, right."
+        default=None,
+        description="Part of the picture that counts: top, bottom, left and right as shares of height and width; "
+        "null: all of it.",
     )
     alignment: Literal["none", "median", "least-squares"] = Field(
-        default="none", description="Whether predictions are scaled (median) or scaled and shifted to the target first."
+        default="none",
+        description="Alignment of each prediction to the measured depth before the comparison. none: none; median: "
+        "scaled; least-squares: scaled and shifted.",
     )
     averaging: Literal["pictures", "pixels"] = Field(
-        default="pictures", description="Mean over pictures of each one's figure, or one figure of all pixels."
+        default="pictures",
+        description="Averaging of the metrics. pictures: computed for each picture, then averaged; pixels: computed "
+        "once over all pixels.",
     )
 
     def describe(self) -> str:

@@ -49,17 +49,20 @@ class EncoderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: str = Field(
-        description="'resnet50', for example; or timm's name of a ConvNeXt or ViT, such as 'vit_small_patch16_224'."
+        description="Name of the network, such as 'resnet50', or timm's name of a ConvNeXt or ViT, such as "
+        "'vit_small_patch16_224'."
     )
     stem: Literal["imagenet", "small"] = Field(
         default="imagenet",
-        description="'imagenet': 7×7 stride 2 and max-pool; 'small': 3×3 stride 1, for pictures ≤ 64 px.",
+        description="First layers of a ResNet. 'imagenet': 7×7 convolution with stride 2, then max-pooling; 'small': "
+        "3×3 convolution with stride 1, for pictures up to 64 pixels.",
     )
     padding: Literal["torch", "same"] = Field(
         default="torch",
-        description="'torch': symmetric; 'same': the JAX convention, extra row and column at the end of even inputs.",
+        description="Padding of a ResNet's convolutions. 'torch': symmetric; 'same': as in JAX, with the extra row "
+        "and column of even inputs at the end.",
     )
-    width: Literal[1, 2, 4] = Field(default=1, description="Multiplier of every channel count.")
+    width: Literal[1, 2, 4] = Field(default=1, description="Factor on a ResNet's channel counts.")
 
     @field_validator("architecture")
     @classmethod

@@ -36,19 +36,25 @@ class Preprocessing(BaseModel):
 
     resize: int = Field(default=256, ge=1, le=2 * LARGEST_CROP, description="Short side after resizing, in pixels.")
     crop: int = Field(
-        default=224, ge=32, le=LARGEST_CROP, description="Side of the centre square that is kept, in pixels."
+        default=224, ge=32, le=LARGEST_CROP, description="Side of the center square that is kept, in pixels."
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
-        default="bicubic", description="How pixels are interpolated when resizing."
+        default="bicubic", description="Interpolation of pixels when resizing."
     )
-    antialias: bool = Field(default=True, description="Whether to filter before shrinking.")
+    antialias: bool = Field(default=True, description="If true, pictures are low-pass filtered before they are shrunk.")
     style: Literal["torchvision", "byol-jax"] = Field(
         default="torchvision",
-        description="Whose operations: torchvision's, or those of BYOL's JAX code, where the centre square of crop / "
-        "resize of the short side is cut out first and then resized to `crop`, by TensorFlow's bicubic (a = −½).",
+        description="Implementation of the operations. torchvision: resize, then crop; byol-jax: as BYOL's JAX code, "
+        "which first cuts out the center square of crop / resize of the short side and then resizes it to `crop` by "
+        "TensorFlow's bicubic interpolation (a = −½).",
     )
-    mean: Triple = Field(default=IMAGENET_MEAN, description="Mean of each channel on the scale [0, 1].")
-    std: Triple = Field(default=IMAGENET_STD, description="Standard deviation of each channel on that scale.")
+    mean: Triple = Field(
+        default=IMAGENET_MEAN, description="Mean of each channel, on the scale [0, 1]; it is subtracted."
+    )
+    std: Triple = Field(
+        default=IMAGENET_STD,
+        description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Preprocessing":

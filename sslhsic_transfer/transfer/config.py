@@ -23,19 +23,25 @@ class TransferConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal[1] = Field(default=1, description="Version of this layout.")
-    task: Task = Field(description="What the network does.")
-    framework: Framework = Field(description="Whose network it is.")
-    classes: tuple[str, ...] = Field(default=(), description="Names, in the order of their numbers.")
-    data: str = Field(description="What it was trained on.")
-    pictures_sha256: str | None = Field(
-        default=None, description="Hash of the files' names and sizes and of the labels; kept with the run alone."
+    format_version: Literal[1] = Field(default=1, description="Version of the format of transfer.json.")
+    task: Task = Field(description="Task of the network.")
+    framework: Framework = Field(description="Framework that the network comes from.")
+    classes: tuple[str, ...] = Field(
+        default=(), description="Names of the classes, in the order of their numbers; empty for depth."
     )
-    encoder: EncoderConfig = Field(description="The encoder in it.")
-    preprocessing: Preprocessing = Field(description="Of the encoder.")
-    initial_weights: str = Field(description="Where the encoder's weights came from.")
-    initial_sha256: str | None = Field(default=None, description="Hash of the encoder's weights; none: random.")
-    settings: dict[str, Any] = Field(description="Settings of the fine-tune.")
+    data: str = Field(description="Name of the data set that the network was trained on.")
+    pictures_sha256: str | None = Field(
+        default=None,
+        description="SHA-256 of the names and sizes of the training files and of their labels. It is kept with the "
+        "run only, not in transfer.json.",
+    )
+    encoder: EncoderConfig = Field(description="Configuration of the encoder in the network.")
+    preprocessing: Preprocessing = Field(description="Preprocessing of the encoder.")
+    initial_weights: str = Field(description="Name of the weights that the encoder started from.")
+    initial_sha256: str | None = Field(
+        default=None, description="SHA-256 of the weights that the encoder started from; null: random weights."
+    )
+    settings: dict[str, Any] = Field(description="Settings of the fine-tuning.")
 
     def typed_settings(self) -> TransferSettings:
         """Return the settings as an instance of the task's class."""

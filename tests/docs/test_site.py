@@ -56,7 +56,7 @@ def test_every_public_name_is_in_the_reference(site):
 
 def test_settings_are_shown_with_their_descriptions(site):
     page = (site / "reference/pretrain/index.html").read_text(encoding="utf-8")
-    assert "Pictures of a step, over all processes." in page
+    assert "Number of pictures per step, over all processes." in page
     assert "Field" not in re.sub(r"<[^>]+>", "", page), "a default is shown as the code says it"
 
 

@@ -15,25 +15,27 @@ class ModelFacts(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    licence: str = Field(description="SPDX identifier of the weights' licence, such as apache-2.0.")
-    trained_by: str = Field(min_length=2, description="Who trained them.")
-    objective: str = Field(description="What was optimised, such as ssl-hsic.")
-    data: str = Field(description="What they were trained on.")
-    pictures: int = Field(ge=1, description="Training pictures.")
-    epochs: float = Field(gt=0, description="Passes over them.")
-    hardware: str = Field(description="What it was computed on.")
-    hours: float = Field(ge=0, description="How long that took.")
-    energy_kwh: float | None = Field(default=None, ge=0, description="Energy used, if it was measured.")
-    note: str | None = Field(default=None, description="What a reader must know before anything else.")
+    licence: str = Field(description="SPDX identifier of the weights' license, such as apache-2.0.")
+    trained_by: str = Field(min_length=2, description="Person or organization that trained the weights.")
+    objective: str = Field(description="Training objective, such as ssl-hsic.")
+    data: str = Field(description="Name of the training data.")
+    pictures: int = Field(ge=1, description="Number of training pictures.")
+    epochs: float = Field(gt=0, description="Number of passes over the training pictures.")
+    hardware: str = Field(description="Processor or accelerator that the training ran on.")
+    hours: float = Field(ge=0, description="Duration of the training in hours.")
+    energy_kwh: float | None = Field(
+        default=None, ge=0, description="Energy that the training used, in kilowatt-hours; null: not measured."
+    )
+    note: str | None = Field(default=None, description="Remark that stands first on the model card; null: none.")
     intended_use: str = Field(
         default="Embeddings for retrieval, clustering, k-NN and linear classification; the start of fine-tuning for "
         "classification, segmentation, detection and depth.",
-        description="What the weights are for.",
+        description="Uses that the weights are meant for.",
     )
     limits: str = Field(
         default="The embeddings carry whatever biases the training pictures have, and serve pictures unlike these "
         "worse. They were not tested for decisions about people.",
-        description="What they are not for.",
+        description="Biases of the weights, and uses that they are not meant for.",
     )
 
     @field_validator("licence")

@@ -157,7 +157,7 @@ def test_every_missing_fact_is_named_with_where_it_comes_from(config, results):
         assert re.search(rf"^{name} \(.*missing", message, re.MULTILINE)
     assert re.search(r"^epochs .*greater than 0", message, re.MULTILINE)
     assert re.search(r"^licence .*pass it when publishing", message, re.MULTILINE)
-    assert re.search(r"^hours \(How long that took\): .*sslhsic pretrain", message, re.MULTILINE)
+    assert re.search(r"^hours \(Duration of the training in hours\): .*sslhsic pretrain", message, re.MULTILINE)
 
 
 def test_a_licence_is_an_identifier(config, results):

@@ -37,5 +37,5 @@ def test_facts_are_given_by_name(sslhsic_here, hub, publishable):
     sslhsic_here(*command, *[text for name, value in others.items() for text in ("--fact", f"{name}={value}")])
     assert from_pretrained(REPO).metadata == FACTS | {"trained_by": "Jane Doe"}
     done = sslhsic_here(*command, "--fact", "hours=many", check=False)
-    assert "hours (How long that took): " in done.stderr
+    assert "hours (Duration of the training in hours): " in done.stderr
     assert sslhsic_here(*command, "--fact", "hours", check=False).returncode == 2
