@@ -8,7 +8,7 @@ from sslhsic_transfer import Preprocessing, create_encoder
 from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.onnx import DenseNetwork, OnnxDenseModel, OnnxEncoder, export, export_dense
 
-FAMILIES = ["convnext_atto", "vit_tiny_patch16", "vit_small_patch16_dinov3"]
+FAMILIES = ["convnext_atto", "vit_tiny_patch16", "vit_small_patch16_dinov3", "vit_small_patch14_reg4_dinov2"]
 
 
 def create(name):
@@ -16,7 +16,9 @@ def create(name):
     return create_encoder(name, preprocessing=Preprocessing.for_size(64)).eval()
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, pytest.param("vit_small_patch14_reg4_dinov2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [*FAMILIES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[2:])]
+)
 def test_a_file_gives_embeddings_and_maps_at_any_size(name, tmp_path):
     encoder, outputs = create(name), ("pooled", "c2", "c3", "c4", "c5")
     report = export(encoder, tmp_path / "model.onnx", outputs=outputs)
