@@ -38,7 +38,7 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
         frozen_stages: parts that do not train and keep their statistics: -1: none, 0: the stem, 1: the stem and c2 …
         norm_eval: whether batch statistics stay fixed everywhere (their scales and offsets still train).
         norm_cfg: the kind of normalization, ``"BN"`` or ``"SyncBN"``, and whether its scales and offsets train.
-        init_cfg: ``dict(type="Pretrained", checkpoint=…)``, mmseg's way to give ``model``.
+        init_cfg: ``dict(type="Pretrained", checkpoint=…)``, mmseg's form of ``model``.
 
     Attributes:
         report: report of the loaded weights.

@@ -25,7 +25,7 @@ class Taps(NamedTuple):
         return Taps(self.indices[outputs], self.weights[outputs])
 
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Compute weighted sums along the first axis, (inputs, …) to (outputs, …), in float32 for float32, else float64."""
+        """Compute weighted sums along the first axis: (inputs, …) to (outputs, …), float32 for float32, or float64."""
         dtype = values.dtype if values.dtype == np.float32 else np.dtype(np.float64)
         found = np.empty((len(self.indices), *values.shape[1:]), dtype)
         for start in range(0, len(found), _BLOCK):

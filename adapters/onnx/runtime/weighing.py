@@ -66,7 +66,7 @@ def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, in
         tried: number of pictures, height and width of each try; dimensions fixed by the file are kept.
 
     Returns:
-        Whether other sizes of pictures must be checked too, because the graph divides by sides that may be 0 for them,
+        True if other sizes of pictures must be checked too, because the graph divides by sides that may be 0 for them,
         or has costs that grow with the pictures in an unusual way.
 
     Raises:
