@@ -160,7 +160,7 @@ class _Readers:
         self._finalizer = Finalize(None, self.end, exitpriority=100)  # the same for child processes without atexit
 
     def died_of(self, error: Exception) -> bool:
-        """Check if an error means that a worker has died, by torch's message or by its exit after a broken connection."""
+        """Check if an error means that a worker died, by torch's message or by its exit after a broken connection."""
         if isinstance(error, RuntimeError):
             return _DEATH.search(str(error)) is not None
         until = time.monotonic() + _SECONDS
