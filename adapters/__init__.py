@@ -1,1 +1,1 @@
-"""Adapters that put an encoder into other frameworks, one folder a framework, and what they share."""
+"""Adapters that use an encoder in other frameworks, with one folder for each framework, and shared code."""

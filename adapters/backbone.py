@@ -1,4 +1,4 @@
-"""An encoder as the backbone of a dense task: what all adapters build upon."""
+"""An encoder as the backbone of a dense task, the base of all adapters."""
 
 import copy
 from collections.abc import Sequence
@@ -15,30 +15,31 @@ from sslhsic_transfer.models.encoder import Encoder
 
 
 class DenseBackbone(HasBackbone):
-    """A copy of an encoder that gives feature maps, with parts frozen, statistics fixed or strides dilated.
+    """A copy of an encoder that returns feature maps, with parts frozen, statistics fixed or strides dilated.
 
-    Its state dict has torchvision's names, as the encoder's. With the defaults its maps are the encoder's.
-    Like every new module it is in training mode, where statistics follow the batch: for maps as they are, `eval` it.
+    Its state dict has torchvision's names, like the encoder's. With the defaults its maps are the encoder's.
+    Like every new module it is in training mode, which normalizes by the batch; call `eval` for the encoder's own maps.
 
     >>> backbone = DenseBackbone("org/name", ("c2", "c5"), freeze_at=2).eval()
     >>> maps = backbone(images)  # {"c2": (B, C, H/4, W/4), "c5": (B, C, H/32, W/32)}
 
     Args:
-        encoder: what is copied, staying as it is; or what `from_pretrained` takes.
-        stages: the maps to give; what comes after the last of them is kept, but not computed and not trained.
+        encoder: the encoder to copy, or what `from_pretrained` takes.
+        stages: the maps to return; parts after the last of them are kept, but neither computed nor trained.
         output_stride: stride of the last map for an ImageNet stem: 32, or 16 or 8 by dilating the last stages.
-        freeze_at: how many parts, from the input on, do not train and keep their statistics: 0: none, 1: the stem, 2:
-            the stem and c2, … 5: all. The same as Detectron2's FREEZE_AT; mmseg's ``frozen_stages`` is one less.
+        freeze_at: number of parts, from the input on, that do not train and keep their statistics. 0: none, 1: the
+            stem, 2: the stem and c2, … 5: all. The same as Detectron2's FREEZE_AT; mmseg's ``frozen_stages`` is one
+            less.
         norm_eval: whether batch statistics stay fixed everywhere (their scales and offsets still train).
 
     Attributes:
-        report: what was loaded.
+        report: report of the loaded weights.
 
     Raises:
         ConfigError: an argument is out of range.
     """
 
-    pooled = False  # whether a subclass gives the pooled embedding, too
+    pooled = False  # whether a subclass also returns the pooled embedding
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class DenseBackbone(HasBackbone):
         self._norm_eval = norm_eval
         self.backbone.dilate(output_stride)
         names = self.backbone.part_names
-        for part in (*self._frozen, *unused):  # distributed training asks for a gradient of all that trains
+        for part in (*self._frozen, *unused):  # distributed training needs a gradient for every trained parameter
             self.backbone.freeze(names[part])
         if freeze_at == len(PARTS):
             self.backbone.freeze(self.backbone.shared_names)
@@ -72,16 +73,16 @@ class DenseBackbone(HasBackbone):
 
     @property
     def specs(self) -> dict[Stage, FeatureSpec]:
-        """Channels and stride of each map that it gives, dilation included."""
+        """Channels and stride of each returned map, including dilation."""
         specs = self.backbone.specs
         return {stage: specs[stage] for stage in self.out_stages}
 
     def forward(self, images: Tensor) -> dict[Stage, Tensor]:
-        """Feature maps: (B, 3, H, W) normalised pictures -> {stage: (B, C, ⌈H/stride⌉, ⌈W/stride⌉)}."""
+        """Map normalized pictures (B, 3, H, W) to feature maps {stage: (B, C, ⌈H/stride⌉, ⌈W/stride⌉)}."""
         return self.backbone.forward_stages(images, self.out_stages)
 
     def train(self, mode: bool = True) -> "DenseBackbone":
-        """Train or eval mode; what is frozen stays in eval mode."""
+        """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
         if mode:
             for part in self._frozen:

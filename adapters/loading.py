@@ -1,4 +1,4 @@
-"""Frameworks' own loaders with readers that end in order, and with errors of ours that cross from them as they are."""
+"""Readers for the loaders of other frameworks, which stop cleanly and pass on this library's errors unchanged."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +10,13 @@ from sslhsic_transfer.data.readers import reading_ahead
 
 
 def with_our_workers(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The same batches by readers of ours, which end with each pass over the data.
+    """Make a loader of the same batches with this library's readers, which stop after each pass over the data.
 
     Args:
-        loader: as a framework builds it; one of an endless stream needs not say what becomes of its last batch.
+        loader: the loader that a framework builds; ``drop_last`` is ignored for an iterable data set.
     """
     if isinstance(loader.dataset, IterableDataset):
-        batching: dict[str, Any] = {"batch_size": loader.batch_size}  # an error cuts a batch short, which must not go
+        batching: dict[str, Any] = {"batch_size": loader.batch_size}  # a batch cut short by an error must be kept
     elif loader.batch_size is None:
         batching = {"batch_sampler": loader.batch_sampler}
     else:

@@ -1,4 +1,4 @@
-"""What became of each parameter when an encoder's weights went into a network of another library."""
+"""Loading of an encoder's weights into networks of other libraries, with a report on every tensor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from sslhsic_transfer.models.encoder import Encoder
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Every tensor of a load, by name.
+    """Report on every tensor of a load, by name.
 
     Attributes:
-        source: what the weights are called.
-        sha256: hash of the file that they were loaded from; None where they were not.
-        matched: the network's names that were filled from a tensor of the same name.
-        renamed: the network's names -> the encoder's, where the two differ.
-        missing: names of the network that no tensor of the encoder fills.
-        unexpected: names of the encoder that have no place in the network.
+        source: name of the weights.
+        sha256: hash of the file that they were loaded from; None if there was no file.
+        matched: the network's tensors filled by a tensor of the same name.
+        renamed: the encoder's names of the network's tensors where the two differ, by the network's name.
+        missing: names of the network's tensors that no tensor of the encoder fills.
+        unexpected: names of the encoder's tensors that have no place in the network.
     """
 
     source: str
@@ -33,7 +33,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every tensor found its place."""
+        """True if every tensor found its place."""
         return not self.missing and not self.unexpected
 
     def __str__(self) -> str:
@@ -46,18 +46,18 @@ class LoadReport:
 
 @torch.no_grad()
 def load_encoder(network: nn.Module, encoder: Encoder, renamed: Mapping[str, str] | None = None) -> LoadReport:
-    """Copy an encoder's weights and statistics into a network, every one of them.
+    """Copy all of an encoder's weights and statistics into a network.
 
     Args:
-        network: what takes them; its tensors keep their dtype and device.
-        encoder: what gives them.
-        renamed: the encoder's names -> the network's, where they differ.
+        network: the network to fill; its tensors keep their dtype and device.
+        encoder: the encoder to copy from.
+        renamed: the network's names of tensors where they differ, by the encoder's name.
 
     Returns:
-        What went where.
+        A report on every tensor.
 
     Raises:
-        WeightsError: a tensor has no place, a place no tensor, or the two differ in shape. Nothing was copied then.
+        WeightsError: a tensor has no place, a place no tensor, or the two differ in shape. Nothing is copied then.
     """
     targets = dict(network.state_dict())
     places = {name: (renamed or {}).get(name, name) for name in encoder.state_dict()}

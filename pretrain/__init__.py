@@ -1,6 +1,6 @@
 """Pretraining on Hugging Face Accelerate.
 
-Recipe, views, networks, objectives, optimiser, loop, checkpoint, monitors, curves.
+Holds the recipe, views, networks, objectives, optimizer, training loop, monitors and plots.
 """
 
 from typing import TYPE_CHECKING

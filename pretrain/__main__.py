@@ -1,4 +1,4 @@
-"""``accelerate launch -m sslhsic_transfer.pretrain RECIPE …``: the same as ``sslhsic pretrain RECIPE …``."""
+"""Entry point of ``accelerate launch -m sslhsic_transfer.pretrain RECIPE …``, same as ``sslhsic pretrain RECIPE …``."""
 
 import sys
 

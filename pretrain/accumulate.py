@@ -6,9 +6,9 @@ them gives the gradient of each; a second pass embeds each micro-batch again, wi
 back. The first micro-batch is embedded once: its graph stays from the first pass to the second, and tells which views
 are trained, so that the loss computes no gradient for those of a target network.
 
-Activations are those of one micro-batch. What stays for the whole batch is its cropped pictures, bytes in host memory,
-and its embeddings. A step costs one more forward pass of all micro-batches but the first. BatchNorm normalises by the
-micro-batch; its running statistics see each one once.
+Activations are held for one micro-batch at a time. For the whole batch, only its embeddings and its cropped pictures,
+bytes in host memory, are kept. A step costs one more forward pass of all micro-batches but the first. BatchNorm
+normalizes by the micro-batch; its running statistics see each micro-batch once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,12 +34,13 @@ def two_pass_backward(
     """Add the gradient of the whole batch's loss to the parameters' ``grad``.
 
     Args:
-        embed: from what a micro-batch holds to the embeddings [(b, d)] · M; the same at both calls, but for dropout and
-            its like. Those that come detached from the first micro-batch, as a target network's do, stay so.
-        criterion: from the whole batch's embeddings to the loss and scalars.
-        micro_batches: the arguments of ``embed`` for each.
-        backward: how the loss starts its backward pass (a gradient scaler's, for example).
-        networks: holds the BatchNorm layers that ``embed`` uses.
+        embed: function from the content of a micro-batch to its embeddings, M tensors (b, d). Both calls must give the
+            same result, apart from dropout and the like. Embeddings that are detached in the first micro-batch, such as
+            those of a target network, get no gradient in any.
+        criterion: function from the whole batch's embeddings to the loss and scalars.
+        micro_batches: the arguments of ``embed`` for each micro-batch.
+        backward: function that starts the loss's backward pass (a gradient scaler's, for example).
+        networks: module that holds the BatchNorm layers that ``embed`` uses.
         unsynchronised: a context in which processes do not exchange gradients, for all micro-batches but the last.
 
     Returns:
@@ -70,14 +71,14 @@ def _split_gradient(view: Tensor, sizes: list[int]) -> Sequence[Tensor | None]:
 
 
 def _backward_from(embeddings: list[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Send the gradients of a micro-batch's views, where they have one, back through the networks."""
+    """Backpropagate the gradients of a micro-batch's views through the networks; views without one are skipped."""
     pairs = [pair for pair in zip(embeddings, gradients, strict=True) if pair[1] is not None]
     torch.autograd.backward([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
 @contextmanager
 def _statistics_at_rest(networks: nn.Module) -> Iterator[None]:
-    """BatchNorm layers in train mode normalise by the batch as ever, without updating their running statistics."""
+    """Keep BatchNorm layers in train mode from updating their running statistics; they still normalize by the batch."""
     layers = [
         layer
         for layer in networks.modules()

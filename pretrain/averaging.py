@@ -1,4 +1,4 @@
-"""The zero-debiased exponential average of the online weights: what is evaluated and exported."""
+"""The zero-debiased exponential average of the online weights, which is evaluated and exported."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from sslhsic_transfer.pretrain.schedules import average_weight
 
 
 class WeightAverage:
-    """Σ d^(t−i)·wᵢ / Σ d^(t−i) over the initial weights w₀ and the weights wᵢ after each step.
+    """Average Σ d^(t−i)·wᵢ / Σ d^(t−i) of the initial weights w₀ and the weights wᵢ after each step.
 
-    That w₀ counts is the released code's way; after t steps it weighs d^t·(1 − d) / (1 − d^(t+1)).
+    As in the released code, w₀ is included; after t steps its weight is d^t·(1 − d) / (1 − d^(t+1)).
 
     Args:
-        module: whose parameters are averaged, from now on; its buffers (BatchNorm statistics) are not.
-        decay: d.
+        module: the module whose parameters are averaged, from now on; its buffers (BatchNorm statistics) are not.
+        decay: the decay d.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -24,13 +24,13 @@ class WeightAverage:
         self.restart(module)
 
     def restart(self, module: nn.Module) -> None:
-        """Begin anew at a module's present weights."""
+        """Restart the average at a module's present weights."""
         self.count = 1
         self.values = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Take in the module's present weights."""
+        """Add the module's present weights to the average."""
         self.count += 1
         newest = dict(module.named_parameters())
         weight = average_weight(self.count, decay=self.decay)
@@ -43,7 +43,7 @@ class WeightAverage:
             parameter.copy_(self.values[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to continue."""
+        """Return the state that `load_state_dict` needs to continue."""
         return {"count": self.count, "values": self.values}
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The end of a run: a model folder with all that tells how its weights came about."""
+"""Export of a finished run: a model folder with its weights, recipe, metrics and results."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
     """Write ``model/``: config.json, model.safetensors, recipe.yaml, metrics.jsonl, curves.png, results.json.
 
     Args:
-        folder: the run.
-        trainer: at the end of it.
-        data: what it was trained on.
-        evaluation: what watched it, if anything did.
+        folder: the run's folder.
+        trainer: the run's trainer, after the last step.
+        data: the data that the run was trained on.
+        evaluation: the run's online evaluation, if there was one.
     """
     recipe = trainer.recipe
     encoder = trainer.evaluated_encoder().to(memory_format=torch.contiguous_format)
@@ -63,12 +63,12 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
 def _config_of(model: Path) -> FolderConfig | None:
     try:
         return read_config(model)
-    except SSLHSICError:  # there is none yet, or one that writing the folder again will mend
+    except SSLHSICError:  # there is none yet, or a damaged one that is about to be overwritten
         return None
 
 
 def _keep_what_was_added(before: FolderConfig | None, folder: RunFolder) -> None:
-    """A finished run that is resumed writes the same weights again: what publishing has added since then stays."""
+    """Keep what publishing has added to the config file if a resumed, finished run writes the same weights again."""
     now = read_config(folder.model)
     if before and before.fingerprint.sha256 == now.fingerprint.sha256:
         kept = now.model_copy(update={"metadata": before.metadata | now.metadata, "onnx": before.onnx})
@@ -76,7 +76,7 @@ def _keep_what_was_added(before: FolderConfig | None, folder: RunFolder) -> None
 
 
 def _hours(folder: RunFolder, batch_size: int) -> float:
-    """Hours that all steps took, by the speed that was logged; waiting to be resumed does not count."""
+    """Compute the hours that all steps took from the logged speeds; pauses before a resume do not count."""
     found = [(record["step"], record.get("images_per_second")) for record in folder.read_metrics() if "loss" in record]
     speeds = [(step, speed) for step, speed in found if isinstance(speed, float) and speed > 0]
     before = [0, *(step for step, _ in speeds)]

@@ -1,8 +1,8 @@
-"""A training step as one CUDA graph: all of its kernels launched at once.
+"""A training step as one CUDA graph, which launches all of its kernels at once.
 
 A step of a small network is bound by the host, which launches some 1,700 kernels one by one (docs/gpu.md has figures).
-The graph holds colours, forward passes, loss and backward pass. Crops, random features, optimisers and averages stay
-outside: their random numbers and rates are new at each step.
+The graph holds the color operations, forward passes, loss and backward pass. Crops, random features, optimizers and
+averages stay outside, because their random numbers and rates are new at each step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,46 +14,46 @@ from torch import Tensor, nn
 
 
 class Recorder(Protocol):
-    """Keeper of a function's kernels: `CudaRecorder`, or in tests one that calls the function again."""
+    """Interface of recorders of a function's kernels: `CudaRecorder`, or in tests one that calls the function again."""
 
     def record(self, function: Callable[[], None]) -> None:
-        """Keep the kernels that a function launches."""
+        """Record the kernels that a function launches."""
 
     def replay(self) -> None:
-        """Launch them again, on the same memory."""
+        """Launch the recorded kernels again, on the same memory."""
 
 
 class CudaRecorder:
-    """A CUDA graph."""
+    """Recorder that keeps kernels in a CUDA graph."""
 
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
 
     def record(self, function: Callable[[], None]) -> None:
-        """Keep the kernels that a function launches, without running them."""
-        # Only this thread must keep to what can be recorded: readers' batches are pinned by another one meanwhile.
+        """Record the kernels that a function launches, without running them."""
+        # Only this thread is restricted to recordable calls, because another one pins the readers' batches meanwhile.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             function()
 
     def replay(self) -> None:
-        """Launch them again, on the same memory."""
+        """Launch the recorded kernels again, on the same memory."""
         self._graph.replay()
 
 
 class RecordedStep:
-    """A step that is recorded for each shape of its inputs and replayed on those that follow.
+    """A step that is recorded once for each new shape of its inputs, and replayed on further inputs of that shape.
 
-    Gradients lie in the graph's memory and are overwritten by each replay: they must not be set to None in between.
+    Gradients lie in the graph's memory and are overwritten by each replay; they must not be set to None in between.
 
     Args:
-        step: makes gradients from its inputs, and returns tensors in any container; it must neither wait for the device
-            nor look at the host's memory.
-        modules: the networks that it changes: buffers come back as they were after the warm-up, gradients are the
-            graph's.
-        recorder: makes a keeper of the kernels.
+        step: function that computes gradients from its inputs and returns tensors in any container; it must neither
+            wait for the device nor read the host's memory.
+        modules: the networks that it changes. After the warm-up their buffers are restored; their gradients lie in the
+            graph's memory.
+        recorder: function that makes a recorder.
     """
 
-    # cuDNN and cuBLAS choose kernels and set memory aside at the first calls.
+    # cuDNN and cuBLAS choose kernels and allocate memory in the first calls, which must not be recorded.
     _WARM_UP = 3
 
     def __init__(
@@ -74,12 +74,12 @@ class RecordedStep:
             inputs: tensors on the device.
 
         Returns:
-            What the step returns, in memory that the next call overwrites.
+            The tensors that the step returns, in memory that the next call overwrites.
         """
         shapes = [value.shape for value in inputs]
         recorder = self._recorder
         if recorder is None or shapes != self._shapes:
-            self._recorder = self._outputs = recorder = None  # its memory serves the next
+            self._recorder = self._outputs = recorder = None  # frees its memory for the next recording
             self._inputs, self._shapes = [value.clone() for value in inputs], shapes
             recorder = self._recorder = self._record()
         for place, value in zip(self._inputs, inputs, strict=True):
@@ -116,7 +116,7 @@ class RecordedStep:
 
 @contextmanager
 def _side_stream(device: torch.device) -> Iterator[None]:
-    """Work on a stream of its own, as CUDA wants it before a recording; elsewhere change nothing."""
+    """Run the block on a separate stream, as CUDA requires before a recording; on other devices do nothing."""
     if device.type != "cuda":
         yield
         return

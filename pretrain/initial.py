@@ -1,4 +1,4 @@
-"""Weights to start from, instead of random ones: of the encoder, or of all networks."""
+"""Initial weights other than random ones, for the encoder or for all networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ def initial_weights(source: str, config: EncoderConfig) -> dict[str, torch.Tenso
     Args:
         source: anything that `from_pretrained` takes; a checkpoint of a run, ``RUN/checkpoints/step-…``; or
             ``torchvision/NAME`` with the name of weights that torchvision has for the architecture, such as
-            ``torchvision/IMAGENET1K_V1``, which torchvision downloads when its cache (TORCH_HOME) has none.
-        config: the network that they are for.
+            ``torchvision/IMAGENET1K_V1``, which torchvision downloads unless its cache (TORCH_HOME) holds them.
+        config: the encoder that they are for.
 
     Returns:
         A state dict of the encoder.
 
     Raises:
-        ConfigError: weights of another network.
-        ModelNotFoundError: no such weights, or they cannot be downloaded.
-        CheckpointError: a damaged checkpoint.
+        ConfigError: the weights are those of another network.
+        ModelNotFoundError: there are no such weights, or they cannot be downloaded.
+        CheckpointError: the checkpoint is damaged.
     """
     if source.startswith(_TORCHVISION):
         return _from_torchvision(source.removeprefix(_TORCHVISION), config)
@@ -53,13 +53,13 @@ def initial_weights(source: str, config: EncoderConfig) -> dict[str, torch.Tenso
 
 @dataclass(frozen=True)
 class InitialState:
-    """All networks of a run to start from.
+    """Initial weights of all networks of a run.
 
     Attributes:
-        source: where they come from.
+        source: the checkpoint or folder that they come from.
         learner: a state dict of the networks.
-        kernel_scale: a scalar; None: the objective has none.
-        average: state of the weights' average; None: there is none.
+        kernel_scale: a scalar, or None if the objective has none.
+        average: state of the weights' average, or None if there is none.
     """
 
     source: str
@@ -68,15 +68,15 @@ class InitialState:
     average: Mapping[str, Any] | None
 
     def fill(self, learner: nn.Module, criterion: nn.Module, average: WeightAverage | None) -> None:
-        """Put the weights into their places; what the run does not have of kernel scale and average is left out.
+        """Load the weights into a run's networks; kernel scale and average only where the run has them.
 
         Args:
             learner: the networks.
             criterion: the loss, whose ``kernel_scale`` is set.
-            average: of the weights; it begins anew at the online weights where the source has none.
+            average: the weights' average; it restarts at the online weights where the source has none.
 
         Raises:
-            ConfigError: the networks are others: another width of the heads, another objective.
+            ConfigError: the networks differ, for example in the width of the heads or in the objective.
         """
         try:
             check_fit(learner, self.learner, f"init_from={self.source}", called="the recipe's networks")
@@ -104,9 +104,9 @@ def initial_state(source: str, config: EncoderConfig) -> InitialState:
         config: the encoder that they are for.
 
     Raises:
-        ConfigError: another encoder, or a source that has one alone.
-        ModelNotFoundError, WeightsError, FingerprintError: a folder that cannot be used.
-        CheckpointError: a damaged checkpoint.
+        ConfigError: the encoder is another, or the source holds an encoder only.
+        ModelNotFoundError, WeightsError, FingerprintError: the folder cannot be used.
+        CheckpointError: the checkpoint is damaged.
     """
     path = Path(source)
     if is_checkpoint(path):
@@ -133,7 +133,7 @@ def _require_same(found: EncoderConfig, config: EncoderConfig, source: str) -> N
 
 
 def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:
-    """The online encoder, its weights averaged where the run averages them."""
+    """Read the online encoder, with averaged weights where the run averages them."""
     encoder, state = _trainer_state(path)
     prefix = f"{ENCODER}."
     learner, average = state["learner"], state["average"]
@@ -142,7 +142,7 @@ def _from_checkpoint(path: Path) -> tuple[EncoderConfig, dict[str, torch.Tensor]
 
 
 def _trainer_state(path: Path) -> tuple[EncoderConfig, dict[str, Any]]:
-    """The encoder of a checkpoint's run, and the state of what it trained."""
+    """Read the encoder's configuration and the trainer's state of a checkpoint."""
     _, state = load_checkpoint(path)
     trained = state.get("trainer")
     if not isinstance(trained, dict) or not {"learner", "criterion", "average"} <= trained.keys():

@@ -1,4 +1,4 @@
-"""A pretraining run on Hugging Face Accelerate: what is logged and saved, and the model at the end."""
+"""The pretraining run on Hugging Face Accelerate: training, logging, checkpoints and the exported model."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -41,24 +41,24 @@ def pretrain(
     """Pretrain an encoder.
 
     Args:
-        recipe: what to do, see `load_recipe`.
-        data: pictures: a folder, tar shards or an address, see `find_data`.
+        recipe: the run's settings, see `load_recipe`.
+        data: the pictures, as a folder, tar shards or an address, see `find_data`.
         output: folder of the run.
-        resume: go on from the latest checkpoint in ``output``, or start where there is none.
+        resume: whether to continue from the latest checkpoint in ``output``, if there is one.
         progress: whether to show a progress bar.
 
     Returns:
         The model folder, ``output/model``, ready for `from_pretrained`.
 
     Raises:
-        DataError: no pictures, or fewer than a batch.
-        DeviceMemoryError: the device has no more memory.
-        ConfigError: a batch that the processes cannot share, or an output among the pictures.
+        DataError: there are no pictures, or fewer than a batch.
+        DeviceMemoryError: the device has run out of memory.
+        ConfigError: the batch cannot be divided among the processes, or ``output`` lies among the pictures.
         ConfigError, ModelNotFoundError: ``init_from`` does not lead to weights of the recipe's encoder.
-        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or taken up.
-        OutputBusyError: another process is at work in ``output``.
+        OutputExistsError, CheckpointError: ``output`` holds a run that cannot be overwritten or resumed.
+        OutputBusyError: another process is using ``output``.
         TrainingError: loss or weights are no longer finite, or the embeddings have collapsed.
-        TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
+        TrainingInterruptedError: SIGTERM or SIGINT was received; the state after the last step is saved.
     """
     folder = RunFolder(output)
     with folder.held():
@@ -129,7 +129,7 @@ class _PretrainingRun(TrainingRun):
 
     @contextmanager
     def _device_settings(self) -> Iterator[None]:
-        """Choose fast kernels, and name the setting to lower where memory runs out."""
+        """Choose fast kernels, and advise on settings if the device runs out of memory."""
         share = -(-self.recipe.batch_size // self.accelerator.num_processes)
         half = max(2, (self.recipe.micro_batch_size or share) // 2)
         advice = (
@@ -162,9 +162,9 @@ class _PretrainingRun(TrainingRun):
 
     def figures(self) -> dict[str, float]:
         on_device = {name: value for name, value in self._scalars.items() if isinstance(value, Tensor)}
-        told = torch.stack([value.detach().float() for value in on_device.values()]).tolist()  # one wait for all
+        told = torch.stack([value.detach().float() for value in on_device.values()]).tolist()  # one wait
         values: dict[str, float] = {**self._scalars, **dict(zip(on_device, told, strict=True))}  # type: ignore[dict-item]
-        if not math.isfinite(values["gradient_norm"]):  # a step that a gradient scaler has left out
+        if not math.isfinite(values["gradient_norm"]):  # a gradient scaler has skipped the step
             del values["gradient_norm"]
         spread = torch.tensor([values["embedding_std"]], device=self.accelerator.device)
         values["embedding_std"] = float(self.accelerator.reduce(spread, "mean"))
@@ -189,7 +189,7 @@ class _PretrainingRun(TrainingRun):
         return {"step": self.trainer.step, "epoch": round(self.trainer.epoch, 4)}
 
     def end_step(self, *, last: bool) -> bool:
-        """Evaluate and save where an epoch ends."""
+        """Evaluate and save at the end of an epoch."""
         epoch, accuracy = self.trainer.whole_epochs, None
         if not last and epoch == self._epochs_before:
             return False
@@ -215,11 +215,11 @@ class _PretrainingRun(TrainingRun):
 
     @cached_property
     def pictures_sha256(self) -> str:
-        """Tell by a hash what the pictures are; checkpoints of before this was kept are taken up without."""
+        """Hash of the pictures' identity; older checkpoints lack it and are resumed without the check."""
         return fingerprint(self.data.train)
 
     def _load(self, checkpoint: Path, folder: RunFolder) -> dict[str, Any]:
-        """Take up a checkpoint's state; return the part that is the loader's."""
+        """Restore a checkpoint's state and return the loader's part of it."""
         step, state = load_checkpoint(checkpoint)
         if state["pictures"] != len(self.data.train):
             raise CheckpointError(
@@ -236,13 +236,13 @@ class _PretrainingRun(TrainingRun):
         with taking_up(checkpoint):
             self.trainer.load_state_dict(step, state["trainer"])
             loaders: list[dict[str, Any]] = state["loaders"]
-            # A number of processes that differs is for the loader to judge, by any of the places.
+            # If the number of processes differs, any process's state lets the loader decide whether it can go on.
             accelerator = self.trainer.accelerator
             return loaders[accelerator.process_index if len(loaders) == accelerator.num_processes else 0]
 
 
 def _begin(folder: RunFolder, recipe: Recipe, accelerator: "Accelerator", *, resume: bool) -> Path | None:
-    """Begin a run or find the checkpoint to take up; the main process chooses."""
+    """Begin a run, or find the checkpoint to resume from; the main process decides."""
     checkpoint = folder.begin(recipe, resume=resume) if accelerator.is_main_process else None
     if accelerator.num_processes > 1:
         from accelerate.utils import broadcast_object_list

@@ -1,4 +1,4 @@
-"""What is trained: encoder, projector and predictor, and the target network that follows them."""
+"""The networks of pretraining: encoder, projector, predictor, and the target network that follows them."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sslhsic_transfer.models.encoder import Encoder
 
-# Where the encoder to pretrain stands among a Learner's modules.
+# Name of the encoder to pretrain among a Learner's modules.
 ENCODER = "online.encoder"
 
 
@@ -44,7 +44,9 @@ class Branch(nn.Module):
 
 
 class Learner(nn.Module):
-    """Two views in, the embeddings that the loss compares out; one forward pass, so that wrappers see all of it.
+    """All networks of an objective; one forward pass maps two views to the embeddings that the loss compares.
+
+    There is a single forward method because wrappers such as DistributedDataParallel see only that one.
 
     Args:
         encoder: the network to pretrain.
@@ -68,8 +70,8 @@ class Learner(nn.Module):
             view2: (B, 3, H, W), second views of the same pictures.
 
         Returns:
-            M tensors (B, d). BatchNorm sees each view by itself, and the target, like the online network, normalises by
-            the batch.
+            M tensors (B, d). BatchNorm treats each view separately, and the target, like the online network, normalizes
+            by the batch.
         """
         embeddings = [self.online(view) for view in (view1, view2)]
         if self.predictor is None or self.target is None:
@@ -79,10 +81,10 @@ class Learner(nn.Module):
         return [*(self.predictor(embedding) for embedding in embeddings), *targets]
 
     def compile_parts(self) -> None:
-        """Have torch.compile make the kernels of the branches, once for both views; no parameter changes its name.
+        """Compile the branches with torch.compile, once for both views; parameters keep their names.
 
-        Each size of view has kernels of its own, which are faster than kernels for any size. The predictor, two small
-        products, stays as it is.
+        Kernels are compiled for each size of view, which is faster than kernels for any size. The predictor, two small
+        products, is not compiled.
         """
         for branch in (self.online, self.target):
             if branch is not None:
@@ -90,12 +92,12 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def update_target(self, decay: float) -> None:
-        """Move the target's weights towards the online ones, t ← τ·t + (1−τ)·o; its BatchNorm statistics stay."""
+        """Move the target's weights toward the online ones, t ← τ·t + (1−τ)·o; its BatchNorm statistics stay."""
         if self.target is not None:
             torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - decay)
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter of the networks that the optimiser trains: all but the target's."""
+        """Return the parameters that the optimizer trains, by name: all but the target's."""
         return {
             name: parameter for name, parameter in self.named_parameters() if name.startswith(("online.", "predictor."))
         }

@@ -1,10 +1,10 @@
-"""Objectives by name: which networks take part, and the loss over their embeddings.
+"""Objectives by name: which networks they use, and the loss over the embeddings.
 
-An objective takes a list of views' embeddings and returns a loss and named scalars; it knows no model. Where several
-processes each pass their own rows, unequal numbers of them, too, loss and scalars are the global batch's, and so is the
-mean over processes of the networks' gradients; a criterion's own parameters get one gradient in all processes. To add
-one, add a row to `OBJECTIVES`: `tests/contracts/test_objectives.py` holds each to that, and to finite figures on
-degenerate embeddings.
+An objective takes a list of views' embeddings and returns a loss and named scalars; it is independent of the model.
+Several processes may each pass their own rows, also unequal numbers of them. Loss and scalars are then those of the
+global batch, and so is the mean over processes of the networks' gradients; a criterion's own parameters get the same
+gradient in all processes. To add an objective, add a row to `OBJECTIVES`: `tests/contracts/test_objectives.py` checks
+these properties for each, and that values are finite on degenerate embeddings.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ ObjectiveName = Literal["ssl-hsic", "ssl-hsic-no-target", "byol", "simclr", "vic
 
 @dataclass(frozen=True)
 class Objective:
-    """One row of the table.
+    """Description of one objective, a row of `OBJECTIVES`.
 
     Attributes:
         uses_target: with a predictor and a target network the views are q(v1), q(v2), t(v2), t(v1), the last two
             without gradient; otherwise they are the projections of v1 and v2, both with gradient.
-        build: makes the criterion, an `nn.Module` from a list of (B, d) to a loss and scalars.
+        build: function that makes the criterion, an `nn.Module` from a list of (B, d) to a loss and scalars.
         bounded: whether loss and gradient are finite on any embeddings, however large. Otherwise the loss grows with
-            them, and overflows float32 where they leave about 1e8; the run then stops.
+            them, and overflows float32 where they exceed about 1e8; the run then stops.
     """
 
     uses_target: bool

@@ -1,6 +1,6 @@
-"""The recipe of a pretraining run: every number that shapes it, validated as a whole, saved with the result.
+"""The recipe of a pretraining run: all of its settings, validated together and saved with the result.
 
-Defaults are those of the paper and of its released code; the recipes that ship (``recipes/*.yaml``) name what differs.
+Defaults are those of the paper and of its released code; the bundled recipes (``recipes/*.yaml``) list what differs.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ class _Section(BaseModel):
 
 
 class DataSettings(_Section):
-    """The memory of decoded pictures."""
+    """Settings of the cache of decoded pictures."""
 
     cache: Literal["none", "ram", "device"] = Field(
         default="none",
@@ -52,7 +52,7 @@ class ViewSettings(_Section):
 
 
 class AugmentationSettings(_Section):
-    """How two views are made of a picture (BYOL, appendix B)."""
+    """Augmentations that make two views of a picture (BYOL, appendix B)."""
 
     style: Literal["torchvision", "byol-jax"] = Field(
         default="torchvision",
@@ -116,14 +116,14 @@ class AugmentationSettings(_Section):
 
 
 class HeadSettings(_Section):
-    """Projector and predictor: Linear – BN – ReLU – Linear."""
+    """Widths of projector and predictor, each Linear – BN – ReLU – Linear."""
 
     hidden_dim: int = Field(default=4096, ge=1, description="Width of the hidden layer.")
     embedding_dim: int = Field(default=256, ge=1, description="Width d of the embeddings that the loss takes.")
 
 
 class LossSettings(_Section):
-    """The SSL-HSIC loss, see `sslhsic_transfer.hsic.SSLHSICLoss`."""
+    """Settings of the SSL-HSIC loss, see `sslhsic_transfer.hsic.SSLHSICLoss`."""
 
     gamma: float = Field(default=3.0, ge=0, description="Weight γ of the regularizer √HSIC(Z, Z).")
     kernel: str = Field(
@@ -157,7 +157,7 @@ class LossSettings(_Section):
 
 
 class RivalSettings(_Section):
-    """Losses of other methods, for comparison."""
+    """Settings of the losses of other methods, for comparison."""
 
     temperature: float = Field(default=0.5, gt=0, description="SimCLR's temperature.")
     redundancy_weight: float = Field(
@@ -166,7 +166,7 @@ class RivalSettings(_Section):
 
 
 class OptimizerSettings(_Section):
-    """The optimiser of the networks; its learning rate warms up linearly from 0 and falls to 0 on a cosine."""
+    """Settings of the optimizer; its learning rate warms up linearly from 0, then decays to 0 along a cosine."""
 
     name: Literal["lars", "adamw", "sgd"] = Field(default="lars", description="Name of the optimizer.")
     learning_rate: float = Field(
@@ -191,7 +191,7 @@ class OptimizerSettings(_Section):
 
 
 class MonitorSettings(_Section):
-    """What is watched during training."""
+    """Settings of the monitoring during training."""
 
     log_every: int = Field(
         default=10, ge=1, description="Number of steps between lines of metrics.jsonl and of the trackers."
@@ -223,7 +223,7 @@ class MonitorSettings(_Section):
 
 
 class Recipe(_Section):
-    """Everything that shapes a run, but for the data and the place of the output."""
+    """All settings of a run except the data and the output folder."""
 
     data: DataSettings = Field(default=DataSettings(), description="Settings of the memory of decoded pictures.")
     encoder: EncoderConfig = Field(
@@ -338,13 +338,13 @@ class Recipe(_Section):
 
     @property
     def peak_learning_rate(self) -> float:
-        """The optimiser's learning rate at the end of the warm-up, for this batch size."""
+        """The optimizer's learning rate at the end of the warm-up, for this batch size."""
         reference = self.optimizer.reference_batch
         return self.optimizer.learning_rate * (self.batch_size / reference if reference else 1.0)
 
     @property
     def encoder_preprocessing(self) -> Preprocessing:
-        """What is stored with the encoder: the recipe's, or one that follows from the views."""
+        """The preprocessing stored with the encoder: the recipe's, or else the one derived from the views."""
         if self.preprocessing:
             return self.preprocessing
         views = self.augmentation

@@ -1,4 +1,4 @@
-"""Recipes as files: YAML over the defaults, overrides over both."""
+"""Recipe files: YAML values replace the defaults, and overrides replace both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     """Read a recipe and apply overrides.
 
     Args:
-        name_or_path: a YAML file, or the name of a recipe that ships, such as ``"imagenette-r18"``.
+        name_or_path: a YAML file, or the name of a bundled recipe, such as ``"imagenette-r18"``.
         overrides: ``"key=value"`` strings; keys are dotted (``loss.gamma=1``), values YAML.
 
     Raises:
-        ConfigError: no such recipe, not YAML, or settings that cannot be used, all of them listed.
+        ConfigError: there is no such recipe, it is not YAML, or settings are invalid; the message lists all of them.
     """
     values = merged(Recipe().model_dump(mode="json"), read_yaml(_find(name_or_path)))
     return configured(Recipe, values, overrides, source=f"Recipe {name_or_path}")

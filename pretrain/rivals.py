@@ -1,10 +1,10 @@
-"""The losses of other methods behind the interface of ours: views in, loss and scalars out, exact across processes.
+"""Losses of other methods with the same interface as `SSLHSICLoss`, exact across processes.
 
-On ordinary embeddings in one process each is the lightly package's loss to the last digits. Beyond that, means,
-variances and correlations are those of the rows of all processes, whatever the share of each, so that every process has
-the global batch's loss and DistributedDataParallel's mean gradient is the global batch's; and cosines and correlations
-do not overflow or vanish with the embeddings' length. All are functions of the batch's embeddings, so that
-`micro_batch_size` serves them, too.
+On ordinary embeddings in one process, each agrees with the lightly package's loss to the last digits. Beyond that,
+means, variances and correlations are computed over the rows of all processes, whatever the share of each. Every process
+thus has the global batch's loss, and DistributedDataParallel's mean gradient is the global batch's. Cosines and
+correlations do not overflow or vanish with the embeddings' length. All losses are functions of the batch's embeddings,
+so `micro_batch_size` works with them, too.
 """
 
 import math
@@ -27,11 +27,11 @@ from sslhsic_transfer.hsic.unit_vectors import unit_vectors
 
 
 class _Rival(nn.Module):
-    """Base class: checks the views and computes in full precision.
+    """Base class of the losses: checks the views and computes in full precision.
 
     Attributes:
-        num_views: how many views the loss takes.
-        min_rows: how many rows all processes together need.
+        num_views: number of views that the loss takes.
+        min_rows: least number of rows of all processes together.
     """
 
     num_views: ClassVar[int] = 2
@@ -41,14 +41,14 @@ class _Rival(nn.Module):
         """Compute the loss of the global batch.
 
         Args:
-            views: (B, d) each; in a process group this process's rows, B of its own. Computed in float32 at least,
-                under autocast, too.
+            views: (B, d) each; in a process group this process's rows, where B may differ between processes. The
+                computation uses at least float32, also under autocast.
 
         Returns:
-            The loss, the same in every process; there are no scalars besides.
+            The loss, the same in every process, and an empty dict of scalars.
 
         Raises:
-            InputError: another number of views, views that differ in shape, or too few rows.
+            InputError: the number of views is wrong, they differ in shape, or there are too few rows.
         """
         self._check(views)
         with torch.autocast(views[0].device.type, enabled=False):
@@ -78,7 +78,7 @@ class BYOL(_Rival):
     num_views = 4
 
     def compute(self, *views: Tensor) -> Tensor:
-        """Compute the mean over q(v1), t(v2) and q(v2), t(v1)."""
+        """Compute the mean over the pairs q(v1), t(v2) and q(v2), t(v1)."""
         predictions, targets = (unit_vectors(torch.stack(pair)) for pair in (views[:2], views[2:]))
         cosines = (predictions * targets).sum(dim=-1)
         total, count = sum_over_processes(torch.stack([cosines.sum(), cosines.new_tensor(cosines.numel())]))
@@ -89,10 +89,10 @@ class NTXent(_Rival):
     """SimCLR's contrastive loss (Chen et al. 2020): each view against those of all rows of all processes.
 
     Args:
-        temperature: of the similarities.
+        temperature: the value that the similarities are divided by.
 
     Raises:
-        ConfigError: a temperature that is not positive and finite.
+        ConfigError: the temperature is not positive and finite.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
@@ -102,7 +102,7 @@ class NTXent(_Rival):
         self.temperature = temperature
 
     def compute(self, *views: Tensor) -> Tensor:
-        """Compute the mean over both views of all rows, of which this process compares its own with all."""
+        """Compute the mean over both views of all rows; each process compares its own rows with all rows."""
         own = unit_vectors(torch.stack(views, dim=1))
         everyone, before = gather_over_processes(own)
         rows, others = own.flatten(0, 1), everyone.flatten(0, 1)  # 2i and 2i + 1 are the views of row i
@@ -120,7 +120,7 @@ class VICReg(_Rival):
     min_rows = 2
 
     def compute(self, *views: Tensor) -> Tensor:
-        """Compute the weighted sum of the three."""
+        """Compute the weighted sum of the three terms."""
         stacked = torch.stack(views)
         centred, rows = _centred(stacked)
         difference, squares, products = sum_each(
@@ -136,7 +136,7 @@ class VICReg(_Rival):
 
 
 class BarlowTwins(_Rival):
-    """Cross-correlation towards the identity (Zbontar et al. 2021).
+    """Distance of the views' cross-correlation from the identity (Zbontar et al. 2021).
 
     Args:
         redundancy_weight: λ, weight of the off-diagonal terms.
@@ -149,7 +149,7 @@ class BarlowTwins(_Rival):
         self.redundancy_weight = redundancy_weight
 
     def compute(self, *views: Tensor) -> Tensor:
-        """Compute the squared distance from the identity, off the diagonal times λ."""
+        """Compute the squared distance from the identity; off-diagonal terms are multiplied by λ."""
         first, second, rows = _standardised(torch.stack(views))
         correlation = sum_over_processes(first.T @ second) / rows
         on_diagonal = (correlation.diagonal() - 1).square().sum()
@@ -163,7 +163,7 @@ def _centred(views: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring two views to mean 0 and variance 1 in each dimension, as BatchNorm does, by the rows of all processes.
+    """Standardize two views to mean 0 and variance 1 in each dimension, as BatchNorm does, over all processes' rows.
 
     Args:
         views: (2, B, d).
@@ -172,7 +172,7 @@ def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         Both views (B, d), and the number of rows of all processes.
     """
     processes = process_count()
-    # Dividing by about the largest value changes nothing but that squares of huge ones do not overflow.
+    # Dividing by about the largest value keeps squares of huge values from overflowing; the result stays the same.
     largest = views.detach().abs().amax(dim=1, keepdim=True)
     scale = sum_over_processes(largest / processes).clamp_min(1)
     centred, rows = _centred(views / scale)

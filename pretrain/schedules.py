@@ -1,10 +1,10 @@
-"""Numbers of pretraining that change over a run, as plain functions of the step."""
+"""Schedules of pretraining, as plain functions of the step."""
 
 import math
 
 
 def warmup_steps(epochs: float, *, pictures: int, batch_size: int) -> int:
-    """Count the whole steps of a warm-up of so many epochs; the rest of a step falls away, as in the released code."""
+    """Compute the number of warm-up steps from epochs, rounded down, as in the released code."""
     return math.floor(epochs * pictures / batch_size)
 
 
@@ -16,6 +16,7 @@ def target_decay(step: int, *, start: float, total_steps: int) -> float:
 def average_weight(step: int, *, decay: float) -> float:
     """Compute the weight of the newest value in a zero-debiased exponential average after ``step`` ≥ 1 values.
 
-    Moving an average towards the newest value by this share gives Σ d^(t−i)·xᵢ / Σ d^(t−i): no trace of the start.
+    Moving an average toward the newest value by this weight gives Σ d^(t−i)·xᵢ / Σ d^(t−i), which does not depend on
+    where the average started.
     """
     return (1 - decay) / (1 - decay**step)

@@ -1,4 +1,4 @@
-"""What a run changes, step by step: networks, optimisers, kernel scale, averages; and the step that changes them."""
+"""The trainable state of a run (networks, optimizers, kernel scale, averages) and the training step."""
 
 import copy
 import importlib.util
@@ -38,14 +38,14 @@ class Trainer:
     """The state of a run and its step.
 
     Args:
-        recipe: what to do.
-        accelerator: where.
-        pictures: how many the data set holds; it makes epochs of steps.
-        fresh: whether the run begins here, so that `Recipe.init_from` is to be loaded; else a checkpoint follows.
+        recipe: the run's settings.
+        accelerator: the device and processes to train on.
+        pictures: number of pictures in the data set, which converts steps to epochs.
+        fresh: whether to load `Recipe.init_from`; False if a checkpoint will be loaded.
 
     Attributes:
-        step: steps made.
-        total_steps: steps of the run.
+        step: number of steps made.
+        total_steps: number of steps of the run.
         learner: the networks.
     """
 
@@ -116,7 +116,7 @@ class Trainer:
 
         Args:
             micro_batches: this process's share of the global batch.
-            watched: whether to measure gradient and embeddings, too, which takes time.
+            watched: whether to also measure gradient and embeddings, which takes time.
 
         Returns:
             The global batch's loss, and named scalars.
@@ -170,11 +170,11 @@ class Trainer:
         return embeddings
 
     def _recorded_step(self) -> RecordedStep | None:
-        """The step as a CUDA graph, where the recipe asks for it and it can be made."""
+        """Make the step a CUDA graph if the recipe asks for it and it is possible."""
         wanted, obstacle = self.recipe.cuda_graphs, self._obstacle_to_graphs()
         if wanted is True and obstacle is not None:
             raise ConfigError(f"Got cuda_graphs=true, but {obstacle}; expected auto or false.")
-        # What has not been tried together with graphs on a GPU.
+        # These have not been tried together with graphs on a GPU.
         deterministic = torch.are_deterministic_algorithms_enabled()
         untried = self.recipe.compile or self.accelerator.scaler is not None or deterministic
         if wanted is False or obstacle is not None or (wanted == "auto" and untried):
@@ -206,7 +206,7 @@ class Trainer:
         return loss.clone(), self._watch(kept, embeddings, watched)
 
     def _make_gradients(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-        """A step of the networks from what `_replay` hands over; its embeddings come along."""
+        """Run the networks' forward and backward pass on the inputs from `_replay`; also return the embeddings."""
         views, features = (inputs[:3], inputs[3:6]), inputs[6:]
         embeddings = self._forward([self._colour.program(*view) for view in views])
         loss, scalars = self.criterion(embeddings, rebuilt(self._draws, features))
@@ -214,7 +214,7 @@ class Trainer:
         return loss.detach(), scalars, [each.detach() for each in embeddings]
 
     def _like_embeddings(self) -> list[Tensor]:
-        """Make stand-ins for the embeddings of a step: shapes and gradients as theirs, values zero, no memory."""
+        """Make placeholders with the shapes and ``requires_grad`` of a step's embeddings, which take no memory."""
         nothing = torch.zeros((), device=self.accelerator.device)
         shape = (self.recipe.batch_size, self.recipe.head.embedding_dim)
         trained = (True, True, False, False) if OBJECTIVES[self.recipe.objective].uses_target else (True, True)
@@ -233,7 +233,10 @@ class Trainer:
         return scalars | figures
 
     def _step_optimizers(self) -> None:
-        """One step of each. What Accelerate wraps would let the first change float16's scale before the second."""
+        """Make one step of each optimizer.
+
+        With Accelerate's wrapped optimizers, the first would change float16's loss scale before the second one's step.
+        """
         scaler = self.accelerator.scaler
         for optimizer in self._optimizers:
             if scaler is None:
@@ -250,14 +253,14 @@ class Trainer:
         return float(scaler.get_scale()) if scaler is not None else 1.0
 
     def evaluated_encoder(self) -> Encoder:
-        """A copy of the online encoder, its weights averaged where the recipe says so."""
+        """Copy the online encoder, with averaged weights if the recipe says so."""
         encoder = copy.deepcopy(self.learner.online.encoder)
         if self._average is not None:
             self._average.copy_to(encoder)
         return encoder
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, but for the data."""
+        """Return all state that the next step depends on, except the data."""
         return {
             "learner": dict(self.learner.state_dict()),
             "criterion": dict(self.criterion.state_dict()),
@@ -267,7 +270,7 @@ class Trainer:
         }
 
     def load_state_dict(self, step: int, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.step = step
         self.learner.load_state_dict(state["learner"])
         self.criterion.load_state_dict(state["criterion"])

@@ -1,4 +1,4 @@
-"""Depth from one picture: heads over an encoder, losses, metrics."""
+"""Depth from one picture: an encoder with heads, and losses."""
 
 from typing import TYPE_CHECKING
 

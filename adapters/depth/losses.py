@@ -1,4 +1,4 @@
-"""Losses between predicted and measured depth, over the pixels that were measured."""
+"""Losses between predicted and measured depth, over the pixels with a measurement."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,18 @@ from sslhsic_transfer.errors import InputError
 
 
 def berhu(prediction: Tensor, target: Tensor, valid: Tensor, *, share: float = 0.2) -> Tensor:
-    """Reverse Huber loss (Laina et al., arXiv 1606.00373): linear up to c, quadratic beyond; c = share · max |error|.
+    """Compute the reverse Huber loss (Laina et al., arXiv 1606.00373).
+
+    It is linear up to c = share · max |error|, and quadratic beyond.
 
     Args:
         prediction: (B, 1, H, W) depth.
         target: the same shape.
         valid: the same shape, bool: where depth was measured.
-        share: of the largest error in the batch, below which errors count linearly; no gradient flows through c.
+        share: share of the largest error in the batch that is c; no gradient flows through c.
 
     Returns:
-        The mean over valid pixels; zero, with a gradient of zero, where there are none.
+        The mean over valid pixels; zero, with a gradient of zero, if there are none.
     """
     error = _errors(prediction, target, valid).abs()
     if not error.numel():
@@ -26,13 +28,15 @@ def berhu(prediction: Tensor, target: Tensor, valid: Tensor, *, share: float = 0
 
 
 def scale_invariant_log(prediction: Tensor, target: Tensor, valid: Tensor, *, variance_focus: float = 0.85) -> Tensor:
-    """Scale-invariant loss of logarithms (Eigen et al., arXiv 1406.2283): √(mean d² − λ (mean d)²), d = log p − log t.
+    """Compute the scale-invariant logarithmic loss (Eigen et al., arXiv 1406.2283).
+
+    It is √(mean d² − λ (mean d)²), with d = log p − log t.
 
     Args:
         prediction: (B, 1, H, W) positive depth.
         target: the same shape, positive where valid.
         valid: the same shape, bool.
-        variance_focus: λ: 0 counts an error of scale in full, 1 not at all.
+        variance_focus: λ: with 0 an error of scale counts in full, with 1 not at all.
     """
     if not valid.any():
         return prediction.sum() * 0
@@ -43,13 +47,13 @@ def scale_invariant_log(prediction: Tensor, target: Tensor, valid: Tensor, *, va
 
 
 def gradient_matching(prediction: Tensor, target: Tensor, valid: Tensor, *, scales: int = 4) -> Tensor:
-    """L1 distance of the gradients of the error at several scales (MegaDepth, arXiv 1804.00607), for sharp edges.
+    """Compute the L1 norm of the error's gradients at several scales (MegaDepth, arXiv 1804.00607), for sharp edges.
 
     Args:
         prediction: (B, 1, H, W).
         target: the same shape.
         valid: the same shape, bool; a difference counts where both its pixels are valid.
-        scales: how many, each with every second row and column of the one before.
+        scales: number of scales, each with every second row and column of the one before.
     """
     _errors(prediction, target, valid)
     error = torch.where(valid, prediction - target, 0.0)

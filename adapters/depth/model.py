@@ -17,7 +17,7 @@ Head = Literal["upproj", "dpt"]
 
 
 class DepthModel(nn.Module):
-    """Depth in metres from normalised pictures.
+    """An encoder with a head that predicts depth in meters from normalized pictures.
 
     >>> model = DepthModel("org/name", head="dpt", cap=10.0)
     >>> depth = model(images)  # (B, 3, H, W) -> (B, 1, H, W), between 0 and the cap
@@ -25,12 +25,12 @@ class DepthModel(nn.Module):
     Args:
         encoder: an encoder, which is copied, or what `from_pretrained` takes.
         head: ``"upproj"``, the decoder of Laina et al. that BYOL's protocol uses, or ``"dpt"``, multi-scale.
-        cap: largest depth in metres; the prediction is ``cap · sigmoid``. None: softplus, unbounded.
+        cap: largest depth in meters; the prediction is ``cap · sigmoid``. None: softplus, unbounded.
         freeze_at: parts that do not train: see `DenseBackbone`.
         norm_eval: whether the backbone's batch statistics stay fixed.
 
     Raises:
-        ConfigError: no such head.
+        ConfigError: there is no such head.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class DepthModel(nn.Module):
         self.cap = cap
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) pictures, normalised by the encoder's preprocessing -> (B, 1, H, W) metres."""
+        """Map pictures (B, 3, H, W), normalized by the encoder's preprocessing, to depth (B, 1, H, W) in meters."""
         raw = self.head(self.backbone(images))
         raw = F.interpolate(raw.float(), size=images.shape[-2:], mode="bilinear", align_corners=False)
         return F.softplus(raw) if self.cap is None else self.cap * raw.sigmoid()

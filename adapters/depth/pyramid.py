@@ -1,4 +1,4 @@
-"""A multi-scale head: features of all stages are fused from coarse to fine, as DPT does (arXiv 2103.13413)."""
+"""A multi-scale head that fuses the features of all stages from coarse to fine, as DPT does (arXiv 2103.13413)."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from sslhsic_transfer.models.config import STAGES, Stage
 
 
 class _Refinement(nn.Module):
-    """Two 3×3 convolutions around a shortcut, activation first."""
+    """Residual block of two 3×3 convolutions, each after its activation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class _Refinement(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """What comes from the coarser levels is brought to this level's size and added to it."""
+    """Block that resizes the result of the coarser levels to this level and adds it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class _Fusion(nn.Module):
 
 
 class PyramidHead(nn.Module):
-    """Fuses c5, c4, c3 and c2, then predicts at twice the size of c2.
+    """Head that fuses c5, c4, c3 and c2, then predicts at twice the size of c2.
 
     Args:
-        channels: of c2, c3, c4 and c5.
-        width: channels of the fused levels.
+        channels: numbers of channels of c2, c3, c4 and c5.
+        width: number of channels of the fused levels.
     """
 
     stages: tuple[Stage, ...] = STAGES
@@ -64,7 +64,7 @@ class PyramidHead(nn.Module):
         )
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        """{stage: (B, C, H/stride, W/stride)} -> (B, 1, H', W'), twice the size of c2, unbounded."""
+        """Map {stage: (B, C, H/stride, W/stride)} to an unbounded (B, 1, H', W'), twice the size of c2."""
         fused: Tensor | None = None
         for project, fuse, stage in reversed(list(zip(self.project, self.fuse, self.stages, strict=True))):
             fused = fuse(project(maps[stage]), fused)

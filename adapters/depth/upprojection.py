@@ -10,14 +10,14 @@ from sslhsic_transfer.models.config import Stage
 
 
 class FastUpConvolution(nn.Module):
-    """A 5×5 convolution behind a doubling that fills in zeros, without computing with the zeros.
+    """A 5×5 convolution after upsampling by 2 with zeros, without computing with the zeros.
 
-    Of the 25 weights only 9, 6, 6 or 4 meet a value, depending on the parity of the row and the column: so four small
-    convolutions, one a parity, whose results are interleaved.
+    Only 9, 6, 6 or 4 of the 25 weights meet a value, depending on the parity of row and column. Four small
+    convolutions, one for each parity, are therefore enough; their results are interleaved.
 
     Args:
-        inputs: channels that come in.
-        outputs: channels that go out.
+        inputs: number of input channels.
+        outputs: number of output channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -28,7 +28,7 @@ class FastUpConvolution(nn.Module):
         self.odd_odd = nn.Conv2d(inputs, outputs, (2, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', 2H, 2W)."""
+        """Map (B, C, H, W) to (B, C', 2H, 2W)."""
         rows = [
             torch.stack([self.even_even(F.pad(x, (1, 1, 1, 1))), self.even_odd(F.pad(x, (0, 1, 1, 1)))], dim=-1),
             torch.stack([self.odd_even(F.pad(x, (1, 1, 0, 1))), self.odd_odd(F.pad(x, (0, 1, 0, 1)))], dim=-1),
@@ -37,11 +37,11 @@ class FastUpConvolution(nn.Module):
 
 
 class UpProjection(nn.Module):
-    """Twice the size, half the channels: a residual block of fast up-convolutions.
+    """Residual block of fast up-convolutions, with twice the size and usually half the channels.
 
     Args:
-        inputs: channels that come in.
-        outputs: channels that go out.
+        inputs: number of input channels.
+        outputs: number of output channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -56,18 +56,18 @@ class UpProjection(nn.Module):
         self.shortcut = nn.Sequential(FastUpConvolution(inputs, outputs), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C', 2H, 2W)."""
+        """Map (B, C, H, W) to (B, C', 2H, 2W)."""
         return F.relu(self.branch(x) + self.shortcut(x))
 
 
 class UpProjectionHead(nn.Module):
     """The decoder of the NYU protocol: a 1×1 convolution, four up-projections, a 3×3 convolution.
 
-    For ResNet-50 the channels are 2048 → 1024 → 512, 256, 128, 64 → 1, as in the paper; for other encoders each step
-    halves likewise. The result has half the picture's size where c5 has stride 32.
+    For ResNet-50 the channels are 2048 → 1024 → 512, 256, 128, 64 → 1, as in the paper; for other encoders they are
+    halved in the same way. The result has half the picture's size if c5 has stride 32.
 
     Args:
-        channels: of c5.
+        channels: number of channels of c5.
     """
 
     stages: tuple[Stage, ...] = ("c5",)
@@ -80,6 +80,6 @@ class UpProjectionHead(nn.Module):
         self.predict = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        """{"c5": (B, C, H, W)} -> (B, 1, 16 H, 16 W), unbounded."""
+        """Map {"c5": (B, C, H, W)} to an unbounded (B, 1, 16 H, 16 W)."""
         prediction: Tensor = self.predict(self.up(self.reduce(maps["c5"])))
         return prediction

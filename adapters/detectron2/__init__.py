@@ -1,4 +1,4 @@
-"""Detectron2's detectors over an encoder; the names below import Detectron2 when they are first used."""
+"""Detectron2's detectors over an encoder; Detectron2 is imported when a name below is first used."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Train or measure by a configuration: ``python -m sslhsic_transfer.adapters.detectron2 --config-file NAME …``.
+"""Train or evaluate with a configuration: ``python -m sslhsic_transfer.adapters.detectron2 --config-file NAME …``.
 
-The options are those of Detectron2's tools/train_net.py. NAME is a configuration that comes with the adapter or a path;
-settings may follow, such as ``MODEL.SSLHSIC.NAME org/name``.
+The options are those of Detectron2's tools/train_net.py. NAME is a bundled configuration or a path; settings may
+follow, such as ``MODEL.SSLHSIC.NAME org/name``.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from sslhsic_transfer.adapters.detectron2.trainer import Trainer
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """What each process does."""
+    """Train or evaluate in one process."""
     cfg = load_config(arguments.config_file)
     cfg.merge_from_list(arguments.opts)
     if cfg.MODEL.SSLHSIC.NAME:
         configure(cfg, cfg.MODEL.SSLHSIC.NAME)
     cfg.freeze()
-    config_file, arguments.config_file = arguments.config_file, ""  # a name is no file, and default_setup reads it
+    config_file, arguments.config_file = arguments.config_file, ""  # a name is not a file to read
     default_setup(cfg, arguments)
     arguments.config_file = config_file
     if arguments.eval_only:
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Start the processes that the options ask for."""
+    """Start as many processes as the options request."""
     arguments = default_argument_parser().parse_args()
     launch(
         run,

@@ -1,4 +1,4 @@
-"""Addresses by which Detectron2's own reader finds pictures as ours reads them, where it would read them otherwise."""
+"""Addresses that make Detectron2's own reader read some pictures as `load_image` does."""
 
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ PREFIX = "sslhsic-rgb://"
 
 
 class _AsRead(PathHandler):  # type: ignore[misc]
-    """Opens a picture as a file of 8 bits and three channels, upright."""
+    """Handler that opens a picture as an upright file with three channels of 8 bits."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return [PREFIX]
@@ -39,16 +39,16 @@ class _AsRead(PathHandler):  # type: ignore[misc]
 
 
 def address_of(path: Path) -> str:
-    """What Detectron2 is to know a picture by: its path, or an address where its reader would clip or turn it twice.
+    """Return a picture's name for Detectron2: its path, or an address if its reader would clip it or rotate it twice.
 
-    These are pictures of 16 or 32 bits a channel, and TIFFs that ask to be turned.
+    Addresses are given to pictures with 16 or 32 bits per channel, and to TIFFs with an orientation tag.
     """
     try:
         with open_image(path) as image:
             deep = image.mode in ("I", "F") or image.mode.startswith("I;")
             tags: Any = getattr(image, "tag_v2", None) or {}
             odd = deep or tags.get(ExifTags.Base.Orientation, 1) != 1
-    except ImageError:  # told by its name once it is read
+    except ImageError:  # reported, with its name, when it is read
         odd = False
     if not odd:
         return str(path)
@@ -57,6 +57,6 @@ def address_of(path: Path) -> str:
 
 
 def local_path(name: str) -> str:
-    """The file of a name in a data set of Detectron2's: ours, a path, or what its PathManager fetches."""
+    """Return the file for a name in a Detectron2 data set: an address, a path, or one that its PathManager fetches."""
     found: str = PathManager.get_local_path(name.removeprefix(PREFIX))
     return found

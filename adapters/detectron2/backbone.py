@@ -1,4 +1,4 @@
-"""An encoder as Detectron2's backbone: plain for C4 and DC5, or under its feature pyramid."""
+"""An encoder as Detectron2's backbone, plain for C4 and DC5 or under a feature pyramid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,19 +27,19 @@ STAGE_OF: dict[str, Stage] = {f"res{number}": stage for number, stage in enumera
 
 
 class SSLHSICBackbone(DenseBackbone, Backbone):
-    """A copy of an encoder as a Detectron2 backbone; the stages behind the last map are left out.
+    """A copy of an encoder as a Detectron2 backbone, without the stages after the last map.
 
     >>> backbone = SSLHSICBackbone("org/name", ("res2", "res5"), norm="SyncBN").eval()
     >>> maps = backbone(images)  # {"res2": (B, C, ⌈H/4⌉, ⌈W/4⌉), "res5": (B, C, ⌈H/32⌉, ⌈W/32⌉)}
 
     Args:
-        encoder: what is copied; or what `from_pretrained` takes.
-        out_features: the maps to give, of res2 to res5.
-        norm: "BN"; "SyncBN" for statistics over all processes; "FrozenBN" for statistics, scales and offsets that stay.
+        encoder: the encoder to copy, or what `from_pretrained` takes.
+        out_features: the maps to return, out of res2 to res5.
+        norm: "BN"; "SyncBN" for statistics over all processes; "FrozenBN" for fixed statistics, scales and offsets.
         freeze_at: as MODEL.BACKBONE.FREEZE_AT: 0: nothing, 1: the stem, 2: the stem and res2, … 5: all.
-        norm_eval: whether statistics stay while scales and offsets train.
-        res5_dilation: 1; or 2 to give res5 the stride of res4. Only what follows its strided layer is dilated, so that
-            on the coarser grid the values are the encoder's. (Detectron2's own ResNet dilates that layer, too.)
+        norm_eval: whether statistics are fixed while scales and offsets train.
+        res5_dilation: 1; or 2 to give res5 the stride of res4. Only the layers after its strided layer are dilated, so
+            that on the coarser grid the values are the encoder's. (Detectron2's own ResNet also dilates that layer.)
 
     Raises:
         ConfigError: an argument is out of range, or the encoder has the stem for small pictures.
@@ -72,12 +72,12 @@ class SSLHSICBackbone(DenseBackbone, Backbone):
         convert_norms(self, norm)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        """(B, 3, H, W) normalised RGB pictures -> {"res2": (B, C, ⌈H/4⌉, ⌈W/4⌉), …}."""
+        """Map normalized RGB pictures (B, 3, H, W) to {"res2": (B, C, ⌈H/4⌉, ⌈W/4⌉), …}."""
         maps = super().forward(images)
         return {name: maps[stage] for name, stage in STAGE_OF.items() if stage in maps}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of each map."""
+        """Return channels and stride of each map."""
         specs = self.specs
         return {
             name: ShapeSpec(channels=specs[stage].channels, stride=specs[stage].stride)
@@ -87,10 +87,10 @@ class SSLHSICBackbone(DenseBackbone, Backbone):
 
 
 def checked_encoder(source: Encoder | str | Path, norm: str) -> Encoder:
-    """The encoder, where Detectron2's heads can use it with this normalisation.
+    """Load an encoder and check that Detectron2's heads can use it with this normalization.
 
     Raises:
-        ConfigError: they cannot.
+        ConfigError: they cannot use it.
     """
     if norm not in NORMS:
         raise ConfigError(f"MODEL.RESNETS.NORM: got {norm!r}; expected {', '.join(NORMS)}: the encoder has batch norm.")
@@ -104,14 +104,14 @@ def checked_encoder(source: Encoder | str | Path, norm: str) -> Encoder:
 
 
 def leave_out(network: DenseBackbone, parts: Sequence[Part]) -> None:
-    """Take parts (of ``PARTS``) away that are not used: memory, and gradients that other processes would wait for."""
+    """Remove unused parts (of ``PARTS``), which cost memory and whose gradients other processes would wait for."""
     for part in parts:
         for name in network.backbone.part_names[part]:
             network.set_submodule(name, nn.Identity())
 
 
 def convert_norms(network: nn.Module, norm: Norm) -> None:
-    """Replace batch normalisation by another kind with the same numbers."""
+    """Replace batch normalization by another kind with the same parameters and statistics."""
     if norm == "SyncBN":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
     elif norm == "FrozenBN":
@@ -119,7 +119,7 @@ def convert_norms(network: nn.Module, norm: Norm) -> None:
 
 
 def encoder_of(cfg: CfgNode) -> Encoder:
-    """The encoder that MODEL.SSLHSIC names; an untrained one where it names none.
+    """Load the encoder that MODEL.SSLHSIC names, or make an untrained one if it names none.
 
     Raises:
         ConfigError: the input's format, mean or standard deviation are not the encoder's.
@@ -134,8 +134,8 @@ def encoder_of(cfg: CfgNode) -> Encoder:
 
 @BACKBONE_REGISTRY.register()
 def build_sslhsic_backbone(cfg: CfgNode, input_shape: Any) -> SSLHSICBackbone:
-    """The encoder's maps of MODEL.RESNETS.OUT_FEATURES, for C4 (res4) and DC5 (res5, RES5_DILATION 2)."""
-    del input_shape  # three channels, always
+    """Build a backbone with the maps MODEL.RESNETS.OUT_FEATURES, for C4 (res4) and DC5 (res5, RES5_DILATION 2)."""
+    del input_shape  # always three channels
     return SSLHSICBackbone(
         encoder_of(cfg),
         cfg.MODEL.RESNETS.OUT_FEATURES,
@@ -148,13 +148,13 @@ def build_sslhsic_backbone(cfg: CfgNode, input_shape: Any) -> SSLHSICBackbone:
 
 @BACKBONE_REGISTRY.register()
 def build_sslhsic_fpn_backbone(cfg: CfgNode, input_shape: Any) -> FPN:
-    """The encoder under a feature pyramid, levels p2 to p6."""
+    """Build the encoder under a feature pyramid with levels p2 to p6."""
     return _pyramid(cfg, build_sslhsic_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
 def build_sslhsic_retinanet_fpn_backbone(cfg: CfgNode, input_shape: Any) -> FPN:
-    """The encoder under RetinaNet's pyramid, levels p3 to p7."""
+    """Build the encoder under RetinaNet's pyramid with levels p3 to p7."""
     encoder = build_sslhsic_backbone(cfg, input_shape)
     return _pyramid(cfg, encoder, LastLevelP6P7(encoder.output_shape()["res5"].channels, cfg.MODEL.FPN.OUT_CHANNELS))
 

@@ -1,7 +1,7 @@
-"""Detectron2 0.6 beside today's libraries: everything that it needs is done here, when this module is imported.
+"""Compatibility of Detectron2 0.6 with current libraries; importing this module prepares everything.
 
-Every module of the adapter imports this one before it imports Detectron2. Current code needs no more than a
-stand-in for pkg_resources, where setuptools has dropped it.
+Every module of the adapter imports this one before it imports Detectron2. Later versions of Detectron2 only need a
+replacement for pkg_resources if setuptools lacks it.
 """
 
 import importlib
@@ -27,7 +27,7 @@ def prepare() -> None:
     """Make Detectron2 importable.
 
     Raises:
-        MissingDependencyError: it, or a package that it needs, is not installed.
+        MissingDependencyError: Detectron2, or a package that it needs, is not installed.
     """
     try:
         _import_layers()
@@ -43,7 +43,7 @@ def prepare() -> None:
 
 
 def _import_layers() -> None:
-    """Import the layers; 0.6 insists on its compiled operations where later code can be without."""
+    """Import the layers; version 0.6 requires its compiled operations, which later versions do not."""
     try:
         importlib.import_module("detectron2.layers")
     except ImportError as error:
@@ -55,7 +55,7 @@ def _import_layers() -> None:
 
 
 def _no_operations() -> ModuleType:
-    """What stands for the compiled operations: it describes itself, and refuses to compute."""
+    """Make a module that replaces the compiled operations; it has a description, but its operations raise errors."""
     module: Any = ModuleType(_COMPILED)
     module.__spec__ = importlib.machinery.ModuleSpec(_COMPILED, loader=None)
     module.get_compiler_version = module.get_cuda_version = lambda: "not compiled"
@@ -75,7 +75,7 @@ def _no_operations() -> ModuleType:
 
 
 def _prepare_old() -> None:
-    """Names that other libraries have dropped since 0.6."""
+    """Add names that other libraries have removed since Detectron2 0.6."""
     if not hasattr(Image, "LINEAR"):
         Image.LINEAR = Image.Resampling.BILINEAR  # type: ignore[attr-defined]
     for name, kind in (("int", int), ("float", float), ("bool", bool), ("object", object)):
@@ -86,9 +86,9 @@ def _prepare_old() -> None:
 
 
 def _import_model_zoo() -> None:
-    """Import the model zoo, which asks pkg_resources for one path; setuptools has no pkg_resources any more.
+    """Import the model zoo with a temporary pkg_resources, which it needs for one path and setuptools has removed.
 
-    Other packages that look for pkg_resources do not find this one.
+    Other packages that look for pkg_resources do not find this replacement.
     """
     resources: Any = ModuleType("pkg_resources")
     resources.resource_filename = lambda package, path: str(Path(str(importlib.resources.files(package)), path))
@@ -102,13 +102,13 @@ def _import_model_zoo() -> None:
 def _grid_offsets(
     size: tuple[int, int], stride: int, offset: float, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Columns and rows of a grid's cells, cell by cell; 0.6 leaves out the indexing, which torch is going to demand.
+    """Compute x and y of each cell of a grid; 0.6's own function lacks ``indexing``, which torch will require.
 
     Args:
         size: height and width in cells.
-        stride: of the cells, in pixels.
-        offset: of the first cell, in strides.
-        device: of the results, (height · width,) float32 each.
+        stride: stride of the cells, in pixels.
+        offset: offset of the first cell, in strides.
+        device: device of the two results, (height · width,) float32 each.
     """
     along = [
         torch.arange(offset * stride, count * stride, step=stride, dtype=torch.float32, device=device) for count in size

@@ -1,4 +1,4 @@
-"""The settings that the adapter adds to Detectron2's, and those that an encoder decides."""
+"""Settings that the adapter adds to Detectron2's, and settings that follow from an encoder."""
 
 import sys
 from pathlib import Path
@@ -20,33 +20,33 @@ CONFIGS = Path(__file__).with_name("configs")
 
 
 def add_sslhsic_config(cfg: CfgNode) -> None:
-    """Add MODEL.SSLHSIC, SOLVER.OPTIMIZER and SOLVER.BFLOAT16 to a configuration, and make backbones and heads known.
+    """Add MODEL.SSLHSIC, SOLVER.OPTIMIZER and SOLVER.BFLOAT16 to a configuration, and register backbones and heads.
 
     MODEL.BACKBONE.NAME may then be ``build_sslhsic_backbone``, ``build_sslhsic_fpn_backbone`` or
-    ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They honour
-    MODEL.BACKBONE.FREEZE_AT and, of MODEL.RESNETS, NORM, OUT_FEATURES and RES5_DILATION.
+    ``build_sslhsic_retinanet_fpn_backbone``, and MODEL.ROI_HEADS.NAME ``SSLHSICRes5ROIHeads``. They respect
+    MODEL.BACKBONE.FREEZE_AT, and NORM, OUT_FEATURES and RES5_DILATION of MODEL.RESNETS.
 
     Args:
-        cfg: of `detectron2.config.get_cfg`; it is changed.
+        cfg: the configuration from `detectron2.config.get_cfg`, which is changed.
     """
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW", for `Trainer`
     cfg.SOLVER.BFLOAT16 = False  # whether `Trainer` computes forward passes in bfloat16, on any device
     cfg.MODEL.SSLHSIC = CfgNode()
-    cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder as the next three say
+    cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder with the next three settings
     cfg.MODEL.SSLHSIC.ARCHITECTURE = "resnet50"
     cfg.MODEL.SSLHSIC.PADDING = "torch"
     cfg.MODEL.SSLHSIC.WIDTH = 1
-    cfg.MODEL.SSLHSIC.NORM_EVAL = False  # statistics stay, scales and offsets train
-    cfg.MODEL.SSLHSIC.EXTRA_NORM = True  # one more normalisation after the res5 of C4 heads, as in MoCo's protocol
+    cfg.MODEL.SSLHSIC.NORM_EVAL = False  # statistics are fixed, scales and offsets train
+    cfg.MODEL.SSLHSIC.EXTRA_NORM = True  # extra normalization after the res5 of C4 heads, as in MoCo's protocol
 
 
 def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
-    """Write what an encoder decides: its name, its network, and how pictures become its input.
+    """Set the settings that follow from an encoder: its name, its network, and the preprocessing of its input.
 
     Args:
-        cfg: with `add_sslhsic_config` added; it is changed.
+        cfg: a configuration with `add_sslhsic_config` applied, which is changed.
         encoder: what `from_pretrained` takes. An `Encoder` in memory leaves NAME empty, as a configuration cannot hold
-            its weights: save it first and give the folder.
+            its weights: save it first and pass the folder.
     """
     cfg.MODEL.SSLHSIC.NAME = "" if isinstance(encoder, Encoder) else str(encoder)
     encoder = as_encoder(encoder)
@@ -58,10 +58,10 @@ def configure(cfg: CfgNode, encoder: Encoder | str | Path) -> None:
 
 
 def config_file(name: str) -> Path:
-    """The file of a configuration that comes with the adapter, such as ``"voc_faster_rcnn_c4_24k"``.
+    """Return the file of a bundled configuration, such as ``"voc_faster_rcnn_c4_24k"``.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no configuration of this name.
     """
     found = {path.stem: path for path in sorted(CONFIGS.iterdir()) if path.suffix in (".yaml", ".py")}
     if name not in found:
@@ -70,10 +70,10 @@ def config_file(name: str) -> Path:
 
 
 def load_config(name: str | Path) -> CfgNode:
-    """Detectron2's settings with MODEL.SSLHSIC and a file's, on the GPU if there is one.
+    """Load Detectron2's settings with MODEL.SSLHSIC and those of a file, on the GPU if there is one.
 
     Args:
-        name: of a YAML configuration that comes with the adapter, or the path of another.
+        name: name of a bundled YAML configuration, or the path of another one.
 
     Raises:
         ConfigError: there is no such configuration.

@@ -1,4 +1,4 @@
-"""Detection data of any of our layouts in Detectron2's catalogue."""
+"""Registration of detection data of any supported layout in Detectron2's catalog."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ from sslhsic_transfer.data.labelled.sizes import side_by_side
 
 
 def register(data: DetectionData) -> str:
-    """Make a data set known to Detectron2.
+    """Register a data set with Detectron2.
 
     Args:
-        data: boxes become XYXY_ABS; what is ignored becomes ``iscrowd``, which training leaves out and COCO's metric
-            neither demands nor counts as a mistake.
+        data: the data set. Boxes become XYXY_ABS. Ignored objects become ``iscrowd``: training leaves them out, and
+            COCO's metric neither requires them nor counts them as mistakes.
 
     Returns:
-        Its name for DATASETS.TRAIN and DATASETS.TEST, which ends in a hash of the annotations: the same data registers
-        once, wherever it lies, and other data of the same name beside it. ``file_name`` of an entry is the picture's
-        path; of pictures that Detectron2 itself would clip or turn twice, an address by which its own reader finds them
-        as `load_image` reads them.
+        Its name for DATASETS.TRAIN and DATASETS.TEST, which ends in a hash of the annotations. The same data are
+        therefore registered once, in whatever folder, and other data of the same name separately. ``file_name`` of an
+        entry is the picture's path. For pictures that Detectron2 would clip or rotate twice, it is an address that
+        makes its reader read them as `load_image` does.
     """
     name = f"{data.name}_{data.split}_{_digest(data)}"
     if name in DatasetCatalog.list():
-        DatasetCatalog.remove(name)  # the same data, but perhaps in another place
-        MetadataCatalog.pop(name, None)  # evaluators note files there that may be gone
+        DatasetCatalog.remove(name)  # the same data, perhaps in another folder
+        MetadataCatalog.pop(name, None)  # evaluators store paths of files there that may be gone
     DatasetCatalog.register(name, _Entries(data))
     MetadataCatalog.get(name).set(thing_classes=list(data.classes))
     return name
@@ -43,13 +43,13 @@ def register_folder(root: str | Path, split: str, layout: str = "auto") -> str:
     """Find a split as `find_detection` does, and register it.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such split.
     """
     return register(find_detection(root, split, layout))
 
 
 class _Entries:
-    """What the catalogue calls; pictures' headers are read once.
+    """Function that the catalog calls for the entries; it reads the pictures' headers only once.
 
     Args:
         data: a data set.
@@ -67,11 +67,11 @@ class _Entries:
 
 
 def as_dicts(data: DetectionData, addresses: Sequence[str]) -> list[dict[str, Any]]:
-    """One dictionary a picture, as Detectron2 wants them.
+    """Make one dictionary for each picture, in Detectron2's format.
 
     Args:
         data: a data set.
-        addresses: what Detectron2 is to know the file of each picture by.
+        addresses: Detectron2's name of each picture's file.
     """
     return [
         {

@@ -1,4 +1,4 @@
-"""A trained detector for use: pictures in, boxes out."""
+"""Trained detectors, ready to find objects in pictures."""
 
 from pathlib import Path
 
@@ -27,11 +27,11 @@ WEIGHTS_NAME = "model_final.pth"
 
 
 class Detector:
-    """A network with the settings that it was trained by.
+    """A trained network with its settings.
 
     Args:
-        cfg: of the network; pictures are resized as INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST say.
-        model: as Detectron2 builds it.
+        cfg: the network's settings; pictures are resized by INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST.
+        model: the network that Detectron2 builds.
         classes: names of the labels.
     """
 
@@ -41,12 +41,12 @@ class Detector:
         self._resize = transforms.ResizeShortestEdge([side, side], cfg.INPUT.MAX_SIZE_TEST)
 
     def __repr__(self) -> str:
-        """Network and number of classes."""
+        """Show the network and the number of classes."""
         return f"Detector({self.cfg.MODEL.META_ARCHITECTURE}, {len(self.classes)} classes)"
 
     @torch.inference_mode()
     def __call__(self, picture: Picture) -> Boxes:
-        """Find the objects in a picture: a path, a PIL image, an array or a tensor, as of `Encoder.embed`."""
+        """Find the objects in a picture: a path, a PIL image, an array or a tensor, as for `Encoder.embed`."""
         pixels = to_uint8_tensor(picture).permute(1, 2, 0).cpu().numpy()
         resized = self._resize.get_transform(pixels).apply_image(pixels)
         image = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)), dtype=torch.float32)
@@ -57,24 +57,24 @@ class Detector:
         return Boxes(*(part.cpu().numpy() for part in parts))
 
     def predict(self, data: DetectionData) -> list[Boxes]:
-        """What it finds in each picture of a data set, in its order."""
+        """Find the objects in each picture of a data set, in order."""
         return [self(picture.path) for picture in data.pictures]
 
     def evaluate(self, data: DetectionData) -> dict[str, float]:
-        """AP, AP50 and AP75 as COCO computes them, from 0 to 1."""
+        """Compute AP, AP50 and AP75 by COCO's definition, from 0 to 1."""
         return average_precision(data.as_coco(), self.predict(data))
 
 
 def load_detector(output: str | Path, device: str | None = None) -> Detector:
-    """Load what `fine_tune` has trained; the encoder that it began with need not be there.
+    """Load a detector trained by `fine_tune`; its initial encoder is not needed.
 
     Args:
         output: the run's folder.
-        device: such as "cuda"; by default the GPU, if there is one.
+        device: a device such as "cuda"; by default the GPU, if there is one.
 
     Raises:
         ModelNotFoundError: the folder holds no finished run.
-        CheckpointError: its weights are damaged or do not fit its settings.
+        CheckpointError: the weights are damaged or do not fit the settings.
     """
     output = Path(output)
     weights = output / WEIGHTS_NAME
@@ -95,5 +95,5 @@ def load_detector(output: str | Path, device: str | None = None) -> Detector:
 
 
 def save_classes(output: Path, classes: tuple[str, ...]) -> None:
-    """Write the names of the labels, as `load_detector` reads them."""
+    """Write the names of the labels for `load_detector`."""
     write_text(output / CLASSES_NAME, "".join(f"{name}\n" for name in classes))

@@ -21,18 +21,18 @@ from sslhsic_transfer.models.resnet import ResNet
 
 
 class EncoderRes5(DenseBackbone):
-    """A copy of an encoder's last stage, over the features of regions.
+    """A copy of an encoder's last stage, applied to the features of regions.
 
     Args:
-        encoder: what is copied; or what `from_pretrained` takes.
-        norm: of the stage, and of what follows it; as of `SSLHSICBackbone`.
+        encoder: the encoder to copy, or what `from_pretrained` takes.
+        norm: normalization of the stage and of the extra layer, as for `SSLHSICBackbone`.
         freeze_at: 5 freezes the stage.
-        norm_eval: whether statistics stay while scales and offsets train.
-        extra_norm: whether one more normalisation follows, as in MoCo's protocol: encoders end in features of very
+        norm_eval: whether statistics are fixed while scales and offsets train.
+        extra_norm: whether an extra normalization follows, as in MoCo's protocol. Encoders have features of very
             different scales, and detectors are tuned to those of supervised ones.
 
     Attributes:
-        out_channels: of what it gives.
+        out_channels: number of output channels.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class EncoderRes5(DenseBackbone):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "EncoderRes5":
-        """As of `DenseBackbone`; what follows the stage is new, and always trains."""
+        """Set train or eval mode as in `DenseBackbone`; the new layer after the stage is never frozen."""
         super().train(mode)
         if (new := getattr(self, "norm", None)) is not None:
             new.train(mode)
         return self
 
     def forward(self, regions: Tensor) -> Tensor:  # type: ignore[override]
-        """(R, C, h, w) features of res4 -> (R, out_channels, ⌈h/2⌉, ⌈w/2⌉)."""
+        """Map features of res4 (R, C, h, w) to (R, out_channels, ⌈h/2⌉, ⌈w/2⌉)."""
         return cast(Tensor, self.norm(cast(nn.Module, self.layer4)(regions)))
 
 

@@ -1,4 +1,4 @@
-"""How Detectron2 must prepare pictures for an encoder: RGB, with its mean and standard deviation, on 0 to 255."""
+"""Detectron2's settings of an encoder's input: RGB, and the encoder's mean and standard deviation on 0 to 255."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ FORMAT = "RGB"
 
 
 def check_inputs(cfg: Any, encoder: Encoder) -> None:
-    """Refuse settings that feed an encoder other numbers than it was trained on.
+    """Check that pictures are prepared as they were when the encoder was trained.
 
     Raises:
-        ConfigError: what differs, and the fix.
+        ConfigError: they are not; the message lists the differences and the fix.
     """
     mean, std = encoder.preprocessing.on_255()
     found = {

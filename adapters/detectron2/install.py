@@ -1,11 +1,11 @@
 """Install Detectron2 0.6 without its compiled operations: ``python -m sslhsic_transfer.adapters.detectron2.install``.
 
-Detectron2 is not on PyPI under its own name, and building it from source takes a compiler. The sdist ``pb1-detectron2``
-there holds the Python code of version 0.6, which is all that detectors without rotated boxes or deformable convolutions
-need. It is fetched by pip, checked against its hash, given a build of pure Python, and installed without dependencies:
-those are the extra ``detectron2`` of this package. What today's libraries have dropped is written into it, and a
-stand-in for its compiled operations, so that it works by itself; a package that is there and does not is repaired
-likewise.
+Detectron2 is not on PyPI under its own name, and building it from source needs a compiler. PyPI's sdist
+``pb1-detectron2`` holds the Python code of version 0.6, which is enough for detectors without rotated boxes or
+deformable convolutions. Pip downloads it and checks its hash. It gets a pure-Python build and is installed without
+dependencies, which are this package's extra ``detectron2``. Its code is adapted to current libraries, and its compiled
+operations are replaced, so that it can be imported by itself. An installed package that cannot be imported is repaired
+in the same way.
 """
 
 import importlib.util
@@ -54,10 +54,10 @@ namespaces = false
 
 
 def main() -> int:
-    """Install it where it is missing.
+    """Install Detectron2 if it is missing.
 
     Returns:
-        The exit status: 0 where Detectron2 can be imported afterwards.
+        The exit status: 0 if Detectron2 can be imported afterwards.
     """
     if (package := installed()) is not None:
         return _made_to_work(package)
@@ -90,7 +90,7 @@ def installed() -> Path | None:
 
 
 def _made_to_work(package: Path) -> int:
-    """Repair what is there where it cannot be imported by itself."""
+    """Repair an installed package if it cannot be imported by itself; return the exit status."""
     done = _imported()
     if not done.returncode:
         print("Detectron2 is installed already.")
@@ -109,16 +109,16 @@ def _made_to_work(package: Path) -> int:
 
 
 def _imported() -> "subprocess.CompletedProcess[str]":
-    """Import, in a process of its own, what fails where something is lacking; it prints the version."""
+    """Import the modules that fail if anything is missing, in a separate process, which prints the version."""
     code = f"import detectron2, {', '.join(_NEEDED)}; print(detectron2.__version__)"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def make_pure(archive: Path) -> Path:
-    """Unpack the sdist beside itself, make it fit today's libraries, and give it a build that compiles nothing.
+    """Unpack the sdist beside itself, adapt it to current libraries, and give it a build that compiles nothing.
 
     Returns:
-        The folder to install: the package, its projects and the configurations of its model zoo.
+        The folder to install, with the package, its projects and the configurations of its model zoo.
     """
     with tarfile.open(archive) as sdist:
         sdist.extractall(archive.parent, filter="data")
@@ -133,7 +133,7 @@ def make_pure(archive: Path) -> Path:
 
 
 def _pip(*arguments: str) -> str:
-    """Run this interpreter's pip; what it says when it fails."""
+    """Run this interpreter's pip, and return its output if it fails, else an empty string."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode else ""

@@ -1,4 +1,4 @@
-"""The adapter in Detectron2's LazyConfigs, which are Python."""
+"""Support for Detectron2's LazyConfigs, which are written in Python."""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ from sslhsic_transfer.adapters.detectron2.mapper import PictureMapper
 from sslhsic_transfer.hub.loading import as_encoder
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
-# What a configuration may name Detectron2's mapper by: the class itself, or its address.
+# Ways to name Detectron2's mapper in a configuration: the class itself, or its import path.
 _DETECTRON2S = (DatasetMapper, *(f"detectron2.data.{module}DatasetMapper" for module in ("", "dataset_mapper.")))
 
 
 def use_encoder(
     model: Any, dataloader: Any = None, encoder: Any = None, *, norm: Norm = "SyncBN", freeze_at: int = 0
 ) -> None:
-    """Put an encoder below the pyramid of a lazy model; pictures are prepared as it expects them.
+    """Put an encoder under the pyramid of a lazy model, with the matching preprocessing of pictures.
 
     >>> use_encoder(model, dataloader, "org/name")  # or later: model.backbone.bottom_up.encoder=org/name
 
     Args:
         model: a lazy model with a ``backbone.bottom_up``, such as Detectron2's common/models/mask_rcnn_fpn.py.
-        dataloader: of the same configuration; in training and in tests it is told to read RGB, by `PictureMapper` where
-            it has Detectron2's own `DatasetMapper`. A mapper of another class stays, and reads as it does.
+        dataloader: the data loader of the same configuration, which is set to read RGB in training and tests.
+            Detectron2's own `DatasetMapper` is replaced by `PictureMapper`; mappers of other classes are kept.
         encoder: what `from_pretrained` takes; None: an untrained ResNet-50.
-        norm: as of `SSLHSICBackbone`.
-        freeze_at: as of `SSLHSICBackbone`.
+        norm: as for `SSLHSICBackbone`.
+        freeze_at: as for `SSLHSICBackbone`.
     """
     names = list(model.backbone.bottom_up.out_features)
     encoder = LazyCall(create_encoder)(architecture="resnet50") if encoder is None else encoder
@@ -53,5 +53,5 @@ def _read_pictures(mapper: Any) -> None:
 
 
 def pixel_number(encoder: Encoder | str, number: int) -> list[float]:
-    """A lazy model's ``pixel_mean`` (0) or ``pixel_std`` (1): those of its encoder."""
+    """Return ``pixel_mean`` (0) or ``pixel_std`` (1) of a lazy model, those of its encoder."""
     return as_encoder(encoder).preprocessing.on_255()[number]

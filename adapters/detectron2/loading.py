@@ -1,6 +1,6 @@
-"""Batches whose pictures are read as everywhere else; by a seed they follow from the iteration alone.
+"""Loaders that read pictures with this library's reader; with a seed, batches depend only on the iteration.
 
-So a run may stop and go on.
+A run can therefore be stopped and resumed.
 """
 
 import random
@@ -34,17 +34,17 @@ Entry = Mapping[str, Any]
 
 
 def build_train_loader(cfg: CfgNode, start: int = 0) -> Iterable[list[dict[str, Any]]]:
-    """Batches from an iteration on, without end, for a trainer of any kind.
+    """Build an endless loader of batches from an iteration on, for any trainer.
 
     Args:
-        cfg: of the run. With SEED ≥ 0 a batch follows from the seed and its iteration, however many processes read;
-            pictures of like proportions are not grouped, as a group would have to survive a restart. Below, these are
-            Detectron2's own loaders with our reader of pictures.
-        start: the iteration that comes first; without a seed it means nothing.
+        cfg: settings of the run. With SEED ≥ 0 a batch depends only on the seed and its iteration, for any number of
+            reading processes; pictures of similar aspect ratio are not grouped, as groups would not survive a restart.
+            With SEED < 0 these are Detectron2's own loaders with this library's reader of pictures.
+        start: the first iteration; ignored without a seed.
 
     Raises:
         DataError: no picture has an object.
-        ConfigError: settings that do not go together.
+        ConfigError: settings do not go together.
     """
     mapper = PictureMapper(cfg, is_train=True)
     pictures = _training_entries(cfg)
@@ -66,16 +66,16 @@ def build_train_loader(cfg: CfgNode, start: int = 0) -> Iterable[list[dict[str, 
         batch_size=size // processes,
         drop_last=True,
         collate_fn=_as_they_are,
-        generator=torch.Generator(),  # torch's own would give another number in a run that goes on
+        generator=torch.Generator(),  # torch's default would draw another number in a resumed run
     )
 
 
 def build_test_loader(cfg: CfgNode, name: str) -> Iterable[list[dict[str, Any]]]:
-    """The pictures of a registered data set one by one, for Detectron2's evaluators.
+    """Build a loader of a registered data set's single pictures, for Detectron2's evaluators.
 
     Args:
-        cfg: of the network.
-        name: in Detectron2's catalogue.
+        cfg: settings of the network.
+        name: name in Detectron2's catalog.
     """
     mapper = PictureMapper(cfg, is_train=False)
     return _ending_in_order(build_detection_test_loader(cfg, name, mapper=mapper))
@@ -101,7 +101,7 @@ def _training_entries(cfg: CfgNode) -> Sequence[Entry]:
 
 
 def _ending_in_order(loader: Any) -> Any:
-    """A loader of Detectron2's, or what groups the pictures of one, by readers of ours."""
+    """Give a loader of Detectron2, or the one inside a grouping wrapper, this library's readers."""
     if isinstance(loader, DataLoader):
         return with_our_workers(loader)
     if isinstance(getattr(loader, "dataset", None), DataLoader):
@@ -114,11 +114,11 @@ def _as_they_are(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Draws(Dataset[Any]):
-    """Pictures by the number of their draw: ``epoch · len(pictures) + picture``.
+    """Data set of pictures by the number of their draw: ``epoch · len(pictures) + picture``.
 
     Args:
         pictures: entries of a data set.
-        mapper: what makes a network's input of an entry; it finds the number under "draw".
+        mapper: function from an entry to a network's input; it finds the number under "draw".
     """
 
     def __init__(self, pictures: Sequence[Entry], mapper: Callable[[Entry], Any]) -> None:
@@ -132,19 +132,19 @@ class Draws(Dataset[Any]):
 
 
 class DrawSampler(Sampler[int]):
-    """Numbers of draws, every epoch in another order, from a place of the endless sequence on.
+    """Sampler of draw numbers, in another order in every epoch, from a position of the endless sequence on.
 
     Args:
-        size: how many pictures there are.
-        seed: of the order.
-        start: how many draws all processes together have made before.
+        size: number of pictures.
+        seed: seed of the order.
+        start: number of draws that all processes together have made before.
     """
 
     def __init__(self, size: int, seed: int, start: int) -> None:
         self.size, self.seed, self.start = size, seed, start
 
     def __iter__(self) -> Iterator[int]:
-        """Draws of this process: with n processes every n-th."""
+        """Return this process's draws: with n processes every n-th."""
         return islice(self._draws(), self.start % self.size + comm.get_rank(), None, comm.get_world_size())
 
     def _draws(self) -> Iterator[int]:
@@ -157,28 +157,28 @@ class DrawSampler(Sampler[int]):
 
 
 class SeededMapper:
-    """A mapper with random numbers that follow from the seed and the draw.
+    """Mapper whose random numbers depend only on the seed and the draw.
 
     Args:
-        mapper: reads a picture and changes it at random.
-        seed: of the run.
+        mapper: mapper that reads a picture and augments it at random.
+        seed: seed of the run.
     """
 
     def __init__(self, mapper: Callable[[Entry], Any], seed: int) -> None:
         self.mapper, self.seed = mapper, seed
 
     def __call__(self, entry: Entry) -> Any:
-        """One picture as the network gets it."""
+        """Prepare one picture for the network."""
         with _numbers_of(mix_seed(self.seed, entry["draw"])):
             return self.mapper(entry)
 
 
 @contextmanager
 def _numbers_of(seed: int) -> Iterator[None]:
-    """Seed Python's and numpy's generators, which Detectron2 draws from, and put them back."""
+    """Seed Python's and NumPy's generators, which Detectron2 draws from, and restore them afterwards."""
     before = random.getstate(), np.random.get_state()
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # all that it takes
+    np.random.seed(seed % 2**32)  # NumPy takes 32 bits
     try:
         yield
     finally:

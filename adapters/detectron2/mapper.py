@@ -1,4 +1,4 @@
-"""Detectron2's mapper from a data set's entries to a network's input, with pictures read as everywhere else."""
+"""Detectron2's mapper from a data set's entries to a network's input, with this library's reader of pictures."""
 
 import copy
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ _FORMATS = ("RGB", "BGR")
 
 
 class PictureMapper(DatasetMapper):
-    """A `DatasetMapper` whose pictures are read by `load_image`, as those are that the same models evaluate.
+    """A `DatasetMapper` that reads pictures by `load_image`, as the evaluation of the same models does.
 
-    Everything else that Detectron2's mapper carries is carried likewise: boxes, masks of objects as polygons or bits,
-    keypoints, precomputed proposals and semantic labels. ``pan_seg_file_name`` and ``segments_info`` stay in the entry
-    as they are, as they do there. What a network asks for and an entry does not have is refused; Detectron2's own
-    mapper leaves it out, or fails without the file's name.
+    It also transforms everything else that Detectron2's mapper does: boxes, masks of objects as polygons or bits,
+    keypoints, precomputed proposals and semantic labels. ``pan_seg_file_name`` and ``segments_info`` are left
+    unchanged, too. An entry that lacks what the settings ask for is an error; Detectron2's own mapper ignores it, or
+    fails without the file's name.
 
     >>> build_detection_test_loader(cfg, "my_data", mapper=PictureMapper(cfg, is_train=False))
 
     Args:
-        arguments: of `DatasetMapper`: a configuration and ``is_train``, or each by its name.
-        options: the same.
+        arguments: positional arguments of `DatasetMapper`: a configuration and ``is_train``.
+        options: keyword arguments of `DatasetMapper`.
 
     Raises:
         ConfigError: INPUT.FORMAT is neither RGB nor BGR.
@@ -46,14 +46,15 @@ class PictureMapper(DatasetMapper):
             raise ConfigError(f"INPUT.FORMAT: got {self.image_format!r}; expected {' or '.join(_FORMATS)}.")
 
     def __call__(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """One picture, (3, H, W) uint8 in INPUT.FORMAT, and what belongs to it.
+        """Prepare one picture, (3, H, W) uint8 in INPUT.FORMAT, with its annotations.
 
         Raises:
             ImageError: the picture cannot be read.
-            DataError: it, or its semantic labels, have another size than its entry says; or annotations are damaged.
-            ConfigError: the settings ask for what the entry does not have.
+            DataError: the size of the picture or of its semantic labels differs from its entry's, or annotations are
+                damaged.
+            ConfigError: the settings ask for something that the entry lacks.
         """
-        made = copy.deepcopy(dict(entry))  # the data set's
+        made = copy.deepcopy(dict(entry))  # the original belongs to the data set
         made["file_name"] = made["file_name"].removeprefix(PREFIX)
         pixels = np.asarray(load_image(local_path(made["file_name"])))
         height, width = pixels.shape[:2]
@@ -92,10 +93,10 @@ class PictureMapper(DatasetMapper):
             ) from error
 
     def _require_annotations(self, made: Mapping[str, Any]) -> None:
-        """Refuse objects without the masks or keypoints that are asked for.
+        """Check that objects have the masks or keypoints that the settings ask for.
 
         Raises:
-            DataError, ConfigError: what is missing, and the settings that ask for it.
+            DataError, ConfigError: some are missing; the message names them and the settings.
         """
         wanted = {
             "segmentation": (self.use_instance_mask, "MODEL.MASK_ON (use_instance_mask)"),
@@ -117,7 +118,7 @@ class PictureMapper(DatasetMapper):
 
 
 def _semantic_labels(path: str, made: Mapping[str, Any]) -> NDArray[Any]:
-    """Numbers of classes, (H, W), in a type that Detectron2 resizes.
+    """Read class numbers, (H, W), in a type that Detectron2 can resize.
 
     Raises:
         DataError: they cannot be read, or have another size than the picture.

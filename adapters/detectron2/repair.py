@@ -1,6 +1,6 @@
-"""Detectron2 0.6 as files that work beside today's libraries: what it lacks is written into the package itself.
+"""Repair of Detectron2 0.6 for current libraries, by changing the files of the package.
 
-No framework is imported, so that this runs on a package that cannot be imported yet.
+This module imports no framework, so that it can repair a package that cannot be imported yet.
 """
 
 import re
@@ -44,7 +44,7 @@ def resource_filename(package, path):
 '''
 _ARGUMENTS = r"[^()]*(?:\([^()]*\)[^()]*)*"
 _INDEXED = r'torch.meshgrid(\1, indexing="ij")'
-# What other libraries have dropped, or are about to, and what stands for it.
+# Names that other libraries have removed or will remove, and their replacements.
 _DROPPED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bImage\.LINEAR\b"), "Image.BILINEAR"),
     (re.compile(r"\bnp\.(int|float|bool|object)\b(?!\s*=)"), r"\1"),
@@ -53,7 +53,7 @@ _DROPPED: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(rf"\btorch\.meshgrid\((?!{_ARGUMENTS}indexing=)({_ARGUMENTS}?),?\s*\)"),
         r'torch.meshgrid(\1, indexing="ij")',
     ),
-    # Caffe2 is no part of PyTorch any more; what needs it stays away, and tracing works.
+    # Caffe2 is no longer a part of PyTorch; without the code that needs it, tracing works.
     (
         re.compile(r"^from \.api import \*$", re.MULTILINE),
         "try:\n    from .api import *\nexcept ModuleNotFoundError as error:\n"
@@ -64,13 +64,13 @@ _COMPILED = ("_C*.so", "_C*.pyd", "_C.py")
 
 
 def repair(package: Path) -> list[Path]:
-    """Write what a package of Detectron2 0.6 lacks into it; what is there already stays as it is.
+    """Change a package of Detectron2 0.6 so that it works with current libraries; repaired files stay as they are.
 
     Args:
         package: the folder ``detectron2``, installed or not.
 
     Returns:
-        The files that were written, none where nothing was lacking.
+        The files that were changed, if any.
     """
     written = []
     for path in sorted(package.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Fine-tune a detector on any data of ours, by Detectron2's own trainer."""
+"""Fine-tuning of detectors on any supported data, by Detectron2's trainer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]
 NETWORKS = ("faster_rcnn_fpn", "faster_rcnn_c4", "retinanet")
-# Settings that a resumed run may change; its encoder is read from its checkpoint.
+# Settings that a resumed run may change. Its encoder is read from its checkpoint.
 _FREE = {"OUTPUT_DIR", "DATALOADER.NUM_WORKERS", "MODEL.DEVICE", "MODEL.SSLHSIC.NAME", "SOLVER.CHECKPOINT_PERIOD"}
 
 
@@ -52,38 +52,41 @@ def fine_tune(
     resume: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Train a detector over an encoder, and measure it.
+    """Train a detector over an encoder, and evaluate it.
 
     Args:
-        train: what it learns from; pictures without objects are left out.
-        val: what it is measured on at the end, if anything.
+        train: the training data; pictures without objects are left out.
+        val: the data to evaluate on at the end; None: no evaluation.
         output: folder for checkpoints, settings, metrics.json and evaluation.json; `load_detector` reads it.
         model: the encoder, or what `from_pretrained` takes; None: an untrained one.
-        architecture: of the untrained one.
-        network: which detector.
-        sides: short sides of training pictures, in pixels, one of which is drawn for each; the last is that of tests.
-        max_size: limit of the long side.
-        iterations: steps; the learning rate falls to a tenth at 3/4 and 11/12 of them.
-        batch_size: pictures in a step, over all processes.
-        learning_rate: after the warm-up of 100 steps, or a tenth of all if those are fewer.
+        architecture: architecture of the untrained encoder.
+        network: the kind of detector.
+        sides: short sides of training pictures, in pixels, one of which is drawn for each; the last is used in tests.
+        max_size: limit of the long side in pixels.
+        iterations: number of steps; the learning rate is divided by 10 at 3/4 and 11/12 of them.
+        batch_size: number of pictures in a step, over all processes.
+        learning_rate: learning rate after the warm-up, which takes 100 steps or, if fewer, a tenth of all.
         freeze_at: parts that do not train: see `SSLHSICBackbone`.
-        norm: "BN"; "SyncBN" where processes see few pictures each; "FrozenBN" for one or two pictures a step.
-        seed: of weights, order and augmentation.
-        workers: processes that read pictures.
-        precision: of forward passes in training; "fp16" takes a GPU.
-        resume: go on from the last checkpoint, if there is one. The result is that of a run that never stopped.
-        settings: more of Detectron2's, such as ``{"MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128}``; they overrule ours.
+        norm: "BN"; "SyncBN" if each process has few pictures; "FrozenBN" for one or two pictures per step.
+        seed: seed of weights, order and augmentation.
+        workers: number of processes that read pictures.
+        precision: precision of forward passes in training; "fp16" needs a GPU.
+        resume: whether to continue from the last checkpoint, if there is one. The result is that of an uninterrupted
+            run.
+        settings: further settings of Detectron2, such as ``{"MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 128}``, which take
+            precedence.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: arguments out of range.
-        DataError: the two splits have different classes, one has no objects, or a picture another size than annotated.
-        ImageError: a picture cannot be read; the steps before are saved.
+        ConfigError: arguments are out of range.
+        DataError: the two splits have different classes, one has no objects, or a picture's size differs from its
+            annotation.
+        ImageError: a picture cannot be read; the steps before it are saved.
         OutputExistsError: the folder holds a run, and ``resume`` is not set.
-        CheckpointError: the run there was made with other settings.
-        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
+        CheckpointError: the folder's run has other settings.
+        TrainingError: loss or weights are no longer finite; such weights are not saved.
     """
     output = Path(output)
     _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
@@ -122,7 +125,7 @@ def fine_tune(
 
 
 def _configure_encoder(cfg: CfgNode, model: Encoder | str | Path | None, architecture: str, output: Path) -> None:
-    """Settings of the encoder; one in memory is written to the run's folder, as a resumed run will want it."""
+    """Set the encoder's settings; one in memory is saved in the run's folder, for a resumed run."""
     if model is None:
         configure(cfg, create_encoder(architecture))
     elif isinstance(model, Encoder):
@@ -170,7 +173,7 @@ def _check(
 
 
 def _same_run(cfg: CfgNode, output: Path) -> None:
-    """Write the settings, or compare them with those of the run that is there.
+    """Write the settings, or compare them with those of an existing run.
 
     Raises:
         CheckpointError: they differ.

@@ -1,4 +1,4 @@
-"""Detectron2's networks with tensors in and out, called as torchvision's detectors are: for exporting."""
+"""Detectron2's networks with the interface of torchvision's detectors, tensors in and out, for export."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from detectron2.modeling import GeneralizedRCNN
 
 
 class TensorDetector(nn.Module):
-    """A network of Detectron2 without its structures; pictures are neither resized nor boxes brought back.
+    """A Detectron2 network without its structures, which neither resizes pictures nor rescales boxes.
 
     Args:
-        model: as Detectron2 builds it, for RGB on 0 … 255.
+        model: the network that Detectron2 builds, for RGB on 0 … 255.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -22,7 +22,7 @@ class TensorDetector(nn.Module):
         self.model = model
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
-        """(3, H, W) pictures, RGB on [0, 1] -> ``"boxes"`` (N, 4), ``"scores"`` and ``"labels"`` (N,) from 0 on."""
+        """Map RGB pictures (3, H, W) on [0, 1] to ``"boxes"`` (N, 4), ``"scores"`` and ``"labels"`` (N,) from 0 on."""
         return [self._found(255 * image) for image in images]
 
     def _found(self, image: Tensor) -> dict[str, Tensor]:
@@ -32,5 +32,5 @@ class TensorDetector(nn.Module):
         else:
             found = model([{"image": image}])[0]["instances"]
         boxes: Tensor = found.pred_boxes.tensor
-        kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # Detectron2 gives no empty boxes
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # Detectron2 returns no empty boxes
         return {"boxes": boxes[kept], "scores": found.scores[kept], "labels": found.pred_classes[kept]}

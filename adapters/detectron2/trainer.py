@@ -1,4 +1,4 @@
-"""Detectron2's trainer, made to resume exactly, and to evaluate what the adapter's configurations name."""
+"""Detectron2's trainer with exact resuming, and with evaluation of the data sets in the adapter's configurations."""
 
 import logging
 from collections.abc import Mapping
@@ -30,15 +30,15 @@ _LOG = logging.getLogger("detectron2.engine.train_loop")
 
 
 class Trainer(DefaultTrainer):
-    """A `DefaultTrainer` whose resumed run is the uninterrupted one.
+    """A `DefaultTrainer` whose resumed runs give the same result as uninterrupted ones.
 
-    Its checkpoints hold the optimiser's state (0.6 forgets it), its batches follow from the iteration, and so do the
-    random numbers of a step. That takes SEED ≥ 0; without a seed, batches are Detectron2's own. Pictures are read by
-    `PictureMapper` in any case; where one cannot be, the steps before are saved.
+    Its checkpoints hold the optimizer's state, which version 0.6 forgets. Batches and the random numbers of a step
+    depend only on the iteration. This needs SEED ≥ 0; without a seed, batches are Detectron2's own. Pictures are always
+    read by `PictureMapper`; if one cannot be read, the steps before it are saved.
 
     Args:
-        cfg: of the run.
-        resume: whether to go on from the last checkpoint of OUTPUT_DIR, if there is one.
+        cfg: settings of the run.
+        resume: whether to continue from the last checkpoint of OUTPUT_DIR, if there is one.
     """
 
     iter: int
@@ -49,19 +49,19 @@ class Trainer(DefaultTrainer):
         self.resume_or_load(resume=resume)
 
     def build_train_loader(self, cfg: CfgNode) -> Any:  # type: ignore[override]
-        """Batches from the iteration on where the run goes on."""
+        """Build a loader of batches from the iteration at which the run starts or resumes."""
         batches = build_train_loader(cfg, self._start)
-        trains = not hasattr(self, "_trainer")  # those that only measure statistics are asked for later
+        trains = not hasattr(self, "_trainer")  # later calls only measure statistics
         return saved_first(batches, self._save_reached) if trains else batches
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
-        """Pictures one by one."""
+        """Build a loader of single pictures."""
         return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
-        """The network; with SOLVER.BFLOAT16 its forward passes in training run in bfloat16, weights in float32."""
+        """Build the network; with SOLVER.BFLOAT16, forward passes in training use bfloat16, weights stay float32."""
         model: torch.nn.Module = super().build_model(cfg)
         if cfg.SOLVER.get("BFLOAT16", False):
             _train_in_bfloat16(model)
@@ -69,7 +69,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """SGD as Detectron2 builds it, or AdamW over the same groups, as SOLVER.OPTIMIZER says."""
+        """Build Detectron2's SGD, or AdamW over the same groups, depending on SOLVER.OPTIMIZER."""
         if cfg.SOLVER.get("OPTIMIZER", "SGD") == "SGD":
             return build_optimizer(cfg, model)
         groups = get_default_optimizer_params(
@@ -84,7 +84,7 @@ class Trainer(DefaultTrainer):
         return optimizer
 
     def train(self) -> Any:
-        """Train to the end; an error of this library is raised without Detectron2's traceback before it."""
+        """Train to the end; errors of this library are raised without Detectron2 logging a traceback."""
         _LOG.addFilter(_unexpected)
         try:
             return super().train()
@@ -92,13 +92,13 @@ class Trainer(DefaultTrainer):
             _LOG.removeFilter(_unexpected)
 
     def run_step(self) -> None:
-        """One step, which draws its anchors and regions from the iteration's own random numbers.
+        """Make one step, which draws its anchors and regions from the iteration's own random numbers.
 
         Raises:
-            TrainingError: the loss is not finite, or the weights that are about to be saved are not.
+            TrainingError: the loss is not finite, or the weights to be saved are not.
         """
         if self.cfg.SEED >= 0:
-            _ = self._trainer._data_loader_iter  # making it, as current code does at its first use, draws a number
+            _ = self._trainer._data_loader_iter  # later versions make it at its first use, which draws a random number
             torch.manual_seed(mix_seed(self.cfg.SEED, self.iter * comm.get_world_size() + comm.get_rank()))
         try:
             super().run_step()
@@ -110,13 +110,13 @@ class Trainer(DefaultTrainer):
             raise TrainingError(message)
 
     def _save_reached(self) -> Path | None:
-        """Save the state before the step that has begun; where it is, or None if there is nothing to save."""
+        """Save the state before the current step; return the file, or None if there is nothing to save."""
         if self.iter <= self.start_iter or not comm.is_main_process():
             return None
         if divergence(None, self.model.parameters(), self.iter, self._usual_causes()):
             return None
         begun = self.iter
-        self.iter = begun - 1  # checkpoints tell the last iteration that is done
+        self.iter = begun - 1  # checkpoints hold the last finished iteration
         try:
             self.checkpointer.save(f"model_{self.iter:07d}", iteration=self.iter)
         finally:
@@ -131,22 +131,22 @@ class Trainer(DefaultTrainer):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the network."""
+        """Return the content of a checkpoint besides the network."""
         state: dict[str, Any] = TrainerBase.state_dict(self)
         return state | {"_trainer": self._trainer.state_dict()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take it up again."""
+        """Restore the state from a checkpoint."""
         TrainerBase.load_state_dict(self, state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
 
     def build_writers(self) -> list[EventWriter]:
-        """Figures on the terminal and in metrics.json; TensorBoard is another package."""
+        """Build writers to the terminal and to metrics.json; TensorBoard would need another package."""
         return [CommonMetricPrinter(self.max_iter), JSONWriter(str(Path(self.cfg.OUTPUT_DIR) / "metrics.json"))]
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """VOC's own metric for VOC as Detectron2 knows it, COCO's for all else."""
+        """Build the evaluator: VOC's own metric for Detectron2's VOC data sets, COCO's for all others."""
         if getattr(MetadataCatalog.get(dataset_name), "evaluator_type", "") == "pascal_voc":
             return PascalVOCDetectionEvaluator(dataset_name)
         output = str(Path(cfg.OUTPUT_DIR) / "inference")
@@ -166,14 +166,14 @@ def _train_in_bfloat16(model: torch.nn.Module) -> None:
         with torch.autocast(device, dtype=torch.bfloat16):
             return forward(*arguments, **options)
 
-    model.forward = training_forward  # not a module around it, which would rename its tensors
+    model.forward = training_forward  # a wrapping module would rename the tensors
 
 
 def _iterations_done(output: Path) -> int:
-    """How many iterations the last checkpoint of a folder has seen.
+    """Return the number of iterations before a folder's last checkpoint.
 
     Raises:
-        CheckpointError: it is named but not there.
+        CheckpointError: the checkpoint is named but missing.
     """
     pointer = output / "last_checkpoint"
     if not pointer.exists():

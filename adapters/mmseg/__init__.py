@@ -1,6 +1,6 @@
 """Encoders as backbones of mmsegmentation.
 
-One line in a config of mmengine makes everything known by its name:
+One line in a config of mmengine registers everything by its name:
 ``custom_imports = dict(imports=["sslhsic_transfer.adapters.mmseg"])``.
 """
 

@@ -22,7 +22,7 @@ _NORMS = ("BN", "SyncBN")
 
 @MODELS.register_module()
 class SSLHSICEncoder(DenseBackbone, BaseModule):
-    """An encoder's feature maps, finest first, in mmseg's terms.
+    """An encoder as an mmseg backbone, which returns feature maps from fine to coarse.
 
     Its state dict has torchvision's names. With the defaults its maps are the encoder's.
 
@@ -31,21 +31,21 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
 
     Args:
         model: what `from_pretrained` takes, or an encoder, which is copied; None for an untrained network.
-        architecture: the untrained network: a name such as ``"resnet18"``, or the fields of `EncoderConfig`. Beside
-            ``model`` it is what the model must be.
-        out_indices: the maps to give: 0 for c2 … 3 for c5.
+        architecture: the untrained network: a name such as ``"resnet18"``, or the fields of `EncoderConfig`. Together
+            with ``model`` it is the architecture that the model must have.
+        out_indices: the maps to return: 0 for c2 … 3 for c5.
         output_stride: stride of the last map for an ImageNet stem: 32, or 16 or 8 by dilating the last stages.
         frozen_stages: parts that do not train and keep their statistics: -1: none, 0: the stem, 1: the stem and c2 …
         norm_eval: whether batch statistics stay fixed everywhere (their scales and offsets still train).
-        norm_cfg: the kind of normalisation, ``"BN"`` or ``"SyncBN"``, and whether its scales and offsets train.
-        init_cfg: ``dict(type="Pretrained", checkpoint=…)``: ``model`` given as mmseg's backbones take it.
+        norm_cfg: the kind of normalization, ``"BN"`` or ``"SyncBN"``, and whether its scales and offsets train.
+        init_cfg: ``dict(type="Pretrained", checkpoint=…)``, mmseg's form of ``model``.
 
     Attributes:
-        report: what was loaded.
+        report: report of the loaded weights.
 
     Raises:
         ConfigError: an argument is out of range, or there is nothing or more than one thing to load.
-        ModelNotFoundError, HubError, WeightsError: as `from_pretrained`.
+        ModelNotFoundError, HubError, WeightsError: as for `from_pretrained`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
         encoder = source_encoder(model, architecture, init_cfg)
         stages = [STAGES[index] for index in out_indices]
         super().__init__(encoder, stages, output_stride=output_stride, freeze_at=frozen_stages + 1, norm_eval=norm_eval)
-        self._given = [encoder]  # in a list, so that it is no part of the network
+        self._given = [encoder]  # in a list, so that it is not registered as a submodule
         if norm_cfg["type"] == "SyncBN":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
         if not norm_cfg["requires_grad"]:
@@ -74,13 +74,13 @@ class SSLHSICEncoder(DenseBackbone, BaseModule):
                     module.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Put the encoder's weights back, should an initialisation of the whole segmentor have changed them."""
+        """Restore the encoder's weights, in case the initialization of the whole segmentor has changed them."""
         if self._given:
             load_encoder(self, self._given.pop())
         super().init_weights()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """(B, 3, H, W) normalised pictures -> a map (B, C, ⌈H/stride⌉, ⌈W/stride⌉) for each of ``out_indices``."""
+        """Map normalized pictures (B, 3, H, W) to a map (B, C, ⌈H/stride⌉, ⌈W/stride⌉) for each of ``out_indices``."""
         return tuple(super().forward(images).values())
 
 
@@ -89,10 +89,10 @@ def source_encoder(
     architecture: str | Mapping[str, Any] | None,
     init_cfg: Mapping[str, Any] | None = None,
 ) -> Encoder:
-    """The encoder that a backbone's arguments stand for; see `SSLHSICEncoder`.
+    """Load or make the encoder that a backbone's arguments describe; see `SSLHSICEncoder`.
 
     Raises:
-        ConfigError: nothing or more than one thing to load, or the model is not of the architecture.
+        ConfigError: there is nothing or more than one thing to load, or the model has another architecture.
     """
     if init_cfg is not None:
         if init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"} or model is not None:

@@ -1,7 +1,8 @@
-"""What differs between the releases of mmsegmentation, mmengine and mmcv that the adapter works with.
+"""Compatibility with several releases of mmsegmentation, mmengine and mmcv.
 
 Two families have the same import names: ``onedl-…`` (mmseg 1.3 and later), and OpenMMLab's own (mmseg 1.2.2, mmengine
-0.10.7, mmcv-lite 2.1.0), which was written before torch 2.6 and wants compiled operations that no head of ours uses.
+0.10.7, mmcv-lite 2.1.0). The latter was written before torch 2.6 and requires compiled operations that no head here
+uses.
 """
 
 import importlib
@@ -23,7 +24,7 @@ _OPERATIONS = "mmcv._ext"
 
 
 def make_ready() -> None:
-    """Import mmseg's models, whichever the release.
+    """Import mmseg's models from any supported release.
 
     Raises:
         MissingDependencyError: mmengine, mmcv or mmsegmentation is not installed.
@@ -41,15 +42,15 @@ def make_ready() -> None:
 
 
 def read_checkpoint(path: str) -> Any:
-    """Read a checkpoint of mmengine onto the CPU; no code in it can run.
+    """Read a checkpoint of mmengine onto the CPU, without running any code in it.
 
     Raises:
-        CheckpointError: not a whole checkpoint, or one that holds more than tensors and plain data.
+        CheckpointError: the checkpoint is damaged, or holds more than tensors and plain data.
     """
-    torch.serialization.add_safe_globals(_plain_data())  # again, for mmengine takes these off after a load of its own
+    torch.serialization.add_safe_globals(_plain_data())  # again, as mmengine removes them after its own loads
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damage leads to
+    except Exception as error:  # torch raises many types, depending on the damage
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint of tensors and plain data ({type(error).__name__}): it is damaged, "
             "or was not written by this library. Delete it and train again."
@@ -63,24 +64,24 @@ def _older(package: ModuleType, than: tuple[int, int]) -> bool:
 
 @cache
 def _plain_data() -> list[Any]:
-    """What mmengine's checkpoints hold beside tensors: histories of logged figures, which are NumPy arrays."""
+    """List the types in mmengine's checkpoints besides tensors: histories of logged figures, which are NumPy arrays."""
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
 
     def method(owner: Any, name: str) -> Any:
-        """In place of ``getattr``, by which a history names its own statistics; nothing else may be reached by it."""
+        """Replace ``getattr``, by which a history refers to its statistics, and refuse anything else."""
         if owner is not HistoryBuffer or name not in ("mean", "max", "min", "current"):
             raise UnpicklingError(f"Refused to read {name!r} of {owner!r}")
         return getattr(owner, name)
 
-    method.__module__, method.__name__, method.__qualname__ = "builtins", "getattr", "getattr"  # torch goes by these
+    method.__module__, method.__name__, method.__qualname__ = "builtins", "getattr", "getattr"  # torch checks these
     dtypes = {type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "uint32", "uint64")}
     rebuilders = [np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
     return [HistoryBuffer, method, np.ndarray, np.dtype, *rebuilders, *dtypes]
 
 
 class _Operations(ModuleType):
-    """In place of compiled operations: each of them is there, and explains itself when called."""
+    """Replacement for compiled operations; each exists and raises an explanation when it is called."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

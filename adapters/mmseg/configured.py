@@ -1,4 +1,4 @@
-"""What our configs leave open until they are run: the encoder's channels and normalisation, and the data's folder."""
+"""Completion of the adapter's configs at run time: the encoder's channels and normalization, and the data's folder."""
 
 import copy
 from pathlib import Path
@@ -19,20 +19,20 @@ CONFIGS = Path(__file__).parent / "configs"  # for Config.fromfile and mmseg's t
 
 @RUNNERS.register_module()
 class SSLHSICRunner(Runner):
-    """Mmengine's runner, for configs of ours, in which the model and the data's folder are each said once.
+    """Mmengine's runner for the adapter's configs, in which the model and the data's folder are each named once.
 
-    ``--cfg-options model.backbone.model=… data_root=…`` is all that it takes to use another encoder, of any width, on
-    data in another place. A picture that cannot be read ends the run with an error that names it, without the reader's
+    ``--cfg-options model.backbone.model=… data_root=…`` is enough to use another encoder, of any width, and another
+    folder of data. A picture that cannot be read ends the run with an error that names it, without the reader's
     traceback.
     """
 
     @staticmethod
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
-        """Build a loader as mmengine does, and give it readers of ours."""
+        """Build a loader as mmengine does, with this library's readers."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         ours = with_our_workers(loader)
         wrapper: Any = ours.dataset
-        wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine asks for the classes
+        wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine reads the classes from it
         return ours
 
     @classmethod
@@ -50,11 +50,11 @@ class SSLHSICRunner(Runner):
 
 
 def fit_model(model: Any, encoder: Encoder) -> None:
-    """Give the heads of a segmentor's config the encoder's channels, and its preprocessor the encoder's numbers.
+    """Set the encoder's channels in the heads of a segmentor's config, and its normalization in the preprocessor.
 
     Args:
         model: the config of an ``EncoderDecoder``, which is changed.
-        encoder: what its backbone will be.
+        encoder: the encoder that its backbone will be.
     """
     stages = [STAGES[index] for index in model["backbone"].get("out_indices", range(len(STAGES)))]
     channels = [encoder.specs[stage].channels for stage in stages]
@@ -69,11 +69,11 @@ def fit_model(model: Any, encoder: Encoder) -> None:
 
 
 def head_config(name: str, classes: int) -> dict[str, Any]:
-    """A segmentor's config by the name of its head, as plain data.
+    """Load a segmentor's config by the name of its head, as plain data.
 
     Args:
-        name: file in ``configs/_base_/models``, without its ending.
-        classes: how many it tells apart.
+        name: name of a file in ``configs/_base_/models``, without its ending.
+        classes: number of classes.
     """
     model: dict[str, Any] = _plain(f"models/{name}.py")["model"]
     for head in ("decode_head", "auxiliary_head"):
@@ -89,12 +89,12 @@ def pipelines(
     short_side: int | None = None,
     color_jitter: float = 0.0,
 ) -> tuple[list[Any], list[Any]]:
-    """What happens to a picture in training and in evaluation, as in our configs.
+    """Make the pipelines of training and evaluation, as in the adapter's configs.
 
     Args:
         crop: (height, width) of training crops.
         scale: range of the random factor before the crop.
-        short_side: what the factor is of; None: the picture's own.
+        short_side: short side in pixels that the factor multiplies; None: the picture's own.
         color_jitter: strength of brightness, contrast and saturation; 0: none.
     """
     data = _plain("datasets/data.py")
@@ -106,7 +106,7 @@ def pipelines(
         "brightness_delta": round(127 * color_jitter),
         "contrast_range": around_one,
         "saturation_range": around_one,
-        "hue_delta": 1,  # the least that mmseg draws from
+        "hue_delta": 1,  # the least that mmseg allows
     }
     training = [*data["load"], scaled, crops, *([colours] if color_jitter else []), *data["flip_and_pack"]]
     return training, data["test_pipeline"]

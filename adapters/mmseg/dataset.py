@@ -1,4 +1,4 @@
-"""Segmentation data of any layout that our readers know, as a dataset of mmsegmentation."""
+"""Segmentation data of any supported layout, as a data set of mmsegmentation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,25 +14,26 @@ from sslhsic_transfer.errors import ConfigError
 
 @DATASETS.register_module()
 class SSLHSICDataset(BaseSegDataset):
-    """The examples of `find_segmentation`, with the same classes and masks as in our other adapters.
+    """The examples of `find_segmentation`, with the same classes and masks as in the other adapters.
 
-    Its pipeline reads pictures and masks by ``dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")``, which
-    stand in for mmseg's ``LoadImageFromFile`` and ``LoadAnnotations`` as well: what trains is read as it is evaluated.
+    Its pipeline reads pictures and masks by ``dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")``. They
+    also replace mmseg's ``LoadImageFromFile`` and ``LoadAnnotations``, so that training and evaluation read alike.
 
     >>> DATASETS.build(dict(type="SSLHSICDataset", data_root="data/camvid", split="train", pipeline=[…]))
 
     Args:
         data_root: folder of the data set.
-        split: what the layout calls the part.
+        split: the layout's name of the split.
         layout: one of `find_segmentation`, or "auto".
-        mask_values: number of each class in the masks, as for `find_segmentation`; None: as the layout has it.
-        data: in place of these four: data that was found already.
-        pipeline: what happens to an example, as mmseg configures it.
-        options: of mmseg's ``BaseSegDataset``, such as ``test_mode``.
+        mask_values: number of each class in the masks, as for `find_segmentation`; None: the layout's numbers.
+        data: data that was already found, instead of these four.
+        pipeline: mmseg's config of the steps that process an example.
+        options: options of mmseg's ``BaseSegDataset``, such as ``test_mode``.
 
     Raises:
-        ConfigError: neither a folder nor data, or both; or a reader of mmseg's with options that ours does not have.
-        DataError: as `find_segmentation`.
+        ConfigError: there is neither a folder nor data, or there are both; or a reader of mmseg has options that its
+            replacement lacks.
+        DataError: as for `find_segmentation`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class SSLHSICDataset(BaseSegDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One record an example: where its files are, and its number."""
+        """Make one record for each example, with the paths of its files and its number."""
         common: dict[str, Any] = {"label_map": None, "reduce_zero_label": False, "seg_fields": []}
         return [
             {"img_path": str(picture), "seg_map_path": str(mask), "number": number, **common}
@@ -67,5 +68,5 @@ class SSLHSICDataset(BaseSegDataset):
         ]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """The record that goes through the pipeline, with what reads its mask."""
+        """Return the record for the pipeline, with the data that reads its mask."""
         return {**super().get_data_info(idx), "segmentation": self.data}

@@ -1,4 +1,4 @@
-"""Mmengine trains on, and saves, when the loss is no longer a number; with this hook it does not."""
+"""Hook that stops a diverged run, which mmengine itself would continue and save."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from sslhsic_transfer.training.divergence import divergence
 
 
 class DivergenceHook(Hook):  # type: ignore[misc]
-    """Stops a run whose loss or weights are no longer finite, before they are logged or saved.
+    """Hook that stops a run whose loss or weights are no longer finite, before they are logged or saved.
 
     Args:
         intervals: iterations between lines of the log, and between checkpoints.
-        causes: what to look at, for the message.
+        causes: usual causes, for the message.
     """
 
     def __init__(self, intervals: tuple[int, ...], causes: str) -> None:
@@ -25,7 +25,7 @@ class DivergenceHook(Hook):  # type: ignore[misc]
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Look where something is about to be logged or saved.
+        """Check loss and weights if something is about to be logged or saved.
 
         Raises:
             TrainingError: loss or weights are not finite.

@@ -1,4 +1,4 @@
-"""Segmentors that were fine-tuned: loaded from their folder, run on whole pictures, measured."""
+"""Loading, prediction and evaluation of fine-tuned segmentors, on whole pictures."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,15 +26,15 @@ WEIGHTS_NAME = "model.pth"
 
 
 def load_segmentor(output: str | Path, device: torch.device | str | None = None) -> Any:
-    """Load what `fine_tune` saved; the encoder that it began with is not needed.
+    """Load a segmentor saved by `fine_tune`; its initial encoder is not needed.
 
     Args:
         output: the folder that `fine_tune` returned.
-        device: where to put it; the CPU by default.
+        device: its device; the CPU by default.
 
     Returns:
-        Mmseg's ``EncoderDecoder`` in eval mode, with ``dataset_meta["classes"]`` and its config as ``cfg``: what
-        ``mmseg.apis.inference_model`` takes, too.
+        Mmseg's ``EncoderDecoder`` in eval mode, with ``dataset_meta["classes"]`` and its config as ``cfg``, so that
+        ``mmseg.apis.inference_model`` takes it, too.
 
     Raises:
         CheckpointError: there is no finished model, its config is damaged, or its weights do not fit its config.
@@ -56,10 +56,10 @@ def load_segmentor(output: str | Path, device: torch.device | str | None = None)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read what `fine_tune` wrote; pictures are read by our reader where an older version's config names mmseg's.
+    """Read a config that `fine_tune` wrote; mmseg's reader in an older version's config is replaced by this library's.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the config is damaged.
     """
     try:
         config = read_json(path)
@@ -72,18 +72,18 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def predict(model: nn.Module | str | Path, pictures: Iterable[Picture]) -> list[NDArray[np.uint8]]:
-    """Classes of each pixel, of whole pictures at their own size.
+    """Predict the class of each pixel of whole pictures, at their own size.
 
     Args:
         model: a segmentor of mmseg, or the folder that `fine_tune` returned.
-        pictures: each in any form that `sslhsic_transfer.data.images` knows; normalisation is the segmentor's.
+        pictures: pictures in any form that `sslhsic_transfer.data.images` takes; the segmentor normalizes them.
 
     Returns:
-        For each picture (H, W): class numbers.
+        Class numbers (H, W) of each picture.
 
     Raises:
         ImageError: a picture cannot be read.
-        CheckpointError: as `load_segmentor`.
+        CheckpointError: as for `load_segmentor`.
     """
     segmentor = model if isinstance(model, nn.Module) else load_segmentor(model)
     with evaluating(segmentor):
@@ -99,7 +99,7 @@ def evaluate(model: nn.Module | str | Path, data: SegmentationData) -> Confusion
 
     Raises:
         DataError: a picture and its mask differ in size, or the classes are not those of the segmentor.
-        ImageError, CheckpointError: as `predict`.
+        ImageError, CheckpointError: as for `predict`.
     """
     segmentor: Any = model if isinstance(model, nn.Module) else load_segmentor(model)
     count = len(data.classes)

@@ -1,4 +1,4 @@
-"""Forward passes in bfloat16 on any device; mmengine's own mixed precision takes an accelerator."""
+"""Forward passes in bfloat16 on any device; mmengine's own mixed precision needs an accelerator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from sslhsic_transfer._precision import Precision
 class SSLHSICBFloat16OptimWrapper(OptimWrapper):
     """An ``OptimWrapper`` whose forward passes run in bfloat16; weights, gradients and losses stay in float32.
 
-    bfloat16 has float32's range, so that no loss is scaled.
+    bfloat16 has float32's range, so the loss is not scaled.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """What a training step's forward pass runs in."""
+        """Provide the context of a training step's forward pass."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
             yield

@@ -1,4 +1,4 @@
-"""An encoder's normalisation as mmsegmentation configures it."""
+"""An encoder's normalization as a config of mmsegmentation."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from sslhsic_transfer.models.encoder import Encoder
 
 
 def data_preprocessor(encoder: Encoder | str | Path, size: tuple[int, int] | None = None) -> dict[str, Any]:
-    """The config of mmseg's ``SegDataPreProcessor`` that gives an encoder the input it expects.
+    """Make the config of mmseg's ``SegDataPreProcessor`` that normalizes pictures as an encoder expects.
 
     Args:
         encoder: an encoder, or what `from_pretrained` takes.
-        size: (height, width) that training pictures are padded to, with the mean colour; masks with "ignored".
+        size: (height, width) that training pictures are padded to with the mean color, and masks with "ignored".
 
     Returns:
-        The config: for pictures in BGR order on 0 … 255, as mmseg loads them.
+        The config, for pictures in BGR order on 0 … 255, as mmseg loads them.
     """
     mean, std = as_encoder(encoder).preprocessing.on_255()
     return {

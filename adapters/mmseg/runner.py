@@ -1,4 +1,4 @@
-"""Fine-tuning by mmengine's own Runner, without a config file."""
+"""Fine-tuning by mmengine's Runner, without a config file."""
 
 import json
 import uuid
@@ -64,51 +64,51 @@ def fine_tune(
     log_every: int = 50,
     resume: bool = False,
 ) -> Path:
-    """Train a segmentor over an encoder, and save it so that `load_segmentor` finds all it needs.
+    """Train a segmentor over an encoder, and save it for `load_segmentor`.
 
-    Pictures are scaled, cropped, coloured and flipped at random; mmengine chooses the device.
+    Pictures are scaled, cropped, color-jittered and flipped at random; mmengine chooses the device.
 
     Args:
-        train: what is learned from.
-        val: what is measured on, by mmseg's IoUMetric, after every ``every`` iterations: see ``vis_data/`` of the
-            output's folder of logs. None: nothing is.
-        output: folder to write: ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
+        train: the training data.
+        val: the data to evaluate on, by mmseg's IoUMetric, after every ``every`` iterations; results are in
+            ``vis_data/`` of the output's folder of logs. None: no evaluation.
+        output: folder to write, with ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
         model: an encoder, or what `from_pretrained` takes; None for an untrained network.
-        architecture: of the untrained network, as for `SSLHSICEncoder`.
-        head: what stands over the encoder: a file of ``configs/_base_/models``.
+        architecture: architecture of the untrained network, as for `SSLHSICEncoder`.
+        head: the head over the encoder, a file of ``configs/_base_/models``.
         crop: (height, width) of training crops, in pixels.
         scale: range of the random factor before the crop.
-        short_side: what that factor is of, in pixels; None: the picture's own.
+        short_side: short side in pixels that the factor multiplies; None: the picture's own.
         color_jitter: strength of brightness, contrast and saturation; 0: none.
-        iterations: batches to train on.
-        batch_size: pictures a batch.
+        iterations: number of batches to train on.
+        batch_size: number of pictures in a batch.
         optimizer: "adamw", or "sgd" with momentum 0.9.
-        learning_rate: at the end of the warm-up.
-        weight_decay: never on biases and normalisation.
-        schedule: how the rate falls: to 0 as a polynomial of power 0.9 or a cosine, or to a tenth at 70 % and at 90 %.
-        warmup: iterations of linear warm-up.
+        learning_rate: learning rate at the end of the warm-up.
+        weight_decay: weight decay, which is not applied to biases and normalization.
+        schedule: decay of the rate: to 0 by a polynomial of power 0.9 or a cosine, or to a tenth at 70 % and at 90 %.
+        warmup: number of iterations of linear warm-up.
         clip_gradient: largest norm of the gradient; 0: not clipped.
         output_stride: stride of the last map, by dilation; UPerNet usually has 32.
         freeze_at: parts that do not train: see `DenseBackbone`.
         norm_eval: whether the encoder's statistics stay fixed.
-        seed: of initial weights, order and crops.
-        workers: processes that load pictures; 0: none.
-        precision: of forward passes; "fp16" takes an accelerator.
-        every: iterations between measurements and checkpoints; by default a fifth of all.
+        seed: seed of initial weights, order and crops.
+        workers: number of processes that load pictures; 0: none.
+        precision: precision of forward passes; "fp16" needs an accelerator.
+        every: iterations between evaluations and checkpoints; by default a fifth of all.
         log_every: iterations between lines of mmengine's log, whose losses are means over ten.
-        resume: go on from the last checkpoint in ``output``, if there is one.
+        resume: whether to continue from the last checkpoint in ``output``, if there is one.
 
     Returns:
         ``output``.
 
     Raises:
-        ConfigError: arguments that cannot be used; all are listed.
+        ConfigError: arguments are invalid; the message lists all of them.
         DataError: the two splits have different classes, or a mask and its picture different sizes.
         ImageError: a picture cannot be read.
-        OutputExistsError: ``output`` holds a run, and ``resume`` is not asked for.
-        CheckpointError: the checkpoint to go on from is damaged, or of a run with other settings.
-        TrainingError: loss or weights are no longer finite; nothing that is not is saved.
-        ModelNotFoundError, HubError, WeightsError: as `from_pretrained`.
+        OutputExistsError: ``output`` holds a run, and ``resume`` is not set.
+        CheckpointError: the checkpoint to resume from is damaged, or its run has other settings.
+        TrainingError: loss or weights are no longer finite; such weights are not saved.
+        ModelNotFoundError, HubError, WeightsError: as for `from_pretrained`.
     """
     output, crop = Path(output), (crop[0], crop[1])
     every = every or max(1, iterations // 5)
@@ -116,7 +116,7 @@ def fine_tune(
     if val is not None and train.classes != val.classes:
         raise DataError(f"The classes differ: {train.classes} to train on, {val.classes} to measure.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # of an untrained network; mmengine seeds the rest
+        torch.manual_seed(seed)  # seeds an untrained network; mmengine seeds the rest
         encoder = source_encoder(model, architecture)
     segmentor = head_config(head, len(train.classes))
     segmentor["data_preprocessor"]["size"] = crop
@@ -221,7 +221,7 @@ def _schedulers(name: str, warmup: int, iterations: int) -> list[dict[str, Any]]
 
 
 def _claim(output: Path, config: str, resume: bool) -> None:
-    """Write the config, or see that a run which is to go on has the same, and a checkpoint that can be trusted."""
+    """Write the config, or check that a run to resume has the same config and a checkpoint that can be trusted."""
     path = output / CONFIG_NAME
     if not path.exists():
         write_text(path, config)
@@ -231,8 +231,8 @@ def _claim(output: Path, config: str, resume: bool) -> None:
     before = read_config(path)
     if _shaping(before) != _shaping(json.loads(config)):
         raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
-    write_text(path, json_text(before))  # an older version's names mmseg's reader of pictures
-    # Mmengine itself would run code that the checkpoint holds, as pickled objects or as the text of a config.
+    write_text(path, json_text(before))  # an older version's config may have named mmseg's reader of pictures
+    # Mmengine itself would run code in the checkpoint, both in pickled objects and in the text of a config.
     if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
         raise CheckpointError(
             f"{latest} holds a config to be run, which no checkpoint of this library does. Delete it."
@@ -240,7 +240,7 @@ def _claim(output: Path, config: str, resume: bool) -> None:
 
 
 def _shaping(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config shapes the result: neither how many processes read nor how often a checkpoint is written."""
+    """Select the settings that affect the result: all but the number of workers and the interval of checkpoints."""
     free = {"num_workers", "persistent_workers", "val_interval"}
     return {key: value for key, value in flattened(config).items() if key.rpartition(".")[2] not in free}
 

@@ -1,4 +1,4 @@
-"""Steps of mmseg's pipelines: pictures and masks as our readers give them, a random scale relative to the picture."""
+"""Steps of mmseg's pipelines: this library's readers of pictures and masks, and a random scale."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from sslhsic_transfer.errors import ConfigError, DataError
 
 @TRANSFORMS.register_module()
 class LoadSSLHSICPicture(BaseTransform):
-    """Read a picture as `load_image` does, by which the same models evaluate and predict; in BGR, as mmseg has it.
+    """Step that reads a picture by `load_image`, as evaluation and prediction do, in mmseg's BGR order.
 
     Args:
-        to_float32: whether the steps that follow get floating values, from 0 to 255.
+        to_float32: whether to convert values to float32, from 0 to 255.
     """
 
     def __init__(self, to_float32: bool = False) -> None:
@@ -26,7 +26,7 @@ class LoadSSLHSICPicture(BaseTransform):
         """Add ``img``, (H, W, 3) uint8 or float32, and its size.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
             DataError: its mask, if that was read before, has another size.
         """
         image = np.ascontiguousarray(np.asarray(load_image(results["img_path"]))[..., ::-1])
@@ -38,14 +38,14 @@ class LoadSSLHSICPicture(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadSSLHSICMask(BaseTransform):
-    """Read the mask of an example of `SSLHSICDataset`; a picture that comes alone has none."""
+    """Step that reads the mask of an example of `SSLHSICDataset`; single pictures have none."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``gt_seg_map``, (H, W) uint8: class numbers, 255 where ignored.
 
         Raises:
-            DataError: as `SegmentationData.read_mask`, or the mask does not have the picture's size.
-            ConfigError: the example is of another data set, which has masks of its own.
+            DataError: as for `SegmentationData.read_mask`, or the mask does not have the picture's size.
+            ConfigError: the example comes from another data set, with its own masks.
         """
         if "number" in results:
             results["gt_seg_map"] = results["segmentation"].read_mask(results["number"])
@@ -70,7 +70,7 @@ def _require_same_size(results: Mapping[str, Any]) -> None:
         )
 
 
-# Mmseg's readers -> ours, and of the options that change what is read those values that ours reads by.
+# Replacements of mmseg's readers, and the values that these support of options that change the result.
 _READERS: Mapping[str, tuple[type[BaseTransform], Mapping[str, Sequence[Any]]]] = {
     "LoadImageFromFile": (LoadSSLHSICPicture, {"color_type": ("color",), "ignore_empty": (False,)}),
     "LoadAnnotations": (LoadSSLHSICMask, {"reduce_zero_label": (None, False)}),
@@ -79,16 +79,16 @@ _KEPT = ("to_float32",)
 
 
 def with_our_readers(pipeline: Sequence[Any]) -> list[Any]:
-    """Put our readers in the place of mmseg's, which older configs name, too.
+    """Replace mmseg's readers, which older configs also name, by this library's.
 
-    Mmseg's clip 16 bits and lay transparent pictures over a colour; decoder and storage that they are told do not
-    matter to ours.
+    Mmseg's readers clip 16 bits and put transparent pictures over a color. Their options of decoder and storage are
+    ignored.
 
     Args:
-        pipeline: steps as configs have them, or transforms; it is not changed.
+        pipeline: steps as in configs, or transforms; it is not changed.
 
     Raises:
-        ConfigError: a reader is told to read otherwise than ours does.
+        ConfigError: a reader has options that its replacement does not support.
     """
     return [_with_our_readers(step) for step in pipeline]
 
@@ -107,7 +107,7 @@ def _with_our_readers(step: Any) -> Any:
 
 
 def _our_reader(step: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What reads in place of a reader of mmseg's; None for any other step."""
+    """Return the replacement for a reader of mmseg; None for any other step."""
     kind = step.get("type")
     name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
     if name not in _READERS:
@@ -123,13 +123,13 @@ def _our_reader(step: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @TRANSFORMS.register_module()
 class SSLHSICRandomScale(BaseTransform):
-    """Resize by a random factor of the picture's own size: what protocols mean by "scale [0.5, 2]".
+    """Step that resizes by a random factor of the picture's own size, as in "scale [0.5, 2]" of protocols.
 
     Mmseg's RandomResize takes factors of one fixed size.
 
     Args:
         ratio_range: least and largest factor; drawn uniformly.
-        short_side: pixels that the factor is of; None: the picture's own.
+        short_side: short side in pixels that the factor multiplies; None: the picture's own.
     """
 
     def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), short_side: int | None = None) -> None:
@@ -137,7 +137,7 @@ class SSLHSICRandomScale(BaseTransform):
         self.short_side = short_side
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Resize the picture, bilinearly, and the mask, by the nearest neighbour."""
+        """Resize the picture bilinearly and the mask by the nearest neighbor."""
         factor = float(np.random.uniform(*self.ratio_range))
         if self.short_side is not None:
             factor *= self.short_side / min(results["img"].shape[:2])

@@ -1,6 +1,6 @@
-"""ONNX: encoders and dense models as files that run without torch.
+"""ONNX export of encoders and dense models, to files that run without torch.
 
-`export` and `export_dense` need torch, `OnnxEncoder` and `OnnxDenseModel` do not.
+`export` and `export_dense` need torch; `OnnxEncoder` and `OnnxDenseModel` do not.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sslhsic_transfer.adapters.onnx.triton import triton_repository as triton_repository
     from sslhsic_transfer.adapters.onnx.verification import verify as verify
 
-# Lazy, because files are run where torch is not installed.
+# Lazy, because files can be run without torch.
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

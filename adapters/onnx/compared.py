@@ -1,4 +1,4 @@
-"""What an exported encoder is compared on: real pictures, as its file and as torch sees them, and what torch gives."""
+"""Pictures for the comparison of an exported encoder, prepared for the file and for torch, and torch's outputs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ _AT_ONCE = 25  # pictures
 
 @dataclass(frozen=True)
 class Loader:
-    """Pictures as the network's input and as the file's.
+    """Functions that prepare pictures for the network and for the file.
 
     Attributes:
-        tensor: a file -> (3, H, W) normalised.
-        batches: (H, W, 3) uint8 pictures of any size -> what the file takes.
+        tensor: function from a picture file to a normalized tensor (3, H, W).
+        batches: function from (H, W, 3) uint8 pictures of any size to inputs of the file.
     """
 
     tensor: Callable[[Path], torch.Tensor]
@@ -38,7 +38,7 @@ class Loader:
 
 
 def loader_of(runtime: OnnxEncoder) -> Loader:
-    """By the file's own preprocessing; where its fixed size is no square, which no preprocessing makes, by resizing."""
+    """Make the loader from the file's preprocessing, or by plain resizing if its fixed size is not a square."""
     preprocessing, (height, width) = runtime.preprocessing, runtime.sides
     if height is None or width is None or (height, width) == (preprocessing.crop, preprocessing.crop):
         return Loader(preprocessing.transform(), runtime.batches)
@@ -57,13 +57,13 @@ def loader_of(runtime: OnnxEncoder) -> Loader:
 
 @dataclass(frozen=True)
 class Reference:
-    """What files are compared with: plain copies, see `plain_copy`."""
+    """Networks that files are compared with: plain copies, see `plain_copy`."""
 
     encoder: Encoder
     head: LinearHead | None
 
     def outputs(self, images: torch.Tensor, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Of (B, 3, H, W) normalised pictures."""
+        """Compute outputs of normalized pictures (B, 3, H, W)."""
         every: tuple[Output, ...] = ("pooled", *STAGES)
         given = {str(name): value for name, value in self.encoder.backbone.forward_outputs(images, every).items()}
         if self.head is not None:
@@ -71,7 +71,7 @@ class Reference:
         return {name: given[name].numpy() for name in names}
 
     def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: Loader) -> dict[str, NDArray[np.float32]]:
-        """Of all of a folder's."""
+        """Compute outputs of all pictures in a folder."""
         parts: list[dict[str, NDArray[np.float32]]] = []
         for start in range(0, len(folder), _AT_ONCE):
             images = torch.stack([load.tensor(path) for path in folder.paths[start : start + _AT_ONCE]])
@@ -80,7 +80,7 @@ class Reference:
 
 
 def of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: Loader) -> dict[str, NDArray[np.float32]]:
-    """What the file gives of all of a folder's pictures."""
+    """Compute the file's outputs for all pictures in a folder."""
     parts = [
         runtime.run(batch, runtime.info.outputs)
         for start in range(0, len(folder), _AT_ONCE)
@@ -90,12 +90,12 @@ def of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: Loader)
 
 
 def compared_folder(pictures: str | Path | None) -> Path:
-    """Where the pictures lie that `verify` compares: the user's folder, or the test pictures that came along."""
+    """Return the folder of pictures that `verify` compares: the user's, or the bundled test pictures."""
     return sign_digits().test if pictures is None else Path(pictures)
 
 
 def real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
-    """A bank and queries, spread evenly over what there is."""
+    """Choose bank and query pictures, spread evenly over the available ones."""
     compared = ImageFolder.scan(compared_folder(folder))
     if folder is None:
         return _some(ImageFolder.scan(sign_digits().train), _BANK), _some(compared, _QUERIES)

@@ -1,4 +1,4 @@
-"""`export`: from an encoder to a verified ONNX file."""
+"""`export`, which exports an encoder to a verified ONNX file."""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,18 +29,18 @@ from sslhsic_transfer.hub.names import shown
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-_MOST_CALIBRATION = 256  # pictures: more do not change the ranges that percentiles find
+_MOST_CALIBRATION = 256  # pictures; more do not change the ranges found by percentiles
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written.
+    """Report of an export.
 
     Attributes:
         path: the file.
-        size: its bytes, with those of the file beside it where there is one.
+        size: its size in bytes, including the data file beside it if there is one.
         sha256: hash of the file.
-        verification: how it compares with the encoder.
+        verification: the comparison with the encoder.
     """
 
     path: Path
@@ -68,35 +68,35 @@ def export(
     pictures: str | Path | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Export an encoder, and compare the file with it; one that does not give the same is not left behind.
+    """Export an encoder and verify the file against it; a file whose outputs differ is not kept.
 
     The same encoder and options give the same bytes on the same machine.
 
     >>> report = export(encoder, "model.onnx", outputs=("pooled", "c5"))
 
     Args:
-        encoder: in any mode, on any device; it stays as it is.
+        encoder: the encoder, in any mode, on any device; it is not changed.
         path: the file to write.
-        outputs: ``"pooled"``, the embedding, ``"c2"`` to ``"c5"``, feature maps, and of a classifier ``"logits"``;
-            None: logits where there is a head, else the embedding.
-        head: makes a classifier of the encoder.
-        precision: ``"fp32"``; ``"fp16"``, for GPUs; ``"int8"``, for processors.
-        input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
+        outputs: outputs of the file: ``"pooled"``, the embedding; ``"c2"`` to ``"c5"``, feature maps; and for a
+            classifier ``"logits"``. None: logits if there is a head, else the embedding.
+        head: a linear layer that makes the encoder a classifier.
+        precision: ``"fp32"``; ``"fp16"``, for GPUs; ``"int8"``, for CPUs.
+        input: input of the file. ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8 of the right
             size; ``"pictures"``: (B, H, W, 3) uint8 of any size, resized and cropped in the graph.
         batch: fixed number of pictures; None: any.
-        size: fixed height and width; None: any. Where they are the same, pictures are resized and cropped to them;
-            where they differ, what the file takes is for its user to prepare.
+        size: fixed height and width; None: any. If both are the same, pictures are resized and cropped to them. If they
+            differ, the user of the file has to prepare its input.
         opset: version of the standard operators.
-        calibration: for int8: a folder of pictures, or pictures, of the kind that the file will see.
-        quantization: for int8: how.
-        pictures: a folder to verify with instead of the bundled pictures, with a sub-folder a class.
-        overwrite: whether a file that is there may be replaced.
+        calibration: for int8: pictures, or a folder of them, like those that the file will be used on.
+        quantization: for int8: its settings.
+        pictures: a folder to verify with instead of the bundled pictures, with one sub-folder for each class.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        ConfigError: options that do not fit together.
-        OutputExistsError: the file is there already.
+        ConfigError: options do not fit together.
+        OutputExistsError: the file already exists.
         ExportError: the network cannot be exported.
-        VerificationError: the file does not give what the encoder gives.
+        VerificationError: the file's outputs differ from the encoder's.
         MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
@@ -139,13 +139,13 @@ def export(
 
 
 def report_of(path: Path, verification: VerifyReport) -> ExportReport:
-    """The report of a file that has been written."""
+    """Make the report of a written file."""
     files = [path, *(file for file in [data_file(path)] if file.exists())]
     return ExportReport(path, sum(file.stat().st_size for file in files), sha256_of_file(path), verification)
 
 
 def weights_hash(network: nn.Module) -> str:
-    """The SHA-256 that model.safetensors has, or would have, if the network were saved as it is."""
+    """Compute the SHA-256 that model.safetensors has, or would have if the network were saved now."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     return hashlib.sha256(save(state, metadata={"format": "pt"})).hexdigest()
 
@@ -165,7 +165,7 @@ def _check(
 
 
 def _preprocessing(encoder: Encoder, sides: tuple[int, int] | None) -> Preprocessing:
-    """How pictures become the file's input: at its size, where that is fixed and a square."""
+    """Return the preprocessing of the file's input, at its size if that is fixed and square."""
     if sides is None or sides[0] != sides[1]:
         return encoder.preprocessing
     return encoder.preprocessing.at_size(sides[0])
@@ -174,7 +174,7 @@ def _preprocessing(encoder: Encoder, sides: tuple[int, int] | None) -> Preproces
 def _prepared(
     preprocessing: Preprocessing, calibration: str | Path | Sequence[Picture], sides: tuple[int, int] | None
 ) -> NDArray[np.float32]:
-    """Calibration pictures as the network's input, evenly chosen where there are many."""
+    """Prepare calibration pictures as the network's input; if there are too many, choose evenly."""
     pictures: Sequence[Picture]
     pictures = ImageFolder.scan(calibration).paths if isinstance(calibration, str | Path) else calibration
     if not len(pictures):

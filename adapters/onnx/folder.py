@@ -1,4 +1,4 @@
-"""Exported files in a model folder, measured and listed, ready for publishing."""
+"""Export of files into a model folder, with measurements, ready for publishing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,22 +27,22 @@ def add_onnx(
     quantization: Quantization | None = None,
     pictures: str | Path | None = None,
 ) -> list[exporting.ExportReport]:
-    """Export a model folder's encoder into ``onnx/`` and write what was measured into results.json.
+    """Export a model folder's encoder into ``onnx/`` and add measurements to results.json.
 
-    The files lie where transformers.js and Optimum look for them; config.json lists them with their hashes.
+    The files are placed where transformers.js and Optimum look for them; config.json lists them with their hashes.
 
     Args:
-        folder: a model folder; files that are there are replaced.
-        precisions: which files.
-        calibration: pictures for ``"int8"``.
-        quantization: for ``"int8"``: how.
+        folder: a model folder; existing files are replaced.
+        precisions: precisions to export, one file for each.
+        calibration: calibration pictures for ``"int8"``.
+        quantization: settings of ``"int8"``.
         pictures: a folder to verify with instead of the bundled pictures.
 
     Returns:
         A report of each file.
 
     Raises:
-        As `sslhsic_transfer.adapters.onnx.exporting.export`; the folder then lists no file that was not finished.
+        The errors of `sslhsic_transfer.adapters.onnx.exporting.export`; the folder then lists no unfinished file.
     """
     folder = Path(folder)
     encoder = load_folder(folder)
@@ -74,7 +74,7 @@ def _records(
     side: int,
     pictures: str | Path,
 ) -> list[Result]:
-    """Error of each file against the encoder, and speed of all."""
+    """Make result records of each file's error against the encoder, and of the speed of all."""
     common: dict[str, Any] = {"task": "onnx", "weights_sha256": sha256, "hardware": hardware("cpu")}
     records = []
     for precision, report in reports.items():

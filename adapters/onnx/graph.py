@@ -1,4 +1,4 @@
-"""From an encoder to an ONNX graph: float32, normalised pictures in, embedding, feature maps and logits out."""
+"""ONNX graphs of encoders: float32, from normalized pictures to embedding, feature maps and logits."""
 
 import contextlib
 import io
@@ -20,11 +20,11 @@ from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
 
 INPUT = "images"
-TRACED = (2, 3, 96, 128)  # no two sides alike, and no batch of one, which could become a constant
+TRACED = (2, 3, 96, 128)  # different sides, and no batch of one, which the exporter could make constant
 
 
 class _Outputs(nn.Module):
-    """An encoder's outputs as a tuple."""
+    """Wrapper that returns an encoder's outputs as a tuple."""
 
     def __init__(self, encoder: Encoder, outputs: Sequence[Output], head: LinearHead | None) -> None:
         super().__init__()
@@ -52,19 +52,19 @@ def encoder_graph(
     """Trace an encoder.
 
     Args:
-        encoder: in any mode, on any device; it stays as it is.
-        outputs: ``"pooled"``, ``"c2"`` to ``"c5"``, and with a head ``"logits"``.
-        head: of a classifier.
+        encoder: the encoder, in any mode, on any device; it is not changed.
+        outputs: any of ``"pooled"``, ``"c2"`` to ``"c5"``, and with a head ``"logits"``.
+        head: the linear layer of a classifier.
         batch: fixed number of pictures; None: any.
-        size: fixed height and width; None: any from 32 on.
+        size: fixed height and width; None: any of at least 32.
         opset: version of the standard operators.
 
     Returns:
-        An ``onnx.ModelProto`` with normalisation folded into the convolutions and nothing of this machine in it.
+        An ``onnx.ModelProto`` with batch normalization folded into the convolutions and no traces of this machine.
 
     Raises:
-        ConfigError: unknown outputs or opset, or sizes that no encoder takes.
-        ExportError: torch cannot export it.
+        ConfigError: outputs or opset are unknown, or no encoder takes the sizes.
+        ExportError: torch cannot export the encoder.
         MissingDependencyError: onnx or onnxscript is not installed.
     """
     _check(outputs, head, batch, size, opset)
@@ -87,15 +87,15 @@ def trace(
     """Export a network in eval mode on the CPU.
 
     Args:
-        network: one tensor in, a tensor or a tuple of them out.
+        network: function from one tensor to a tensor or a tuple of tensors.
         example: an input.
-        inputs: its name.
-        outputs: names.
-        dynamic: axis of the input -> name, for those that may have any length.
+        inputs: name of the input.
+        outputs: names of the outputs.
+        dynamic: names of the input's axes that may have any length, by axis.
         opset: version of the standard operators.
 
     Raises:
-        ExportError: torch cannot export it; the message names the operator where there is one to name.
+        ExportError: torch cannot export the network; the message names the operator if it is known.
     """
     try:
         with _quiet():
@@ -109,7 +109,7 @@ def trace(
                 opset_version=opset,
                 verbose=False,
             )
-    except Exception as error:  # of many kinds, most of them of torch's own
+    except Exception as error:  # of many types, most of them torch's own
         raise ExportError(f"{type(network).__name__} cannot be exported: {reason(error)}") from error
     assert program is not None
     model = program.model_proto
@@ -118,11 +118,11 @@ def trace(
 
 
 def tidy(model: Any, name: str = "encoder") -> None:
-    """Take out what the exporter notes of the machine and of Python, and name nodes by their number, in place.
+    """Remove the exporter's notes about the machine and Python, and name nodes by their number, in place.
 
     Args:
         model: an ``onnx.ModelProto``.
-        name: of the graph.
+        name: name of the graph.
     """
     del model.metadata_props[:]
     model.producer_name, model.producer_version, model.doc_string = "sslhsic-transfer", "", ""
@@ -140,7 +140,7 @@ def tidy(model: Any, name: str = "encoder") -> None:
 
 
 def _plain_copy(encoder: Encoder) -> Encoder:
-    """A float32 copy on the CPU with symmetric padding, whose layers torch can export at any size."""
+    """Copy an encoder to the CPU in float32 with symmetric padding, whose layers torch can export at any size."""
     config = encoder.config.model_copy(update={"padding": "torch"})
     with torch.device("meta"):
         copy = Encoder(config, encoder.preprocessing)
@@ -153,7 +153,7 @@ def _plain_copy(encoder: Encoder) -> Encoder:
 
 
 def _pad_as_jax(model: Any) -> None:
-    """Strided layers padded as ``SAME``: ONNX's own SAME_UPPER, which puts what is odd at the end, as JAX does."""
+    """Give strided layers ONNX's padding ``SAME_UPPER``, which puts an odd pixel at the end, as JAX's ``SAME`` does."""
     from onnx import helper
 
     for node in model.graph.node:
@@ -187,7 +187,7 @@ def _check(
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause, which names the operator; torch wraps it several times."""
+    """Return the first line of the innermost cause, which names the operator; torch wraps it several times."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
@@ -196,7 +196,7 @@ def reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells what it does, on the screen and by warnings."""
+    """Silence the exporter's output, logs and warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""A linear layer over the embedding: what makes a classifier of an encoder."""
+"""The linear layer over the embedding that makes an encoder a classifier."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from sslhsic_transfer.errors import ConfigError
 
 @dataclass(frozen=True)
 class LinearHead:
-    """The layer, and what its numbers stand for.
+    """A linear layer with the names of its classes.
 
     Attributes:
-        layer: D -> C.
-        classes: C names.
+        layer: the layer, from D to C.
+        classes: the names of the C classes.
 
     Raises:
-        ConfigError: there are not as many names as the layer has outputs.
+        ConfigError: the number of names differs from that of the layer's outputs.
     """
 
     layer: nn.Linear
@@ -28,7 +28,7 @@ class LinearHead:
             raise ConfigError(f"Got {len(self.classes)} classes for a layer of {self.layer.out_features} outputs.")
 
     def __call__(self, pooled: Tensor) -> Tensor:
-        """(B, D) -> (B, C), by the layer's numbers as float32 on the CPU."""
+        """Map embeddings (B, D) to logits (B, C), with the layer's weights in float32 on the CPU."""
         layer = self.layer
         bias = None if layer.bias is None else layer.bias.detach().float().cpu()
         return F.linear(pooled, layer.weight.detach().float().cpu(), bias)

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, in its metadata; read and written without torch."""
+"""Metadata of an exported file, read and written without torch."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _PREFIX = "sslhsic."
 
 
 class FileInfo(BaseModel):
-    """What files of every kind share: how facts become entries of a file's metadata, under ``sslhsic.``, and back."""
+    """Base class of metadata; each field is stored as an entry of the file's metadata, prefixed with ``sslhsic.``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: ClassVar[str]
@@ -28,17 +28,17 @@ class FileInfo(BaseModel):
     format_version: Literal[1] = Field(default=1, description="Version of the format of these metadata entries.")
 
     def entries(self) -> dict[str, str]:
-        """As entries of a file's metadata, in a fixed order; what is not known is left out."""
+        """Return the entries of a file's metadata, in a fixed order; unknown facts are left out."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {_PREFIX + name: _text(value) for name, value in values.items()}
 
     @classmethod
     def of(cls, entries: Mapping[str, str], source: str) -> Self:
-        """From the entries of a file's metadata.
+        """Read the entries of a file's metadata.
 
         Raises:
-            ModelFileError: there are none of ours.
-            ConfigError: they do not validate.
+            ModelFileError: this library wrote none of them.
+            ConfigError: they are not valid.
         """
         own = {name.removeprefix(_PREFIX): text for name, text in entries.items() if name.startswith(_PREFIX)}
         if not own:
@@ -49,7 +49,7 @@ class FileInfo(BaseModel):
 
 
 def says_nothing(source: str, kind: str) -> ModelFileError:
-    """Make the error for a file without metadata of ours."""
+    """Make the error for a file without this library's metadata."""
     return ModelFileError(
         f"{source} says nothing of itself: it is no {kind} exported by this library. "
         "Make one: sslhsic export MODEL --output FILE.onnx"
@@ -57,7 +57,7 @@ def says_nothing(source: str, kind: str) -> ModelFileError:
 
 
 def kind_of(entries: Mapping[str, str]) -> str | None:
-    """What a file's metadata are of: an "encoder"; a "dense model", which alone names a task; or None."""
+    """Return the kind of file that metadata describe: "encoder"; "dense model", if they name a task; or None."""
     if not any(name.startswith(_PREFIX) for name in entries):
         return None
     return "dense model" if _PREFIX + "task" in entries else "encoder"

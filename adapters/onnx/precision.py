@@ -1,4 +1,4 @@
-"""Float16: weights and arithmetic in half precision, inputs and outputs in float32."""
+"""Conversion to float16: weights and arithmetic in half precision, inputs and outputs in float32."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ _LARGEST_HALF = 65504.0
 
 
 def as_float16(model: Any) -> Any:
-    """Make a float16 copy of a float32 graph.
+    """Convert a float32 graph to float16.
 
-    Means are taken in float32, as half sums of large maps would overflow; Range counts in no halves.
+    Means stay in float32, as float16 sums of large maps would overflow; so does Range, which has no float16 version.
 
     Args:
         model: an ``onnx.ModelProto``.
@@ -31,5 +31,5 @@ def as_float16(model: Any) -> Any:
                 f"{initializer.name} holds {abs(values).max():.3g}, beyond float16's {_LARGEST_HALF:.0f}: use fp32."
             )
     half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=["ReduceMean", "Range"])
-    onnx_model.OnnxModel(half).topological_sort()  # the conversion puts its casts of the input at the end
+    onnx_model.OnnxModel(half).topological_sort()  # the conversion appends its casts of the input at the end
     return half

@@ -1,4 +1,4 @@
-"""Preprocessing as the first nodes of a graph: uint8 pictures in, so that a server needs no code of its own."""
+"""Preprocessing as the first nodes of a graph, which then takes uint8 pictures, so that servers need no extra code."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ def prepend(model: Any, preprocessing: Preprocessing, form: InputForm) -> None:
     """Put preprocessing in front of a graph, in place; its input becomes ``pictures``, (B, H, W, 3) uint8.
 
     Args:
-        model: an ``onnx.ModelProto`` whose input is normalised pictures.
-        preprocessing: the encoder's.
-        form: ``"resized"``: scaling and normalisation; ``"pictures"``: resizing and cropping, too. The pictures of a
-            batch then have one size, whatever it is.
+        model: an ``onnx.ModelProto`` whose input is normalized pictures.
+        preprocessing: the encoder's preprocessing.
+        form: ``"resized"``: scaling and normalization; ``"pictures"``: also resizing and cropping. All pictures of a
+            batch must then have the same size, which may be any.
 
     Raises:
-        ConfigError: a graph of fixed height and width does not fit the crop, or the resizing has no ONNX operator.
+        ConfigError: the graph's fixed height and width differ from the crop, or the resizing has no ONNX operator.
     """
     from onnx import TensorProto, helper
 
@@ -56,7 +56,7 @@ def prepend(model: Any, preprocessing: Preprocessing, form: InputForm) -> None:
 
 
 class _Builder:
-    """Nodes and constants under names of their own."""
+    """Builder of nodes and constants with unique names."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -84,17 +84,17 @@ class _Builder:
 
 
 def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
-    """The short side to its length, the other in proportion and rounded down; rounded to whole steps of 255.
+    """Resize the short side to its length and the other in proportion, rounded down; values are rounded to integers.
 
-    One side after the other, each result rounded half up, as torch's kernels for bytes do: in one go a fifth of the
-    pixels would differ by a step, and a few beside hard edges by up to seven.
+    One side is resized after the other and each result rounded half up, as in torch's kernels for bytes. In a single
+    step a fifth of the pixels would differ by 1 of 255, and a few beside hard edges by up to 7.
     """
     from onnx import TensorProto
 
     sides = build.node("Shape", [value], start=2)
     short = build.node("ReduceMin", [sides], keepdims=1)
     scaled = build.node("Mul", [sides, build.integer(preprocessing.resize)])
-    size = build.node("Div", [scaled, short])  # of integers: rounded down, as torchvision does
+    size = build.node("Div", [scaled, short])  # integer division rounds down, as torchvision does
     method: dict[str, Any]
     if preprocessing.interpolation == "nearest":
         method = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -107,7 +107,7 @@ def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
     unchanged = build.node("Shape", [value], end=2)
     height = build.node("Slice", [sides, build.integer(0), build.integer(1)])
     width = build.node("Slice", [size, build.integer(1), build.integer(2)])
-    # All four sides are named: ONNX Runtime fails on Resize with axes where it moves the transposition beyond it.
+    # All four sides are given, because ONNX Runtime fails on Resize with axes when it moves the transposition past it.
     for target in ([unchanged, height, width], [unchanged, size]):
         value = build.node("Resize", [value, "", "", build.node("Concat", target, axis=0)], **method)
         value = build.node("Clip", [build.node("Add", [value, half]), low, high])
@@ -116,7 +116,7 @@ def _resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
 
 
 def _cropped(build: _Builder, value: str, crop: int) -> str:
-    """The centre: (side - crop) / 2 rounded to the even neighbour, as Python and torchvision do."""
+    """Crop the center; (side - crop) / 2 is rounded half to even, as in Python and torchvision."""
     from onnx import TensorProto
 
     sides = build.node("Cast", [build.node("Shape", [value], start=2)], to=TensorProto.FLOAT)
@@ -128,7 +128,7 @@ def _cropped(build: _Builder, value: str, crop: int) -> str:
 
 
 def _cut_and_resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
-    """The centre square of `Preprocessing.centre`, resized as by `resize_bicubic`: rounded once, to whole steps."""
+    """Crop the square of `Preprocessing.centre` and resize it as `resize_bicubic` does, rounding once, to integers."""
     sides = build.node("Shape", [value], start=2)
     short = build.node("Mul", [build.node("ReduceMin", [sides], keepdims=1), build.integer(preprocessing.crop)])
     side = build.node("Clip", [build.node("Div", [short, build.integer(preprocessing.resize)]), build.scalar(1)])

@@ -1,7 +1,7 @@
-"""Int8: weights per channel, activations by what the user's own pictures give.
+"""Quantization to int8, of weights per channel and of activations by calibration on the user's pictures.
 
-QuantizeLinear/DequantizeLinear pairs say so in the graph: the form that ONNX Runtime, TensorRT and OpenVINO fuse into
-integer kernels.
+The graph gets QuantizeLinear/DequantizeLinear pairs, which ONNX Runtime, TensorRT and OpenVINO fuse into integer
+kernels.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Quantization:
-    """How an int8 file is made.
+    """Settings of quantization to int8.
 
     Attributes:
-        method: how the range of each activation is found: ``"minmax"``: all of it; ``"percentile"``: without the rarest
-            values; ``"entropy"``: so that least information is lost.
-        percentile: share of values kept, in percent, for ``"percentile"``.
-        reduce_range: weights in 7 bits, for processors whose 8-bit products saturate (x86 without VNNI); None: as this
-            one needs.
+        method: how the range of each activation is found. ``"minmax"``: the whole range; ``"percentile"``: without the
+            most extreme values; ``"entropy"``: with the least loss of information.
+        percentile: percentage of values kept, for ``"percentile"``.
+        reduce_range: whether weights have 7 bits, for CPUs whose 8-bit products saturate (x86 without VNNI); None: if
+            this CPU needs it.
         skip: names of convolutions that stay in float32.
     """
 
@@ -51,11 +51,11 @@ class Quantization:
 
     @property
     def narrow(self) -> bool:
-        """Whether weights get 7 bits."""
+        """True if weights get 7 bits."""
         return not has_wide_products() if self.reduce_range is None else self.reduce_range
 
     def described(self, pictures: int) -> str:
-        """In a line, for the file's metadata."""
+        """Describe the settings in one line, for the file's metadata."""
         kept = f" {self.percentile:g}" if self.method == "percentile" else ""
         skipped = f", {len(self.skip)} convolutions in float32" if self.skip else ""
         return (
@@ -65,7 +65,7 @@ class Quantization:
 
 
 def has_wide_products() -> bool:
-    """Whether this processor sums 8-bit products without saturating: VNNI on x86; everything else does."""
+    """Check if this CPU sums 8-bit products without saturating: on x86 only with VNNI, elsewhere always."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
     try:
@@ -76,15 +76,15 @@ def has_wide_products() -> bool:
 
 
 def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> Any:
-    """A quantised copy of a float32 graph; what is not a convolution, sum or pooling stays in float32.
+    """Quantize a copy of a float32 graph; all but convolutions, sums and pooling stays in float32.
 
     Args:
         model: an ``onnx.ModelProto``.
-        images: (N, 3, H, W) normalised pictures to calibrate with.
-        settings: how.
+        images: (N, 3, H, W) normalized pictures to calibrate with.
+        settings: the settings of quantization.
 
     Raises:
-        ConfigError: no pictures, or names to skip that are no convolutions.
+        ConfigError: there are no pictures, or a name to skip is not a convolution's.
         MissingDependencyError: onnxruntime is not installed.
     """
     import onnx
@@ -97,7 +97,7 @@ def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> 
         raise ConfigError(f"No convolutions are called {', '.join(unknown)}; there are: {', '.join(sorted(names))}.")
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
-    onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is simplified already
+    onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is already simplified
     told = contextlib.redirect_stdout(io.StringIO())  # the calibration prints every step
     with tempfile.TemporaryDirectory() as place, told:
         output = Path(place) / "model.onnx"
@@ -116,14 +116,14 @@ def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> 
             extra_options={
                 "CalibTensorRangeSymmetric": False,
                 "CalibPercentile": settings.percentile,
-                "CalibStridedMinMax": 1,  # one batch at a time: all activations of all pictures would fill the memory
+                "CalibStridedMinMax": 1,  # one batch at a time, as the activations of all pictures would not fit
             },
         )
         return onnx.load(output)
 
 
 def _fitting(model: Any, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Batches that the graph takes; where its batch is fixed, the last one is filled up from the start."""
+    """Split pictures into batches that the graph takes; the last one of a fixed size is filled up from the start."""
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     size = fixed or _BATCH
     if fixed and len(images) % fixed:
@@ -133,7 +133,7 @@ def _fitting(model: Any, images: NDArray[np.float32]) -> list[NDArray[np.float32
 
 def _reader(quantization: Any, name: str, batches: Sequence[NDArray[np.float32]]) -> Any:
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
-        """Batches, a range of them at a time."""
+        """Reader of a range of batches."""
 
         def __init__(self) -> None:
             self.rest: Iterator[NDArray[np.float32]] = iter(batches)

@@ -1,4 +1,4 @@
-"""From a graph to a file: checked, deterministic, whole or absent."""
+"""Saving of graphs to files, checked, deterministically and atomically."""
 
 import shutil
 import tempfile
@@ -11,15 +11,15 @@ from sslhsic_transfer.adapters.onnx.info import FileInfo
 from sslhsic_transfer.errors import ConfigError, ExportError, OutputExistsError
 
 LARGEST_SINGLE = 2_000_000_000  # bytes; a Protocol Buffers message has less than 2 GiB
-_IR_VERSION = 10  # of 2024: what runtimes of the last years read
+_IR_VERSION = 10  # from 2024, which recent runtimes can read
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work, a place where an export cannot end up.
+    """Check, before any work, that an export can be written to a path.
 
     Raises:
         ConfigError: the name does not end in .onnx.
-        OutputExistsError: the file is there and must not be replaced.
+        OutputExistsError: the file exists and must not be replaced.
     """
     if path.suffix != ".onnx":
         raise ConfigError(f"Got the file name {path.name!r}; expected one that ends in .onnx.")
@@ -28,7 +28,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def describe(model: Any, info: FileInfo) -> None:
-    """Write the metadata of a graph, in place, and only those."""
+    """Replace all metadata of a graph, in place."""
     del model.metadata_props[:]
     for key, value in info.entries().items():
         model.metadata_props.add(key=key, value=value)
@@ -36,19 +36,19 @@ def describe(model: Any, info: FileInfo) -> None:
 
 
 def data_file(path: Path) -> Path:
-    """The file beside one that is too large to hold its own weights."""
+    """Return the path of the weights' file beside an ONNX file that is too large to hold them."""
     return path.with_name(path.name + ".data")
 
 
 def write_model(model: Any, path: Path) -> None:
-    """Write a graph and check what was written: types, shapes, and every operator against the standard.
+    """Write a graph and check the written file: types, shapes, and every operator against the standard.
 
     Args:
         model: an ``onnx.ModelProto``.
-        path: of the file; weights beyond two gigabytes lie in `data_file` beside it.
+        path: path of the file; weights of more than two gigabytes are written to `data_file` beside it.
 
     Raises:
-        ExportError: the graph is no valid ONNX.
+        ExportError: the graph is not valid ONNX.
     """
     import onnx
 
@@ -64,7 +64,7 @@ def write_model(model: Any, path: Path) -> None:
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """A place under the same name in a folder beside the target; moved there when all has gone well."""
+    """Provide a path of the same name in a temporary folder beside the target; move the file on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -1,4 +1,4 @@
-"""Pictures a second of an encoder and of the files exported from it, measured in turns."""
+"""Speed of an encoder and of the files exported from it, measured in turns."""
 
 import statistics
 import time
@@ -12,23 +12,23 @@ from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 
-_SECONDS = 0.5  # at least, of each turn
+_SECONDS = 0.5  # least duration of each turn
 _ROUNDS = 5
 
 
 def pictures_per_second(
     encoder: Encoder, files: Mapping[str, OnnxEncoder], batch: int, rounds: int = _ROUNDS
 ) -> dict[str, float]:
-    """Median speed at the size that the preprocessing makes, in turns so that all share the machine's moods.
+    """Measure median speeds at the preprocessing's size, in turns, so that all are equally affected by other load.
 
     Args:
-        encoder: measured in float32 as it is, under the name ``"torch"``.
-        files: name -> encoder of ONNX Runtime, with any input but whole pictures of any size.
-        batch: pictures at once.
-        rounds: turns of each.
+        encoder: the encoder, measured in float32 under the name ``"torch"``.
+        files: encoders of ONNX Runtime by name, with any input but ``"pictures"``.
+        batch: number of pictures at once.
+        rounds: number of turns of each.
 
     Returns:
-        Name -> pictures a second.
+        Pictures per second by name.
     """
     side = encoder.preprocessing.crop
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def _torch_run(encoder: Encoder, images: NDArray[np.float32]) -> Callable[[], ob
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    """Of one call, over as many as fill the least time."""
+    """Measure the duration of one call, as the mean over enough calls to fill the least duration."""
     calls, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < _SECONDS or not calls:
         run()

@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA Triton Inference Server: an exported file, and the configuration that fits it."""
+"""Model repositories for NVIDIA Triton Inference Server: an exported file with a matching configuration."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from sslhsic_transfer.errors import ConfigError, OutputExistsError
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
 _VERSION = "1"
-_LARGEST_BATCH = 64  # of files that take any number of pictures, where nothing else is said
+_LARGEST_BATCH = 64  # default for files that take any number of pictures
 _TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -31,27 +31,27 @@ def triton_repository(
 ) -> Path:
     """Write ``directory/NAME/config.pbtxt`` and ``directory/NAME/1/model.onnx``, for Triton's onnxruntime backend.
 
-    A classifier's folder has labels.txt, too: the names of its classes.
+    A classifier's folder also has labels.txt with the names of its classes.
 
     >>> triton_repository("model.onnx", "repository", name="digits")  # tritonserver --model-repository repository
     PosixPath('repository/digits')
 
     Args:
         file: an exported encoder.
-        directory: the repository; other models in it stay.
-        name: what the server shall call the model; by default the last part of the encoder's own name.
-        max_batch_size: how many pictures the server may put together; 0: it does not, and requests bring their own
-            batch dimension. None: 64, or 0 for a file of fixed batch, which can have no other, as Triton leaves
-            the first dimension to itself only where a file takes any.
+        directory: the repository; other models in it are not changed.
+        name: the model's name on the server; by default the last part of the encoder's own name.
+        max_batch_size: largest number of pictures that the server may batch; 0: it does not batch, and requests have
+            their own batch dimension. None: 64, or 0 for a file of fixed batch. Such a file allows only 0, because
+            Triton manages the first dimension only if it is free.
         overwrite: whether a model of that name may be replaced.
 
     Returns:
         The model's folder in the repository.
 
     Raises:
-        ConfigError: a name that cannot be a folder's, a negative batch size, or one that the file cannot have.
-        OutputExistsError: the repository has a model of that name.
-        ModelNotFoundError, ModelFileError: there is no such file, or it is no exported encoder.
+        ConfigError: the name cannot be a folder's, or the batch size is negative or impossible for the file.
+        OutputExistsError: the repository already has a model of that name.
+        ModelNotFoundError, ModelFileError: there is no such file, or it is not an exported encoder.
         MissingDependencyError: onnxruntime is not installed.
     """
     file = Path(file)
@@ -71,7 +71,7 @@ def triton_repository(
         staged, former = Path(place, "new"), Path(place, "former")
         (staged / _VERSION).mkdir(parents=True)
         shutil.copy(file, staged / _VERSION / "model.onnx")
-        for beside in content.beside:  # named in the file, so that they keep their names
+        for beside in content.beside:  # the file refers to them by name
             shutil.copy(beside, staged / _VERSION / beside.name)
         (staged / CONFIG).write_text(text, encoding="utf-8")
         if encoder.info.classes:
@@ -83,16 +83,16 @@ def triton_repository(
 
 
 def config(session: Any, info: OnnxInfo, name: str, max_batch_size: int | None = None) -> str:
-    """The text of config.pbtxt.
+    """Make the text of config.pbtxt.
 
     Args:
-        session: of ONNX Runtime; what it takes and gives is what is written.
-        info: the file's facts; some of them become parameters, which Triton shows at ``/v2/models/NAME/config``.
-        name: of the model.
+        session: the file's ONNX Runtime session, whose inputs and outputs are written.
+        info: the file's metadata; some of them become parameters, which Triton shows at ``/v2/models/NAME/config``.
+        name: name of the model.
         max_batch_size: see `triton_repository`.
 
     Raises:
-        ConfigError: a negative batch size, or one that the file cannot have.
+        ConfigError: the batch size is negative, or impossible for the file.
     """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     fixed = isinstance(inputs[0].shape[0], int)
@@ -129,9 +129,9 @@ def config(session: Any, info: OnnxInfo, name: str, max_batch_size: int | None =
 
 
 def _tensor(value: Any, batch: int, *, labels: bool = False) -> str:
-    """An input or output; the first dimension is not named where the server makes batches.
+    """Format an input or output; the first dimension is left out if the server makes batches.
 
-    With labels a client may ask the server for the likeliest classes by their names.
+    With labels, a client may ask the server for the likeliest classes by name.
     """
     dims = ", ".join(map(str, _dims(value.shape[1:] if batch else value.shape)))
     lines = [f"name: {_quoted(value.name)}", f"data_type: {_TYPES[value.type]}", f"dims: [ {dims} ]"]
@@ -144,10 +144,10 @@ def _dims(shape: Sequence[Any]) -> list[int]:
 
 
 def _usable(name: str) -> str:
-    """A name with everything else replaced."""
+    """Replace all characters that a model's name may not have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip("_.-") or "encoder"
 
 
 def _quoted(text: str) -> str:
-    """As Protocol Buffers' text format has strings: escaped as JSON, with bytes of UTF-8 as they are."""
+    """Quote a string for Protocol Buffers' text format: escaped as in JSON, with UTF-8 left as it is."""
     return json.dumps(text, ensure_ascii=False)

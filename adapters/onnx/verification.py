@@ -1,4 +1,4 @@
-"""Whether a file gives what the encoder gives: at other shapes than the traced one, on real pictures, as neighbours."""
+"""Verification of a file against its encoder: at shapes other than the traced one, on real pictures, and by k-NN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ from sslhsic_transfer.models.modes import plain_copy
 
 _SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width
 _NEIGHBOURS = 20
-_MARKS = {(True, True): "ok    ", (True, False): "FAILED", (False, True): "      "}  # whether bound, whether passed
+_MARKS = {(True, True): "ok    ", (True, False): "FAILED", (False, True): "      "}  # keys: has a bound, passed
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a file of one precision must reach.
+    """Bounds that a file of one precision must satisfy.
 
     Attributes:
-        relative: largest difference over the largest value; None: not asked, as rounding is meant.
-        cosine: mean over real pictures.
-        smallest_cosine: over real pictures; None: not asked, as single pictures may be rounded badly.
-        agreement: share of pictures that their neighbours in the embedding put into the same class.
+        relative: largest difference over the largest value; None: not required, as rounding is intended.
+        cosine: mean cosine over real pictures.
+        smallest_cosine: smallest cosine over real pictures; None: not required, as rounding may affect a picture badly.
+        agreement: share of pictures whose neighbors in both embeddings vote for the same class.
     """
 
     relative: float | None
@@ -49,14 +49,14 @@ BOUNDS: dict[FilePrecision, Bounds] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison.
+    """Result of one comparison.
 
     Attributes:
-        name: what was compared.
-        value: what was found.
-        bound: what was asked for; None where the value is only told.
+        name: the quantity that was compared.
+        value: its value.
+        bound: its bound; None if the value is only reported.
         at_most: whether the bound is an upper one.
-        pictures: how many real pictures were compared; None where it was noise.
+        pictures: number of real pictures that were compared; None if the input was noise.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the bound holds; NaN passes none."""
+        """True if the bound holds; NaN fails any bound."""
         if self.bound is None:
             return True
         return self.value <= self.bound if self.at_most else self.value >= self.bound
@@ -84,8 +84,8 @@ class VerifyReport:
 
     Attributes:
         path: the file.
-        info: what it says of itself.
-        checks: what was compared.
+        info: its metadata.
+        checks: the comparisons.
     """
 
     path: Path
@@ -94,14 +94,14 @@ class VerifyReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every bound holds."""
+        """True if every bound holds."""
         return all(check.passed for check in self.checks)
 
     def value(self, name: str) -> float:
-        """The figure of the first check whose name begins so.
+        """Return the value of the first check whose name starts with ``name``.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such check.
         """
         for check in self.checks:
             if check.name.startswith(name):
@@ -119,17 +119,17 @@ def verify(
 
     Args:
         path: the .onnx file.
-        encoder: in any mode and precision, on any device; a float32 copy of it on the CPU is compared.
-        pictures: folder of real pictures, with a sub-folder a class for the comparison of neighbours; by default those
-            that came with the package.
-        head: of a classifier.
+        encoder: the encoder, in any mode and precision, on any device; a float32 copy of it on the CPU is compared.
+        pictures: a folder of real pictures, with one sub-folder for each class to compare neighbors; by default the
+            bundled ones.
+        head: the linear layer of a classifier.
 
     Returns:
-        Every comparison made.
+        A report of all comparisons.
 
     Raises:
-        VerificationError: the file is of other weights, or a bound does not hold; all that failed are listed.
-        ModelFileError, ModelNotFoundError: it cannot be run.
+        VerificationError: the file has other weights, or a bound does not hold; the message lists all failures.
+        ModelFileError, ModelNotFoundError: the file cannot be run.
     """
     path = Path(path)
     runtime = OnnxEncoder.from_pretrained(path, providers=["cpu"])
@@ -146,7 +146,7 @@ def verify(
 
 def _check_identity(path: Path, runtime: OnnxEncoder, encoder: Encoder, head: LinearHead | None) -> None:
     info, preprocessing = runtime.info, encoder.preprocessing
-    if info.input == "pictures" or runtime.sides == (info.preprocessing.crop,) * 2:  # of a size that may be its own
+    if info.input == "pictures" or runtime.sides == (info.preprocessing.crop,) * 2:  # its size may differ
         preprocessing = preprocessing.at_size(info.preprocessing.crop)
     expected = {
         "weights": (info.weights_sha256, encoder.weights_sha256 or info.weights_sha256),
@@ -159,7 +159,7 @@ def _check_identity(path: Path, runtime: OnnxEncoder, encoder: Encoder, head: Li
 
 
 def _shape_checks(runtime: OnnxEncoder, reference: Reference, bounds: Bounds) -> list[Check]:
-    """Normalised noise of several shapes, or of the file's own where it is fixed."""
+    """Compare outputs on normalized noise of several shapes, or of the file's shape where it is fixed."""
     if runtime.info.input != "normalized":
         return []
     generator = torch.Generator().manual_seed(0)
@@ -177,11 +177,11 @@ def _shape_checks(runtime: OnnxEncoder, reference: Reference, bounds: Bounds) ->
 
 
 def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -> list[tuple[int, int, int]]:
-    """Shapes (pictures, height, width) as a file takes them, each once.
+    """Adapt shapes (pictures, height, width) to a file's fixed dimensions, without duplicates.
 
     Args:
-        shapes: those wanted.
-        dims: of the file's input, likewise: a number where it is fixed, a name where it is not.
+        shapes: the shapes wanted.
+        dims: the same dimensions of the file's input: a number if fixed, a name if not.
     """
     batch, height, width = (side if isinstance(side, int) else None for side in dims)
     return list(dict.fromkeys((batch or n, height or h, width or w) for n, h, w in shapes))
@@ -190,7 +190,7 @@ def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -
 def _picture_checks(
     runtime: OnnxEncoder, reference: Reference, bounds: Bounds, pictures: str | Path | None
 ) -> list[Check]:
-    """Cosine of every output on real pictures, and the classes that neighbours vote for."""
+    """Compare every output on real pictures by cosine, and the classes that neighbors vote for."""
     bank, queries = real_pictures(pictures)
     load = loader_of(runtime)
     expected = reference.of_pictures(queries, runtime.info.outputs, load)
@@ -219,12 +219,12 @@ def _picture_checks(
 
 
 def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference over the largest value expected."""
+    """Compute the largest difference, divided by the largest expected value."""
     return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12))
 
 
 def _cosines(found: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of each picture's values."""
+    """Compute the cosine of each picture's values."""
     a, b = (values.reshape(len(values), -1).astype(np.float64) for values in (found, expected))
     cosines: NDArray[np.float64] = (a * b).sum(1) / np.maximum(
         np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12

@@ -1,4 +1,4 @@
-"""Torchvision's networks over an encoder, with nothing to compile and nothing else to install."""
+"""Torchvision's networks over an encoder, which need no compilation and no other packages."""
 
 from typing import TYPE_CHECKING
 

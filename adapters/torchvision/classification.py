@@ -1,4 +1,4 @@
-"""Classification: a linear layer over an encoder's pooled embedding, as torchvision's ResNets have it."""
+"""Classification by a linear layer over an encoder's pooled embedding, as in torchvision's ResNets."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ class Classifier(DenseBackbone):
 
     Args:
         encoder: an encoder, which is copied, or what `from_pretrained` takes.
-        num_classes: how many classes.
-        freeze_at: parts that do not train: see `DenseBackbone`; 5 leaves the linear layer alone to learn.
+        num_classes: number of classes.
+        freeze_at: parts that do not train: see `DenseBackbone`; with 5 only the linear layer trains.
         norm_eval: whether batch statistics stay fixed.
     """
 
@@ -33,6 +33,6 @@ class Classifier(DenseBackbone):
         self.fc = nn.Linear(self.config.feature_dim, num_classes, device=self.device, dtype=self.dtype)
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, 3, H, W) pictures, normalised by ``encoder.preprocessing`` -> (B, num_classes) logits."""
+        """Map pictures (B, 3, H, W), normalized by ``encoder.preprocessing``, to logits (B, num_classes)."""
         scores: Tensor = self.fc(self.backbone.forward_pooled(images))
         return scores

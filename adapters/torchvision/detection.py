@@ -26,8 +26,8 @@ class PyramidBackbone(nn.Module):
     """An encoder with a feature pyramid: the ``backbone`` of torchvision's detectors.
 
     Args:
-        body: the encoder's maps.
-        extra: makes the coarsest levels.
+        body: the encoder, which returns maps.
+        extra: block that makes the coarsest levels.
 
     Attributes:
         out_channels: channels of every level.
@@ -41,7 +41,7 @@ class PyramidBackbone(nn.Module):
         self.out_channels = PYRAMID_CHANNELS
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) pictures -> levels from fine to coarse: ``"0"``, ``"1"``, …, and those of ``extra``."""
+        """Map pictures (B, 3, H, W) to levels from fine to coarse: ``"0"``, ``"1"``, …, and those of ``extra``."""
         maps = self.body(images)
         levels: dict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(maps.values())))
         return levels
@@ -50,19 +50,19 @@ class PyramidBackbone(nn.Module):
 def faster_rcnn(
     encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
 ) -> FasterRCNN:
-    """Faster R-CNN with a feature pyramid.
+    """Build Faster R-CNN with a feature pyramid.
 
     Args:
         encoder: an encoder, which is copied, or what `from_pretrained` takes.
-        num_classes: classes with the background, which is class 0, as torchvision counts.
+        num_classes: number of classes including the background, which is torchvision's class 0.
         freeze_at: parts that do not train: see `DenseBackbone`.
-        norm_eval: whether batch statistics stay fixed; for batches of one or two pictures a GPU.
-        options: of torchvision's `FasterRCNN`, such as ``min_size=320, box_detections_per_img=50``.
+        norm_eval: whether batch statistics stay fixed; for batches of one or two pictures per GPU.
+        options: options of torchvision's `FasterRCNN`, such as ``min_size=320, box_detections_per_img=50``.
 
     Returns:
-        Torchvision's network, in train mode. It takes pictures on [0, 1], RGB, of any sizes; normalisation by the
-        encoder's numbers is part of it. Boxes are float32 under autocast, too. ``model.backbone.body.report`` tells
-        what was loaded.
+        Torchvision's network, in train mode. It takes RGB pictures on [0, 1] of any sizes and normalizes them by the
+        encoder's mean and standard deviation. Boxes are float32, also under autocast. ``model.backbone.body.report``
+        lists the loaded weights.
     """
     backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
     model = FasterRCNN(backbone, num_classes, **normalise | options)
@@ -73,7 +73,7 @@ def faster_rcnn(
 def mask_rcnn(
     encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
 ) -> MaskRCNN:
-    """Mask R-CNN with a feature pyramid; arguments as of `faster_rcnn`."""
+    """Build Mask R-CNN with a feature pyramid; arguments as for `faster_rcnn`."""
     backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
     model = MaskRCNN(backbone, num_classes, **normalise | options)
     _float32_of(model.rpn.head, model.roi_heads.box_predictor)
@@ -83,7 +83,7 @@ def mask_rcnn(
 def retinanet(
     encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
 ) -> RetinaNet:
-    """RetinaNet over levels 3 to 7; arguments as of `faster_rcnn`."""
+    """Build RetinaNet over levels 3 to 7; arguments as for `faster_rcnn`."""
     extra = LastLevelP6P7(PYRAMID_CHANNELS, PYRAMID_CHANNELS)
     backbone, normalise = _backbone(encoder, ("c3", "c4", "c5"), extra, freeze_at, norm_eval)
     model = RetinaNet(backbone, num_classes, **normalise | options)
@@ -92,10 +92,10 @@ def retinanet(
 
 
 def _float32_of(*heads: nn.Module) -> None:
-    """Let heads give float32 under autocast, too.
+    """Make heads return float32, also under autocast.
 
-    Torchvision takes boxes to the precision of the offsets that are predicted. bfloat16 tells neighbouring pixels apart
-    up to 256 only: proposals would move, and a true box of one pixel become empty, whose loss is not a number.
+    Torchvision converts boxes to the precision of the predicted offsets. bfloat16 can distinguish adjacent pixels only
+    up to 256: proposals would move, and a true box of one pixel would become empty, with a loss of NaN.
     """
     for head in heads:
         head.register_forward_hook(_to_float32)
@@ -108,7 +108,7 @@ def _to_float32(_head: nn.Module, _inputs: Any, outputs: Any) -> Any:
 def _backbone(
     source: Encoder | str | Path, stages: tuple[Stage, ...], extra: ExtraFPNBlock, freeze_at: int, norm_eval: bool
 ) -> tuple[PyramidBackbone, dict[str, Any]]:
-    """The backbone, and the normalisation that the detector does itself."""
+    """Build the backbone, and the detector's options that normalize pictures."""
     encoder = as_encoder(source)
     body = DenseBackbone(encoder, stages, freeze_at=freeze_at, norm_eval=norm_eval)
     preprocessing = encoder.preprocessing

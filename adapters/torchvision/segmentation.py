@@ -20,11 +20,11 @@ _AUXILIARY: Mapping[str, Stage] = {"out": "c5", "aux": "c4"}
 
 
 class NamedMaps(nn.Module):
-    """An encoder's maps by the names that torchvision's segmentation networks look for.
+    """Wrapper that returns an encoder's maps under the names that torchvision's segmentation networks expect.
 
     Args:
-        body: the encoder's maps.
-        names: torchvision's name -> stage.
+        body: the encoder, which returns maps.
+        names: the stage of each of torchvision's names.
     """
 
     def __init__(self, body: DenseBackbone, names: Mapping[str, Stage]) -> None:
@@ -33,7 +33,7 @@ class NamedMaps(nn.Module):
         self._names = dict(names)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) normalised pictures -> {name: map}."""
+        """Map normalized pictures (B, 3, H, W) to {name: map}."""
         maps = self.body(images)
         return OrderedDict((name, maps[stage]) for name, stage in self._names.items())
 
@@ -47,19 +47,19 @@ def deeplabv3(
     freeze_at: int = 0,
     norm_eval: bool = False,
 ) -> DeepLabV3:
-    """DeepLabV3 (https://arxiv.org/abs/1706.05587).
+    """Build DeepLabV3 (https://arxiv.org/abs/1706.05587).
 
     Args:
         encoder: an encoder, which is copied, or what `from_pretrained` takes.
-        num_classes: classes, the background included if it is one.
+        num_classes: number of classes, including the background if it is one.
         output_stride: stride of the last map, by dilation; torchvision's own networks have 8.
         auxiliary: whether a second head learns from c4: ``model(images)["aux"]``.
         freeze_at: parts that do not train: see `DenseBackbone`.
         norm_eval: whether batch statistics stay fixed.
 
     Returns:
-        Torchvision's network, in train mode: pictures (B, 3, H, W), normalised by ``encoder.preprocessing``, ->
-        {"out": (B, num_classes, H, W)}. ``model.backbone.body.report`` tells what was loaded.
+        Torchvision's network, in train mode, from pictures (B, 3, H, W), normalized by ``encoder.preprocessing``, to
+        {"out": (B, num_classes, H, W)}. ``model.backbone.body.report`` lists the loaded weights.
     """
     backbone = _backbone(encoder, _AUXILIARY if auxiliary else _PLAIN, output_stride, freeze_at, norm_eval)
     return DeepLabV3(backbone, DeepLabHead(_channels(backbone, "c5"), num_classes), _second(backbone, num_classes))
@@ -74,7 +74,7 @@ def fcn(
     freeze_at: int = 0,
     norm_eval: bool = False,
 ) -> FCN:
-    """A fully convolutional network with one 3×3 layer over c5; arguments and result as of `deeplabv3`."""
+    """Build a fully convolutional network with one 3×3 layer over c5; arguments and result as for `deeplabv3`."""
     backbone = _backbone(encoder, _AUXILIARY if auxiliary else _PLAIN, output_stride, freeze_at, norm_eval)
     return FCN(backbone, FCNHead(_channels(backbone, "c5"), num_classes), _second(backbone, num_classes))
 
@@ -87,7 +87,7 @@ def lraspp(
     freeze_at: int = 0,
     norm_eval: bool = False,
 ) -> LRASPP:
-    """Lite R-ASPP (https://arxiv.org/abs/1905.02244) over c3 and c5: the quick one; arguments as of `deeplabv3`."""
+    """Build the fast Lite R-ASPP (https://arxiv.org/abs/1905.02244) over c3 and c5; arguments as for `deeplabv3`."""
     backbone = _backbone(encoder, {"low": "c3", "high": "c5"}, output_stride, freeze_at, norm_eval)
     return LRASPP(backbone, _channels(backbone, "c3"), _channels(backbone, "c5"), num_classes)
 

@@ -1,1 +1,1 @@
-"""From sources to the batches of each step: what is read when, by which process, and what becomes of damage."""
+"""Loading of pretraining data: from sources to the batches of each step, with a record of unreadable pictures."""

@@ -1,4 +1,4 @@
-"""What hands out the steps of a run, whatever it reads from."""
+"""Base class of pretraining loaders."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -15,16 +15,18 @@ Source = TypeVar("Source", Pictures, Stream)
 
 
 class Loader(ABC, Generic[Source]):
-    """The steps that remain of a run, each a list of micro-batches of two `View`; workers start once for each size.
+    """Iterable over the remaining steps of a run, each a list of micro-batches of two `View`.
+
+    Workers are started once for each size of view.
 
     Args:
-        pictures: where pictures come from.
-        recipe: views, batch, seed and workers.
-        start: steps already made.
-        total_steps: steps of the run.
+        pictures: the pictures to load.
+        recipe: settings of views, batch, seed and workers.
+        start: number of steps already made.
+        total_steps: number of steps of the run.
         damage: the record of pictures that cannot be read.
-        rank: which process.
-        processes: how many there are.
+        rank: number of this process.
+        processes: number of processes.
     """
 
     def __init__(
@@ -51,17 +53,17 @@ class Loader(ABC, Generic[Source]):
 
     @abstractmethod
     def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
-        """Consecutive steps whose views are made alike."""
+        """Yield consecutive steps whose views are made alike."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What this process must know, besides the number of the step, to go on after the last step handed out."""
+        """Return the state that this process needs, besides the step's number, to continue after the last step."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a loader of the same process, before an interruption, had been.
+        """Continue where a loader of the same process had been before an interruption.
 
-        To be called before the first step is taken.
+        Must be called before the first step is taken.
 
         Raises:
-            CheckpointError: it cannot.
+            CheckpointError: the loader cannot continue from this state.
         """

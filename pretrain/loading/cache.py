@@ -1,4 +1,4 @@
-"""Decoded pictures in memory, so that a run decodes each once and not once an epoch."""
+"""Cache of decoded pictures in memory, so that a run decodes each only once instead of in every epoch."""
 
 import math
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ConfigError, ImageError
 from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings
 
-# A reader hands over so many pictures at a time.
+# Number of pictures that a reader hands over at a time.
 _PART = 64
-# The cache may take this share of the memory that is free.
+# Largest share of the free memory that the cache may take.
 _LARGEST_SHARE = 0.8
 
 
@@ -31,11 +31,11 @@ class PictureCache:
     """The pixels of numbered pictures, upright RGB, in the order of their numbers.
 
     Attributes:
-        parts: (P, 3) uint8 each, the pixels of `_PART` pictures one after another; of unreadable ones there are none.
-        starts: (N + 1,) int64 where each picture begins if the parts are joined, and where the last ends.
-        stored: (N, 2) int32 width and height of the pixels at hand.
-        originals: (N, 2) int32 width and height of the picture.
-        damage: number of each picture that cannot be read, and the reason.
+        parts: tensors (P, 3) uint8, each with the pixels of `_PART` consecutive pictures; unreadable ones have none.
+        starts: (N + 1,) int64, where each picture begins in the joined parts, and where the last one ends.
+        stored: (N, 2) int32, width and height of the stored pixels.
+        originals: (N, 2) int32, width and height of the original picture.
+        damage: the reason for each picture that cannot be read, by its number.
     """
 
     parts: list[Tensor]
@@ -48,26 +48,26 @@ class PictureCache:
         return len(self.stored)
 
     def original_size(self, index: int) -> tuple[int, int]:
-        """Width and height of a picture as it came."""
+        """Return the original width and height of a picture."""
         width, height = self.originals[index].tolist()
         return width, height
 
     def stored_size(self, index: int) -> tuple[int, int]:
-        """Width and height of the pixels at hand."""
+        """Return the width and height of a picture's stored pixels."""
         width, height = self.stored[index].tolist()
         return width, height
 
     def pixels(self, index: int) -> Tensor:
-        """The pixels of a picture, (P, 3) uint8 row by row; not a copy."""
+        """Return the pixels of a picture, (P, 3) uint8 row by row; not a copy."""
         part = index // _PART
         first = self.starts[part * _PART]
         return self.parts[part][self.starts[index] - first : self.starts[index + 1] - first]
 
     def open(self, index: int) -> Image.Image:
-        """A picture as an RGB image.
+        """Return a picture as an RGB image.
 
         Raises:
-            ImageError: it could not be read.
+            ImageError: the picture could not be read.
         """
         if index in self.damage:
             raise ImageError(self.damage[index])
@@ -75,7 +75,7 @@ class PictureCache:
         return Image.fromarray(self.pixels(index).numpy().reshape(height, width, 3))
 
     def joined(self, device: torch.device) -> Tensor:
-        """All pixels in one tensor (P, 3) on a device."""
+        """Join all pixels in one tensor (P, 3) on a device."""
         whole = torch.empty(int(self.starts[-1]), 3, dtype=torch.uint8, device=device)
         for number, part in enumerate(self.parts):
             first = int(self.starts[number * _PART])
@@ -95,11 +95,11 @@ def build_cache(
     """Decode all pictures.
 
     Args:
-        pictures: where they come from.
-        settings: where they are kept, and how large.
-        views: what is made of them.
-        device: where training runs; with ``cache: device`` the pixels must fit there, else in this machine's memory.
-        workers: processes that decode.
+        pictures: the pictures to decode.
+        settings: where and at which size to keep them.
+        views: the augmentations, which determine the size if ``settings`` does not.
+        device: the device that trains; with ``cache: device`` the pixels must fit its memory, else this machine's.
+        workers: number of processes that decode.
         progress: whether to show a progress bar.
 
     Raises:
@@ -126,9 +126,10 @@ def build_cache(
 
 
 def stored_size(width: int, height: int, settings: DataSettings, views: AugmentationSettings) -> tuple[int, int]:
-    """Width and height at which a picture is kept: with ``side`` for its short side, else as large as views need.
+    """Compute the width and height at which a picture is stored.
 
-    By default the smallest crop that may be drawn keeps twice the side of the largest view.
+    Its short side becomes ``side`` if that is set. Otherwise the smallest crop that may be drawn keeps twice the side
+    of the largest view. Pictures are never enlarged.
     """
     if settings.side is not None:
         share = settings.side / min(width, height)
@@ -142,7 +143,7 @@ def stored_size(width: int, height: int, settings: DataSettings, views: Augmenta
 
 
 class _Decoded(NamedTuple):
-    """Some consecutive pictures: pixels (P, 3), stored and original sizes, and what cannot be read by its place."""
+    """Consecutive decoded pictures: pixels (P, 3), stored and original sizes, damage by position among them."""
 
     pixels: Tensor
     sizes: list[tuple[int, int, int, int]]

@@ -1,4 +1,4 @@
-"""The steps of a run on decoded pictures: the same pictures, order and random numbers as without a cache."""
+"""Loaders of cached pictures, with the same pictures, order and random numbers as without a cache."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,13 +21,13 @@ from sslhsic_transfer.training.sampler import Example
 
 
 class CachedLoader(StepLoader):
-    """The steps of a run on a CPU: readers crop what is decoded already.
+    """Loader for training on a CPU, whose readers crop decoded pictures.
 
     Args:
-        pictures: where pictures come from.
-        recipe: views, batch, seed and workers.
-        cache: the pictures, decoded.
-        options: as for `StepLoader`.
+        pictures: the pictures to load.
+        recipe: settings of views, batch, seed and workers.
+        cache: the decoded pictures.
+        options: further arguments of `StepLoader`.
     """
 
     def __init__(self, pictures: Pictures, recipe: Recipe, cache: PictureCache, **options: Any) -> None:
@@ -40,12 +40,12 @@ class CachedLoader(StepLoader):
 
 
 class CachedViewDataset(TwoViewDataset):
-    """Two views of a picture that is decoded already.
+    """Data set of two views of each decoded picture.
 
     Args:
-        pictures: where it comes from.
+        pictures: the pictures, for their names.
         settings: the augmentations.
-        cache: the pictures, decoded.
+        cache: the decoded pictures.
     """
 
     def __init__(self, pictures: Pictures, settings: AugmentationSettings, cache: PictureCache) -> None:
@@ -58,15 +58,15 @@ class CachedViewDataset(TwoViewDataset):
 
 
 class DeviceLoader(CachedLoader):
-    """The steps of a run on an accelerator, which crops a batch at a time; readers draw the random numbers.
+    """Loader for training on an accelerator, which crops whole batches; readers only draw the random numbers.
 
     Args:
-        pictures: where pictures come from.
-        recipe: views, batch, seed and workers.
-        cache: the pictures, decoded.
-        device: where to crop. With ``data.cache=device`` all pixels lie there; with ``ram`` readers gather those of
-            each batch, which are copied there.
-        options: as for `StepLoader`.
+        pictures: the pictures to load.
+        recipe: settings of views, batch, seed and workers.
+        cache: the decoded pictures.
+        device: the device that crops. With ``data.cache=device`` it holds all pixels; with ``ram`` readers gather the
+            pixels of each batch, which are copied there.
+        options: further arguments of `StepLoader`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DeviceLoader(CachedLoader):
         self._device = device
         self._resident = cache.joined(device) if recipe.data.cache == "device" else None
         if self._resident is not None:
-            cache.parts.clear()  # readers need sizes alone
+            cache.parts.clear()  # readers need the sizes only
 
     def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
         sampler = self._sampler(steps)
@@ -100,7 +100,7 @@ class DeviceLoader(CachedLoader):
 
 
 def _as_it_is(batch: "CropBatch") -> "CropBatch":
-    """Return a batch with its arrays, of which a `DataLoader` would make tensors."""
+    """Return a batch unchanged; by default, a `DataLoader` would convert its arrays to tensors."""
     return batch
 
 
@@ -108,9 +108,9 @@ class CropBatch(NamedTuple):
     """A micro-batch before its crops are made.
 
     Attributes:
-        pixels: (P, 3) uint8 of its pictures, one after another; empty where all pictures lie on the device.
-        starts: (B,) int64, the first pixel of each picture there.
-        widths: (B,) int64, pixels of a row of each.
+        pixels: (P, 3) uint8 of its pictures, one after another; empty if the device holds all pictures.
+        starts: (B,) int64, index of the first pixel of each picture.
+        widths: (B,) int64, width of each picture in pixels.
         first: crops of the first view.
         second: crops of the second view.
     """
@@ -123,10 +123,10 @@ class CropBatch(NamedTuple):
 
 
 class CropDataset(Dataset[CropBatch]):
-    """The random numbers of a micro-batch's views, and its pixels where they are not on the device.
+    """Data set of the random numbers of each micro-batch's views, and of its pixels if the device does not hold them.
 
     Args:
-        cache: the pictures.
+        cache: the decoded pictures.
         settings: the augmentations.
         gather: whether to gather the pixels.
     """
@@ -137,7 +137,7 @@ class CropDataset(Dataset[CropBatch]):
         self.gather = gather
 
     def __getitem__(self, examples: list[Example]) -> CropBatch:
-        """Draw what is random about some pictures, each with its seed.
+        """Draw the random numbers of pictures, each from its seed.
 
         Raises:
             DataError: ten pictures in a row cannot be read.

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: counted and named, and fatal only when there are too many."""
+"""Record of pictures that cannot be read; only too many of them are an error."""
 
 import warnings
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from sslhsic_transfer.errors import DataError
 
 
 class DamageRecord:
-    """Each picture that could not be read, once, in a file with a JSON line for each.
+    """Record of the pictures that could not be read, in a file with one JSON line for each.
 
     Args:
-        path: the file. What it already holds counts, so that a resumed run goes on counting; processes share it.
-        pictures: how many there are in all.
-        most: the share of them that may be unreadable.
+        path: the file, which processes share. Its present entries count, so that a resumed run continues the count.
+        pictures: number of all pictures.
+        most: largest share of pictures that may be unreadable.
     """
 
     def __init__(self, path: Path, pictures: int, most: float) -> None:
@@ -25,15 +25,15 @@ class DamageRecord:
         self._read()
 
     def _read(self) -> None:
-        """Take in what other processes, or an earlier start, have written."""
+        """Read the entries that other processes or an earlier start have written."""
         entries = [(entry.get("picture"), entry.get("reason")) for entry in read_json_lines(self.path)]
         self.reasons |= {name: reason for name, reason in entries if isinstance(name, str) and isinstance(reason, str)}
 
     def note(self, entries: Iterable[tuple[str, str]]) -> None:
-        """Take in pictures and why they cannot be read.
+        """Add unreadable pictures and the reasons.
 
         Raises:
-            DataError: too many cannot.
+            DataError: too many pictures cannot be read.
         """
         found = {picture: reason for picture, reason in entries if picture not in self.reasons}
         if not found:

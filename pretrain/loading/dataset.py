@@ -1,4 +1,4 @@
-"""Pictures to batches of two views, in an order and with randomness that depend on nothing but seed, epoch and picture.
+"""Data set of two views of each picture, whose order and randomness depend only on seed, epoch and picture.
 
 The global batch of a step is therefore the same for any number of processes and workers, and after a resume.
 """
@@ -21,12 +21,12 @@ _ATTEMPTS = 10
 
 
 class Sample(NamedTuple):
-    """What is read of one picture; of a batch, collated.
+    """The views of one picture, or of a batch when collated.
 
     Attributes:
         first: the first view.
         second: the second view.
-        damage: JSON list of [name, reason] of the pictures that could not be read before this one; mostly none.
+        damage: JSON list of [name, reason] of the pictures that could not be read before this one; usually empty.
     """
 
     first: View
@@ -35,18 +35,18 @@ class Sample(NamedTuple):
 
 
 def damage_in(sample: Sample) -> Iterator[tuple[str, str]]:
-    """Name and reason of each picture that could not be read, of a collated sample."""
+    """Yield name and reason of each picture that could not be read, from a collated sample."""
     for entries in sample.damage:
         yield from json.loads(entries)
 
 
 class TwoViewDataset(Dataset[Sample]):
-    """Two views of picture ``index``, random by ``seed``.
+    """Data set of two random views of each picture, looked up by picture number and seed.
 
-    In place of a picture that cannot be read comes another, the same in every run of that seed.
+    A picture that cannot be read is replaced by another, the same in every run with that seed.
 
     Args:
-        pictures: where pictures come from.
+        pictures: the pictures to read.
         settings: the augmentations.
     """
 
@@ -76,7 +76,7 @@ class TwoViewDataset(Dataset[Sample]):
 
 
 def candidates(index: int, seed: int, pictures: int) -> Iterator[int]:
-    """Number a picture and those that take its place, one after another, where it cannot be read; ten in all."""
+    """Yield the number of a picture, then those of its replacements if it cannot be read; ten in all."""
     yield index
     for attempt in range(_ATTEMPTS - 1):
         yield mix_seed(seed, attempt) % pictures

@@ -1,4 +1,4 @@
-"""The loader for a kind of source and a recipe."""
+"""Choice of the loader for a source and a recipe."""
 
 from typing import Any
 
@@ -23,17 +23,17 @@ def build_loader(
     progress: bool = False,
     **options: Any,
 ) -> Loader[Any]:
-    """Make the loader of a run; where the recipe says so, decode all pictures first.
+    """Make the loader of a run; if the recipe asks for a cache, decode all pictures first.
 
     Args:
-        pictures: where pictures come from.
-        recipe: views, batch, seed, workers and cache.
-        device: where training runs.
-        progress: whether to show how decoding goes on.
+        pictures: the pictures to load.
+        recipe: settings of views, batch, seed, workers and cache.
+        device: the device that trains.
+        progress: whether to show a progress bar of decoding.
         options: further arguments of `Loader`.
 
     Raises:
-        ConfigError: a stream cannot be cached, or there is not enough memory.
+        ConfigError: a cache is set for a stream, or there is not enough memory.
         DataError: too many pictures cannot be read.
     """
     device = torch.device(device)

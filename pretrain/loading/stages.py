@@ -1,4 +1,4 @@
-"""Progressive resizing: which steps have views of which size."""
+"""Progressive resizing: the size of views in each step."""
 
 import math
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ def view_stages(steps: range, recipe: Recipe, pictures: int) -> Iterator[tuple[r
     A step belongs to the epoch in which it begins.
 
     Args:
-        steps: the steps that remain of a run.
-        recipe: views, and the batch.
-        pictures: how many make an epoch.
+        steps: the remaining steps of a run.
+        recipe: settings of views and batch.
+        pictures: number of pictures in an epoch.
     """
     views = recipe.augmentation
     ends = [(math.ceil(epoch * pictures / recipe.batch_size), size) for epoch, size in views.progressive]

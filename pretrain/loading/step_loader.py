@@ -1,4 +1,4 @@
-"""The steps of a run on pictures that can be opened in any order."""
+"""Loader of pictures that can be opened in any order."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from sslhsic_transfer.training.sampler import StepSampler
 
 
 class StepLoader(Loader[Pictures]):
-    """The steps of a run: order and views follow from the step's number."""
+    """Loader whose order and views depend only on the number of the step."""
 
     def _stage(self, steps: range, views: AugmentationSettings) -> Iterator[list[tuple[View, View]]]:
         sampler = self._sampler(steps)

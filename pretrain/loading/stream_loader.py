@@ -1,7 +1,7 @@
-"""The steps of a run on a stream, by readers that each take their part of it, epoch after epoch.
+"""Loader of streams, whose readers each read their own part of the stream, epoch after epoch.
 
-What a reader hands out is a function of the seed, its number, how many readers there are, and how much it has taken
-before: its place, which a checkpoint keeps, and to which it comes back by passing over pictures without decoding them.
+A reader's pictures depend only on the seed, its number, the number of readers, and how many pictures it has taken
+before. The last is its place, which a checkpoint keeps. To return there, it skips pictures without decoding them.
 """
 
 import json
@@ -24,11 +24,11 @@ from sslhsic_transfer.training.sampler import chunk_sizes
 
 
 class Place(NamedTuple):
-    """Where a reader is.
+    """Position of a reader in its part of the stream.
 
     Attributes:
-        epoch: which epoch of its own part of the stream.
-        taken: how many pictures it has taken of it, readable or not.
+        epoch: number of its pass over that part.
+        taken: number of pictures it has taken in that pass, readable or not.
     """
 
     epoch: int
@@ -36,19 +36,19 @@ class Place(NamedTuple):
 
 
 class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
-    """The micro-batches of one process in order, each with the reader that made it and where that is afterwards.
+    """The micro-batches of one process in order, each with its reader's number and that reader's place afterwards.
 
-    Readers are the process's workers; they make batches in turn, as a `DataLoader` takes them.
+    Readers are the process's workers; they make batches in turn, the order in which a `DataLoader` takes them.
 
     Args:
-        stream: where pictures come from.
+        stream: the pictures to read.
         settings: the augmentations.
         chunks: sizes of the micro-batches of a step.
         steps: the steps to make.
         seed: seed of order and views.
-        rank: which process.
-        processes: how many there are.
-        places: where each reader of this process begins.
+        rank: number of this process.
+        processes: number of processes.
+        places: the place where each reader of this process begins.
     """
 
     _ATTEMPTS = 100
@@ -94,7 +94,7 @@ class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
             yield default_collate(samples), reader, place
 
     def _examples(self, reader: int, place: Place) -> Iterator[tuple[StreamedPicture, Place]]:
-        """One reader's pictures after ``place``, without end."""
+        """Yield one reader's pictures after ``place``, without end."""
         epoch, taken = place
         while True:
             count = 0
@@ -110,7 +110,7 @@ class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
             epoch, taken = epoch + 1, 0
 
     def _readable(self, examples: Iterator[tuple[StreamedPicture, Place]], reader: int) -> tuple[Sample, Place]:
-        """The next picture that can be read."""
+        """Return the views of the next picture that can be read."""
         damage: list[tuple[str, str]] = []
         while len(damage) < self._ATTEMPTS:
             picture, place = next(examples)
@@ -124,10 +124,10 @@ class StreamBatches(IterableDataset[tuple[Sample, int, Place]]):
 
 
 class StreamLoader(Loader[Stream]):
-    """The steps of a run on a stream.
+    """Loader of a stream.
 
-    An epoch is as many pictures as the stream says it has. Each reader passes through its own part again and again, so
-    that readers whose parts differ in size come to their ends at different steps.
+    An epoch is as many pictures as the stream says it has. Each reader repeats its own part, so readers whose parts
+    differ in size reach the end of them at different steps.
     """
 
     def __init__(self, pictures: Stream, recipe: Recipe, *, start: int, processes: int = 1, **options: Any) -> None:
@@ -167,19 +167,19 @@ class StreamLoader(Loader[Stream]):
             for _ in chunks:
                 sample, reader, place = next(handed)
                 self._damage.note(damage_in(sample))
-                self._places[reader] = Place(*place)  # of what is handed out, not of what is read ahead
+                self._places[reader] = Place(*place)  # of handed-out batches, not of those read ahead
                 step.append((sample.first, sample.second))
             yield step
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the readers of this process are after the last step handed out."""
+        """Return the places of this process's readers after the last step handed out."""
         return {"processes": self._processes, "rank": self._rank, "places": [list(place) for place in self._places]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the readers of this process had been.
+        """Continue from saved places of this process's readers.
 
         Raises:
-            CheckpointError: there were other numbers of processes or workers, or it was another process.
+            CheckpointError: the number of processes or workers has changed, or the state is another process's.
         """
         places = state.get("places", [])
         if not places:

@@ -1,1 +1,1 @@
-"""Eyes on a run: figures of each logged step, probes every few epochs, the progress bar, curves of several runs."""
+"""Monitoring of runs: training health, online evaluation and plots of training curves."""

@@ -1,4 +1,4 @@
-"""Figures of a step that tell whether training is sound, and the guard that stops a run which has collapsed."""
+"""Measures of a training step's health, and the guard that stops a collapsed run."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,10 @@ from sslhsic_transfer.pretrain.recipe import MonitorSettings
 
 @torch.no_grad()
 def embedding_std(embeddings: Tensor) -> Tensor:
-    """Standard deviation of ℓ2-normalised embeddings, the mean over dimensions, times √d.
+    """Compute the standard deviation of ℓ2-normalized embeddings, averaged over dimensions and multiplied by √d.
 
-    1 where they spread evenly over the sphere, 0 where all are the same: complete collapse (Chen and He 2021, section
-    4.1, compare the bare deviation with 1/√d).
+    It is 1 if they spread evenly over the sphere, and 0 if all are the same (complete collapse). Chen and He (2021,
+    section 4.1) compare the deviation without the factor with 1/√d.
 
     Args:
         embeddings: (B, d), B ≥ 2.
@@ -28,21 +28,21 @@ def embedding_std(embeddings: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gradient_norm(parameters: Iterable[nn.Parameter], loss_scale: float = 1.0) -> Tensor:
-    """ℓ2 norm of the gradient of all parameters together, a scalar.
+    """Compute the ℓ2 norm of the gradient of all parameters together, a scalar.
 
     Args:
-        parameters: those without a gradient are left out.
-        loss_scale: what a gradient scaler multiplied the loss by.
+        parameters: the parameters; those without a gradient are left out.
+        loss_scale: the factor by which a gradient scaler multiplied the loss.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return torch.stack(list(torch._foreach_norm(gradients))).norm() / loss_scale
 
 
 class CollapseGuard:
-    """Tells when the embeddings of a run have all become the same, and stay so.
+    """Detector of collapse: of embeddings that have all become the same and stay so.
 
     Args:
-        settings: the least `embedding_std`, and for how many logged steps in a row it may be missed.
+        settings: the least `embedding_std`, and the number of consecutive logged steps below it that mean collapse.
     """
 
     def __init__(self, settings: MonitorSettings) -> None:
@@ -52,16 +52,16 @@ class CollapseGuard:
 
     @property
     def suspicious(self) -> bool:
-        """Whether a watched run's last logged step looked collapsed: such a state is not worth keeping."""
+        """True if the last logged step of a guarded run looked collapsed, so that its state is not worth saving."""
         return self._patience > 0 and self._below > 0
 
     def observe(self, std: float) -> bool:
-        """Take in a logged step's `embedding_std`; True: the run has collapsed."""
+        """Add a logged step's `embedding_std` and return True if the run has collapsed."""
         self._below = self._below + 1 if std < self._least else 0
         return 0 < self._patience <= self._below
 
     def diagnosis(self, scalars: dict[str, float]) -> str:
-        """What was seen, and what usually lies behind it."""
+        """Describe the collapse and its usual causes."""
         seen = ", ".join(
             f"{name} {scalars[name]:.4g}"
             for name in ("embedding_std", "hsic_zy", "hsic_zz", "kernel_scale", "gradient_norm", "learning_rate")

@@ -1,4 +1,4 @@
-"""The probes of a running encoder: k-NN, linear classifier and RankMe on pictures of the run's own data."""
+"""Online evaluation of the encoder: k-NN, linear classifier and RankMe on pictures of the run's own data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,15 +20,15 @@ from sslhsic_transfer.results import Result, new_result
 
 
 class OnlineEvaluation:
-    """What an encoder's embeddings are worth, on a sample of the run's pictures.
+    """Evaluation of an encoder's embeddings on a sample of the run's pictures.
 
-    Without labels that is RankMe. With them also a weighted k-NN and a ridge classifier, a linear probe in closed form:
-    queries come from the validation split; where one split only has labels, its pictures query one another, each
-    without itself. Test pictures are never used, and pictures that cannot be read are left out.
+    Without labels it computes RankMe only. With labels it adds a weighted k-NN and a ridge classifier, a linear probe
+    in closed form. Queries come from the validation split; if only one split has labels, its pictures query each other,
+    each without itself. Test pictures are never used, and pictures that cannot be read are left out.
 
     Args:
         data: the run's data; a stream cannot be sampled.
-        settings: neighbours, and how many pictures to use: evenly spread over the classes.
+        settings: the number of neighbors, and of pictures, which are spread evenly over the classes.
     """
 
     def __init__(self, data: PretrainingData, settings: MonitorSettings) -> None:
@@ -45,7 +45,7 @@ class OnlineEvaluation:
         self.queries = sampled["val"] if len(labelled) == 2 else None
 
     def __call__(self, encoder: Encoder, workers: int = 0) -> dict[str, float]:
-        """``rankme`` and, with labels, ``knn`` and ``linear``, accuracies from 0 to 1; nothing on a mere stream."""
+        """Compute ``rankme`` and, with labels, the accuracies ``knn`` and ``linear``, 0 to 1; nothing for a stream."""
         if self.bank is None:
             return {}
         features, labels = _embed(encoder, self.bank, workers)
@@ -59,7 +59,7 @@ class OnlineEvaluation:
         } | figures
 
     def records(self, figures: Mapping[str, float], **facts: Any) -> list[Result]:
-        """What a call returned as records of results, with the protocol of each."""
+        """Convert the figures that a call returned to result records, each with its protocol."""
         if self.bank is None:
             return []
         alone = "" if self.queries else ", each without itself"
@@ -85,7 +85,7 @@ class OnlineEvaluation:
 
 
 class _Sample(Sequence[Image.Image]):
-    """At most ``most`` pictures, at even distances in the order of their classes."""
+    """At most ``most`` pictures, evenly spaced in the order of their classes."""
 
     def __init__(self, pictures: Pictures, most: int) -> None:
         count = min(most, len(pictures))
@@ -99,17 +99,17 @@ class _Sample(Sequence[Image.Image]):
         return len(self._chosen)
 
     def __getitem__(self, place: Any) -> Any:
-        """One picture in RGB.
+        """Read one picture in RGB.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
         with self._pictures.open(int(self._chosen[place])) as image:
             return to_rgb(image)
 
 
 def _embed(encoder: Encoder, sample: _Sample, workers: int) -> tuple[Tensor, Tensor | None]:
-    """Embeddings and labels of the pictures that can be read; the others are named where they are trained on."""
+    """Compute embeddings and labels of the readable pictures; the loaders of the run report the others."""
     parts: list[Tensor] = []
     unreadable: set[int] = set()
     for embeddings, errors in extract_batches(encoder, sample, batch_size=256, workers=workers):

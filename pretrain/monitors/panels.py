@@ -1,4 +1,4 @@
-"""Panels of training curves: what each logged figure is called, and how a run's curve is drawn."""
+"""Panels of training curves: the title and style of each logged figure, and the drawing of a run's curve."""
 
 import itertools
 import math
@@ -10,20 +10,20 @@ Curve = tuple[list[float], list[float]]  # epochs or steps, and values
 
 # Curves whose points are further apart than this share of the axis have a marker at each.
 _SPARSE = 1 / 40
-# Noisy ones are smoothed over so large a share of the axis to either side.
+# Noisy curves are smoothed over this share of the axis to either side.
 _REACH = 1 / 50
 _INK, _FAINT = "#333333", "#dddddd"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """How one figure of metrics.jsonl is shown.
+    """Style of the panel that shows one figure of metrics.jsonl.
 
     Attributes:
-        title: what it is.
+        title: title of the panel.
         unit: label of the vertical axis; empty for plain numbers.
-        factor: by which values are multiplied to be in that unit.
-        noisy: whether it jumps from step to step, so that a long curve is smoothed, the raw one faint behind it.
+        factor: factor that converts values to that unit.
+        noisy: whether it jumps from step to step; a long curve is then smoothed, with the raw one faint behind it.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Panel:
     noisy: bool = True
 
 
-# In the order in which they are drawn; figures that are not known here come last, under their own names.
+# In drawing order. Figures that are not listed come last, under their own names.
 PANELS: dict[str, Panel] = {
     "loss": Panel("loss"),
     "knn": Panel("online k-NN", "accuracy, %", factor=100, noisy=False),
@@ -58,11 +58,11 @@ def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, span: float, 
 
     Args:
         axes: Matplotlib's axes.
-        name: of the figure.
+        name: name of the figure.
         curve: its epochs or steps, and values.
-        colour: of the run.
-        span: from the axis's first epoch or step to its last, for all runs.
-        width: of a smooth line, in points: a wider one shows behind another that covers it.
+        colour: the run's color.
+        span: length of the axis over all runs, in epochs or steps.
+        width: width of a smooth line in points; a wider one shows behind another that covers it.
     """
     panel = PANELS.get(name, Panel(name))
     places, values = curve[0], [panel.factor * value for value in curve[1]]
@@ -82,11 +82,11 @@ def finish_panel(axes: Any, name: str, below: str) -> None:
 
     Args:
         axes: Matplotlib's axes, with their curves.
-        name: of the figure.
-        below: what the horizontal axis counts, for the last panel of a column; empty for the others.
+        name: name of the figure.
+        below: label of the horizontal axis for the last panel of a column; empty for the others.
     """
     panel = PANELS.get(name, Panel(name))
-    # Names of figures and runs are text, whatever a $ in them would mean to Matplotlib.
+    # Names of figures and runs are plain text; Matplotlib must not read a $ in them as math.
     axes.set_title(panel.title, loc="left", fontsize=11, color=_INK).set_parse_math(False)
     axes.set_ylabel(panel.unit, fontsize=9, color=_INK)
     axes.set_xlabel(below, fontsize=9, color=_INK)
@@ -100,9 +100,9 @@ def finish_panel(axes: Any, name: str, below: str) -> None:
 
 
 def smoothed(values: Sequence[float], reach: int) -> list[float]:
-    """A running mean over ``reach`` values to either side of each, so that nothing is shifted.
+    """Compute a centered running mean over ``reach`` values to either side of each.
 
-    At the ends it is taken over what there is.
+    At the ends, the mean is over the values that exist.
     """
     sums = list(itertools.accumulate(values, initial=0.0))
     ranges = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
@@ -110,6 +110,6 @@ def smoothed(values: Sequence[float], reach: int) -> list[float]:
 
 
 def grid_shape(panels: int) -> tuple[int, int]:
-    """Rows and columns for so many panels: up to three side by side, four from 16 panels on."""
+    """Choose rows and columns for a number of panels: up to three side by side, four from 16 panels on."""
     columns = 2 if panels in (2, 4) else min(panels, 3 if panels < 16 else 4)
     return math.ceil(panels / columns), columns

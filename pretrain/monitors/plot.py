@@ -1,4 +1,4 @@
-"""Training curves of several runs side by side, from their metrics.jsonl: one panel a figure, one colour a run."""
+"""Plots of several runs' training curves from their metrics.jsonl, with one panel per figure and one color per run."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ConfigError, DataError, RunNotFoundError
 from sslhsic_transfer.pretrain.monitors.panels import PANELS, Curve, draw_curve, finish_panel, grid_shape
 from sslhsic_transfer.training.run_folder import RunFolder
 
-# Figures of metrics.jsonl that say where a line belongs, and make no curve.
+# Entries of metrics.jsonl that locate a line in the run and are not drawn as curves.
 _NO_CURVES = {"step", "epoch", "hours_left"}
 _FORMATS = ("png", "pdf", "svg")
 _PANEL_WIDTH, _PANEL_HEIGHT, _LEGEND_LINE = 4.0, 2.6, 0.22  # inches
@@ -21,20 +21,20 @@ _DPI = 110
 
 
 def plot_runs(runs: Sequence[str | Path], output: str | Path, metrics: Sequence[str] | None = None) -> Path:
-    """Draw the training curves of runs, finished or going on: over their epochs, or steps where one counts those only.
+    """Draw the training curves of finished or ongoing runs, over epochs, or over steps if any run logs no epochs.
 
     Args:
         runs: folders of runs; one that is named twice is drawn once.
-        output: the picture, ending in .png, .pdf or .svg; one that is there is replaced.
-        metrics: which figures to draw, in this order. By default all that any run has logged.
+        output: the picture, ending in .png, .pdf or .svg; an existing file is replaced.
+        metrics: the figures to draw, in this order. By default all that any run has logged.
 
     Returns:
         ``output``.
 
     Raises:
-        RunNotFoundError: a folder without metrics.jsonl, or with one that holds no figures yet.
-        DataError: a metrics.jsonl that is damaged.
-        ConfigError: no run has logged a figure that is asked for, or another ending of ``output``.
+        RunNotFoundError: a folder has no metrics.jsonl, or it holds no figures yet.
+        DataError: a metrics.jsonl is damaged.
+        ConfigError: no run has logged one of the ``metrics``, or ``output`` has another ending.
         MissingDependencyError: Matplotlib is not installed.
     """
     output = Path(output)
@@ -55,11 +55,11 @@ def plot_runs(runs: Sequence[str | Path], output: str | Path, metrics: Sequence[
 
 
 def read_records(folder: Path) -> list[dict[str, float]]:
-    """What a run has logged, each line with its step; values that are no finite numbers are left out.
+    """Read the figures that a run has logged, each line with its step; values that are not finite are left out.
 
     Raises:
-        RunNotFoundError: no metrics.jsonl, or no figures in it.
-        DataError: it is damaged.
+        RunNotFoundError: there is no metrics.jsonl, or it holds no figures.
+        DataError: metrics.jsonl is damaged.
     """
     run = RunFolder(folder)
     if not run.metrics.is_file():
@@ -83,12 +83,12 @@ def read_records(folder: Path) -> list[dict[str, float]]:
 
 
 def axis_of(runs: Sequence[Sequence[dict[str, float]]]) -> str:
-    """What runs can be laid side by side over: ``epoch``, or ``step`` where a fine-tune is among them."""
+    """Choose the runs' common axis: ``epoch``, or ``step`` if a fine-tune is among them."""
     return "epoch" if all("epoch" in record for run in runs for record in run) else "step"
 
 
 def as_curves(records: Sequence[dict[str, float]], axis: str) -> dict[str, Curve]:
-    """Places on the axis and values of each figure of a run."""
+    """Collect the curve of each figure of a run: positions on the axis, and values."""
     curves: dict[str, Curve] = {}
     for record in records:
         for name in record.keys() - _NO_CURVES:
@@ -99,7 +99,7 @@ def as_curves(records: Sequence[dict[str, float]], axis: str) -> dict[str, Curve
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of different paths that tell them apart: ``run``, or ``monday/run`` and ``tuesday/run``."""
+    """Shorten different paths to distinct endings: ``run``, or ``monday/run`` and ``tuesday/run``."""
     lengths = [1] * len(folders)
     while True:
         names = ["/".join(folder.parts[-length:]) for folder, length in zip(folders, lengths, strict=True)]
@@ -110,7 +110,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _chosen(wanted: Sequence[str] | None, logged: set[str]) -> list[str]:
-    """Names of the panels, in order."""
+    """Choose the names of the panels, in order."""
     known = [name for name in PANELS if name in logged]
     available = known + sorted(logged - PANELS.keys())
     if wanted is None:
@@ -123,7 +123,7 @@ def _chosen(wanted: Sequence[str] | None, logged: set[str]) -> list[str]:
 
 
 def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str], axis: str) -> Any:
-    """Build the figure by Matplotlib's objects, which needs no screen and touches no global state."""
+    """Build the figure from Matplotlib's objects, which needs no display and changes no global state."""
     figures = optional_import("matplotlib.figure", extra="pretrain", purpose="Plotting")
     lines = optional_import("matplotlib.lines", extra="pretrain", purpose="Plotting")
     rows, columns = grid_shape(len(names))
@@ -156,7 +156,7 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str], axi
 
 
 def _colours(count: int) -> list[Any]:
-    """A colour for each run: told apart easily up to ten, along the rainbow beyond."""
+    """Choose a color for each run: distinct ones for up to ten runs, along the rainbow for more."""
     colormaps = optional_import("matplotlib", extra="pretrain", purpose="Plotting").colormaps
     if count <= 10:
         return list(colormaps["tab10"].colors[:count])

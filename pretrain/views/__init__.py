@@ -1,8 +1,8 @@
 """Two views of a picture: the asymmetric augmentations of BYOL and SSL-HSIC.
 
-Random numbers are drawn and the picture is decoded, cropped, resized and flipped one picture at a time (`two_views`, in
-the processes that read); colours, blur and normalisation follow as tensors for a whole batch (`ColourOperations`, on
-the device that trains). Where decoded pictures are kept, a GPU crops a whole batch as well (`cut_batch`).
+The reading processes draw random numbers, decode, crop, resize and flip one picture at a time (`two_views`). The device
+that trains then changes colors, blurs and normalizes a whole batch of tensors (`ColourOperations`). If decoded pictures
+are cached, a GPU also crops a whole batch at once (`cut_batch`).
 """
 
 from sslhsic_transfer.pretrain.views.batched_crops import Crops, collate_crops, cut_batch

@@ -1,7 +1,7 @@
 """Crops, flips and resizing of a whole batch of decoded pictures at once, on any device.
 
-The pixels of pictures of any sizes lie one after another in one tensor. What comes out is what `cut_views` makes of the
-same pictures and random numbers, picture by picture, to within a step of 255 here and there: Pillow's arithmetic, as
+The pixels of pictures of any sizes lie one after another in one tensor. The results are those of `cut_views` for the
+same pictures and random numbers, except that some pixels differ by one step of 255. Pillow's arithmetic is written as
 two matrix products.
 """
 
@@ -19,20 +19,20 @@ from sslhsic_transfer.pretrain.views.crops import View, scaled_box
 from sslhsic_transfer.pretrain.views.draws import Colours, ViewDraw
 from sslhsic_transfer.pretrain.views.resampling import crop_matrices
 
-# So many values of gathered pixels at a time: 128 MiB in float16.
+# Number of values of pixels that are gathered at a time: 128 MiB in float16.
 _VALUES_AT_A_TIME = 2**26
-# Windows are rounded up to multiples of this, so that few sizes of memory blocks occur.
+# Window sides are rounded up to multiples of this, so that memory blocks have few different sizes.
 _WINDOW_STEP = 32
 
 
 class Crops(NamedTuple):
-    """The crops of one view of a batch, as arrays: processes hand over many small arrays faster than tensors.
+    """The crops of one view of a batch, as arrays, which pass between processes faster than small tensors.
 
     Attributes:
         boxes: (B, 4) float32 left, upper, right, lower in the pixels of the stored pictures.
         flips: (B,) bool.
-        window: height and width that hold the pixels of every box.
-        colours: what is done to the colours of each, an array (B,) for each field.
+        window: a height and width large enough for the pixels of every box.
+        colours: the color operations of each picture, an array (B,) for each field.
     """
 
     boxes: NDArray[np.float32]
@@ -47,9 +47,9 @@ def collate_crops(
     """Put the random numbers of a batch's views into arrays.
 
     Args:
-        draws: of each picture.
+        draws: the random numbers of each picture.
         originals: width and height that they were drawn for.
-        stored: width and height of the pixels at hand.
+        stored: width and height of the stored pixels.
     """
     boxes = np.array(
         [
@@ -70,13 +70,13 @@ def cut_batch(pixels: Tensor, starts: Tensor, widths: Tensor, crops: Crops, sett
 
     Args:
         pixels: (P, 3) uint8, the rows of each picture one after another.
-        starts: (B,) int64, the first pixel of each picture, on the device of ``pixels``.
-        widths: (B,) int64, pixels of a row of each, there too.
-        crops: of each.
+        starts: (B,) int64, index of the first pixel of each picture, on the device of ``pixels``.
+        widths: (B,) int64, width of each picture in pixels, on the same device.
+        crops: the crop of each picture.
         settings: the augmentations.
 
     Returns:
-        Pixels (B, 3, size, size) uint8 on that device, which is not waited for, and the colours (B,) on the CPU.
+        Pixels (B, 3, size, size) uint8 on that device, without waiting for it, and the colors (B,) on the CPU.
     """
     boxes, flips = (torch.from_numpy(part).to(pixels.device, non_blocking=True) for part in (crops.boxes, crops.flips))
     height, width = crops.window
@@ -97,7 +97,7 @@ def _cut(
     window: tuple[int, int],
     settings: AugmentationSettings,
 ) -> Tensor:
-    low, high = boxes[:, :2].floor(), boxes[:, 2:].ceil()  # resizing must not see beyond these whole pixels
+    low, high = boxes[:, :2].floor(), boxes[:, 2:].ceil()  # resizing must not use pixels outside of these
     sizes = high - low
     smooth = settings.style == "torchvision"
     begins = boxes[:, :2] - low if smooth else torch.zeros_like(low)
@@ -124,14 +124,14 @@ def _cut(
 
 
 def _arithmetic(device: torch.device) -> torch.dtype:
-    """Choose what to multiply in: float16 holds bytes exactly and weights to 0.05 %, and GPUs are far faster in it."""
+    """Choose the type to multiply in: float16 holds bytes exactly, weights to 0.05 %, and is much faster on GPUs."""
     return torch.float16 if device.type == "cuda" else torch.float32
 
 
 def _gather(
     pixels: Tensor, starts: Tensor, widths: Tensor, low: Tensor, sizes: Tensor, window: tuple[int, int]
 ) -> Tensor:
-    """Take the window of each picture from its corner ``low`` on, (B, 3, H, W); beyond its size, pixels repeat."""
+    """Take each picture's window, which begins at its corner ``low``, (B, 3, H, W); beyond its size, pixels repeat."""
     rows = torch.minimum(torch.arange(window[0], device=pixels.device), sizes[:, 1:] - 1) + low[:, 1:]
     columns = torch.minimum(torch.arange(window[1], device=pixels.device), sizes[:, :1] - 1) + low[:, :1]
     places = (starts[:, None] + rows * widths[:, None])[:, :, None] + columns[:, None]

@@ -1,8 +1,8 @@
-"""Colour operations, blur and normalisation of a batch, each picture with its own random numbers, on any device.
+"""Color operations, blur and normalization of a batch, each picture with its own random numbers, on any device.
 
-The operations are those of torchvision's v2 transforms on floating pictures, or with ``style: byol-jax`` those of
-BYOL's JAX code; both clip to [0, 1] after each. They are written out here because torchvision takes one random number
-for a whole batch.
+The operations are those of torchvision's v2 transforms on floating-point pictures, or with ``style: byol-jax`` those of
+BYOL's JAX code; both clip to [0, 1] after each operation. They are reimplemented because torchvision uses one random
+number for a whole batch.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,23 @@ from sslhsic_transfer.pretrain.views.crops import View
 from sslhsic_transfer.pretrain.views.draws import ORDERS, Batch, Colours
 from sslhsic_transfer.pretrain.views.resampling import blur_matrices
 
-# (n, 3, H, W) pictures on [0, 1] and a number for each, (n, 1, 1, 1), to pictures.
+# Function of pictures (n, 3, H, W) on [0, 1] and a number for each, (n, 1, 1, 1), that returns pictures.
 _Operation = Callable[[Tensor, Tensor], Tensor]
 
-# Weights of red, green and blue in a grey value.
+# Weights of red, green and blue in a gray value.
 _LUMA = (0.2989, 0.587, 0.114)
-# A CPU takes so many values at a time, which stay in its cache.
+# Number of values that a CPU processes at a time, so that they stay in its cache.
 _VALUES_AT_A_TIME = 1_500_000
 
 
 class ColourOperations:
-    """From cropped pictures to a network's input.
+    """Color operations that turn cropped pictures into a network's input.
 
     Args:
         settings: the augmentations.
         compiled: whether, on an accelerator, torch.compile makes one program of all operations. It applies each to
-            every picture and keeps what was asked for; else each is applied only to the pictures that ask for it.
+            every picture and keeps the results that were drawn; otherwise each operation is applied only to the
+            pictures that need it.
 
     Attributes:
         program: `apply_to_all`, compiled or not.
@@ -45,15 +46,15 @@ class ColourOperations:
 
     @torch.no_grad()
     def __call__(self, view: View, device: torch.device | str = "cpu") -> Tensor:
-        """Apply the colours of a batch.
+        """Apply the color operations of a batch.
 
         Args:
-            view: pixels (B, 3, size, size) uint8 on any device, and colours (B,) on the CPU, as collated from
+            view: pixels (B, 3, size, size) uint8 on any device, and colors (B,) on the CPU, as collated from
                 `two_views`.
-            device: where to work; it is not waited for.
+            device: the device to work on; the call does not wait for it.
 
         Returns:
-            (B, 3, size, size) float32 on ``device``, normalised.
+            (B, 3, size, size) float32 on ``device``, normalized.
         """
         device = torch.device(device)
         pictures = len(view.pixels)
@@ -67,12 +68,14 @@ class ColourOperations:
         return self.program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colours)))
 
     def apply_to_all(self, pixels: Tensor, turns: Tensor, numbers: Tensor) -> Tensor:
-        """Apply every operation to every picture, and keep it where it was asked for; nothing depends on a value.
+        """Apply every operation to every picture, and keep its result where it was drawn.
+
+        The control flow does not depend on the values, so that the function can be compiled and recorded.
 
         Args:
             pixels: (B, 3, size, size) uint8.
-            turns: (B, 4) which operation of the jitter comes at each turn; −1: none.
-            numbers: (B, 7) what `Colours` holds, but for the order.
+            turns: (B, 4) the operation of the jitter at each turn; −1: none.
+            numbers: (B, 7) the fields of `Colours` except the order.
         """
         x, columns = pixels.float() / 255, numbers[:, :, None, None, None].unbind(1)
         for turn in turns[:, :, None, None, None].unbind(1):
@@ -106,13 +109,13 @@ class ColourOperations:
         if self.settings.style == "byol-jax":
             x = x.clamp(0, 1)
         for channel, mean, std in zip(x.unbind(1), self.settings.mean, self.settings.std, strict=True):
-            channel.sub_(mean).div_(std)  # plain numbers: a tensor of them would have to be copied to the device
+            channel.sub_(mean).div_(std)  # plain numbers, as a tensor would have to be copied to the device
         return x
 
 
 def _change(x: Tensor, chosen: Batch | bool, operation: _Operation, values: Batch | float) -> None:
-    """Overwrite the chosen pictures of a batch by what an operation makes of each and its value."""
-    index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are: no device waits
+    """Overwrite the chosen pictures of a batch with the result of an operation on each and its value."""
+    index = torch.as_tensor(chosen).nonzero().flatten()  # on the CPU, where the random numbers are, so no device waits
     own = cast(Tensor, values)[index].to(x.device, x.dtype, non_blocking=True)[:, None, None, None]
     if len(index) == len(x):
         x.copy_(operation(x, own))
@@ -122,13 +125,13 @@ def _change(x: Tensor, chosen: Batch | bool, operation: _Operation, values: Batc
 
 
 def _turns(colours: Colours) -> Tensor:
-    """(B, 4): which operation of the jitter comes at each turn; −1: none."""
+    """Look up the operation of the jitter at each turn, (B, 4); −1: none."""
     order = torch.as_tensor(colours.order)
     return torch.where((order >= 0)[:, None], torch.tensor(ORDERS)[order], -1)
 
 
 def packed(colours: Colours) -> tuple[Tensor, Tensor]:
-    """Put random numbers into the tensors that `ColourOperations.apply_to_all` takes."""
+    """Pack random numbers into the tensors that `ColourOperations.apply_to_all` takes."""
     return _turns(colours), torch.stack([cast(Tensor, values).float() for values in colours[1:]], dim=1)
 
 
@@ -163,16 +166,16 @@ def _saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def _hsv_saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """Multiply HSV's saturation, at most to 1: distances from the largest channel grow by what it grows."""
+    """Multiply HSV's saturation, limited to 1, by scaling each channel's distance from the largest channel."""
     value, chroma = _value_and_chroma(x)
     growth = torch.minimum(factor, value / chroma.clamp_min(1e-12)).clamp_min_(0)
     return torch.lerp(value, x, growth).clamp_(0, 1)
 
 
 def _hue(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn HSV's hue, keeping value and chroma.
+    """Rotate HSV's hue, keeping value and chroma.
 
-    The hue, in sixths of the circle, is kept near 0, where floating numbers are densest.
+    The hue, in sixths of the circle, is kept near 0, where floating-point numbers are most precise.
     """
     red, green, blue = x.split(1, dim=1)
     value, chroma = _value_and_chroma(x)

@@ -1,4 +1,4 @@
-"""From a picture file's content to two cropped, resized and flipped views: the part that is done picture by picture."""
+"""Decoding, crops, resizing and flips of single pictures."""
 
 import math
 from typing import NamedTuple
@@ -16,11 +16,11 @@ from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_v
 
 
 class View(NamedTuple):
-    """One view whose colours are still the picture's.
+    """One view before its color operations are applied.
 
     Attributes:
-        pixels: (3, size, size) uint8; of a batch (B, 3, size, size).
-        colours: what is to be done to them.
+        pixels: (3, size, size) uint8; for a batch (B, 3, size, size).
+        colours: the color operations to apply.
     """
 
     pixels: Tensor
@@ -28,14 +28,14 @@ class View(NamedTuple):
 
 
 def two_views(image: Image.Image, seed: int, settings: AugmentationSettings) -> tuple[View, View]:
-    """Make the two views of a picture, which depend on nothing but the picture, the seed and the settings.
+    """Make the two views of a picture, which depend only on the picture, the seed and the settings.
 
-    The picture is decoded once, and where it is a JPEG that is far larger than the views, at a half, a quarter or an
-    eighth of its size.
+    The picture is decoded once; a JPEG that is far larger than the views is decoded at a half, a quarter or an eighth
+    of its size.
 
     Args:
-        image: a picture of any mode, best not yet decoded.
-        seed: of all that is random.
+        image: a picture of any mode, preferably not yet decoded.
+        seed: seed of all random numbers.
         settings: the augmentations.
 
     Raises:
@@ -56,7 +56,7 @@ def cut_views(
     """Crop, resize and flip both views of a decoded picture.
 
     Args:
-        picture: upright, RGB; perhaps shrunk.
+        picture: an upright RGB picture, perhaps shrunk.
         size: width and height of the picture that the boxes were drawn for.
         draws: the random numbers of each view.
         settings: the augmentations.
@@ -72,7 +72,7 @@ def _cut(picture: Image.Image, box: Box, flip: bool, settings: AugmentationSetti
     left, upper, right, lower = box
     whole = math.floor(left), math.floor(upper), math.ceil(right), math.ceil(lower)
     with beyond_pillows_bounds():
-        crop = picture.crop(whole)  # resizing must not see beyond the box
+        crop = picture.crop(whole)  # resizing must not use pixels outside of the box
     if settings.style == "byol-jax":
         pixels = resize_bicubic(np.asarray(crop), settings.size, settings.size)
     else:
@@ -83,6 +83,6 @@ def _cut(picture: Image.Image, box: Box, flip: bool, settings: AugmentationSetti
 
 
 def scaled_box(box: Box, across: float, down: float) -> Box:
-    """Give a box in the pixels of a copy that is so many times as wide and as high."""
+    """Scale a box to a copy that is ``across`` times as wide and ``down`` times as high."""
     left, upper, right, lower = box
     return left * across, upper * down, right * across, lower * down

@@ -1,7 +1,7 @@
 """The random numbers of a view, drawn for each picture from its own seed.
 
-They are drawn apart from what is done with them, so that pictures can be cropped one by one where they are decoded, and
-coloured as a batch where the network is.
+They are drawn separately from the operations that use them. Pictures can thus be cropped one by one where they are
+decoded, and get their color operations as a batch on the network's device.
 """
 
 import math
@@ -23,17 +23,17 @@ _ATTEMPTS = 10
 
 
 class Colours(NamedTuple):
-    """What is done to a view's colours; of one view numbers, of a batch tensors or arrays (B,).
+    """The color operations of a view; numbers for one view, tensors or arrays (B,) for a batch.
 
     Attributes:
         order: index into `ORDERS`; −1: no jitter.
-        brightness: factor of the brightness, or what is added to it (`byol-jax`).
-        contrast: factor.
-        saturation: factor.
-        hue: turns of the colour circle, added.
-        gray: whether colour is dropped.
+        brightness: factor of the brightness, or the value added to it (`byol-jax`).
+        contrast: factor of the contrast.
+        saturation: factor of the saturation.
+        hue: rotation of the hue, in turns of the color circle.
+        gray: whether the view becomes gray.
         sigma: standard deviation of the blur in pixels; 0: none.
-        solarize: whether values of a half and more are inverted.
+        solarize: whether values of at least one half are inverted.
     """
 
     order: int | Batch
@@ -47,12 +47,12 @@ class Colours(NamedTuple):
 
 
 class ViewDraw(NamedTuple):
-    """All that is random about a view of one picture.
+    """All random numbers of a view of one picture.
 
     Attributes:
         box: the crop, in pixels of the upright picture.
         flip: whether it is mirrored.
-        colours: what is done to its colours.
+        colours: its color operations.
     """
 
     box: Box
@@ -61,7 +61,7 @@ class ViewDraw(NamedTuple):
 
 
 def draw_views(seed: int, settings: AugmentationSettings, width: int, height: int) -> tuple[ViewDraw, ViewDraw]:
-    """Draw both views of an upright picture of a size; a function of the arguments alone."""
+    """Draw both views of an upright picture; the result depends only on the arguments."""
     random = Random(seed)
     crops = [draw_crop(random, settings, width, height) for _ in range(2)]
     colours = [draw_colours(random, settings, view) for view in (settings.view1, settings.view2)]
@@ -70,11 +70,11 @@ def draw_views(seed: int, settings: AugmentationSettings, width: int, height: in
 
 
 def draw_crop(random: Random, settings: AugmentationSettings, width: int, height: int) -> tuple[Box, bool]:
-    """Draw a box of random area and aspect ratio within a picture of a size, and whether to flip it.
+    """Draw a box of random area and aspect ratio within a picture, and whether to flip it.
 
-    As torchvision's RandomResizedCrop: the aspect ratio is log-uniform; a box that does not fit is drawn again, ten
-    times, after which the largest central box of an allowed ratio serves. In BYOL's JAX code (`byol-jax`) a box that
-    does not fit is cut off at the picture's width or height instead, and nothing is drawn again.
+    The method is that of torchvision's RandomResizedCrop. The aspect ratio is log-uniform. A box that does not fit is
+    drawn again; after ten failures the largest central box of an allowed ratio is used. In BYOL's JAX code (`byol-jax`)
+    a box that does not fit is cut off at the picture's width or height instead, and nothing is drawn again.
     """
     draw = _draw_clamped if settings.style == "byol-jax" else _draw_until_it_fits
     left, upper, w, h = draw(random, settings, width, height)
@@ -107,7 +107,7 @@ def _draw_size(random: Random, settings: AugmentationSettings, width: int, heigh
 
 
 def draw_colours(random: Random, settings: AugmentationSettings, view: ViewSettings) -> Colours:
-    """The colours of one view."""
+    """Draw the color operations of one view."""
     additive = settings.style == "byol-jax"
     centre = 0.0 if additive else 1.0
     jittered = random.random() < settings.jitter

@@ -1,4 +1,4 @@
-"""Bicubic resizing and Gaussian blur as matrices over one axis: exact at the borders, and one product for a batch."""
+"""Bicubic resizing and Gaussian blur as matrices over one axis, exact at the borders; one product serves a batch."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Tensor:
-    """Gaussian blur of one axis, a matrix for each standard deviation.
+    """Build the matrices of a Gaussian blur along one axis, one for each standard deviation.
 
     Args:
         sigmas: (B,) standard deviations in pixels.
-        size: pixels of the axis.
+        size: length of the axis in pixels.
         taps: length of the kernel, odd.
-        reflect: whether the picture is mirrored beyond its border, without repeating it, as torchvision does; otherwise
-            it is black there.
+        reflect: whether the picture is mirrored beyond its border, without repeating the border pixel, as torchvision
+            does; otherwise it is black there.
 
     Returns:
         (B, size, size): row i holds the weights of the input's pixels in output pixel i.
@@ -23,7 +23,7 @@ def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Ten
     offsets = torch.arange(-radius, radius + 1, device=sigmas.device)
     kernels = torch.exp(-0.5 * (offsets / sigmas[:, None]).square())
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
-    kernels = nn.functional.pad(kernels, (0, 1))  # one more tap, of weight 0, for pixels that are out of reach
+    kernels = nn.functional.pad(kernels, (0, 1))  # an extra tap of weight 0, for pixels out of reach
     weights = torch.zeros(len(sigmas), size, size, device=sigmas.device)
     for places in _appearances(size, radius, sigmas.device) if reflect else [torch.arange(size, device=sigmas.device)]:
         tap = places - torch.arange(size, device=sigmas.device)[:, None] + radius
@@ -32,9 +32,9 @@ def blur_matrices(sigmas: Tensor, size: int, taps: int, *, reflect: bool) -> Ten
 
 
 def _appearances(size: int, radius: int, device: torch.device) -> Iterator[Tensor]:
-    """Give the places of each pixel of an axis on a line that mirrors it at both ends, within ``radius`` of the axis.
+    """Yield the positions of each pixel on a line that mirrors the axis at both ends, within ``radius`` of the axis.
 
-    Each is (size,); a pixel that does not appear once more gets a place far away.
+    Each item is (size,); a pixel that does not appear another time gets a position out of reach.
     """
     period = max(1, 2 * (size - 1))
     pixels = torch.arange(size, device=device)
@@ -47,18 +47,18 @@ def _appearances(size: int, radius: int, device: torch.device) -> Iterator[Tenso
 def crop_matrices(
     starts: Tensor, lengths: Tensor, sizes: Tensor, *, inputs: int, outputs: int, flips: Tensor, antialias: bool
 ) -> Tensor:
-    """Bicubic resizing (Keys' kernel, a = −½) of a part of an axis, a matrix for each picture, as Pillow computes it.
+    """Build the matrices of bicubic resizing (Keys' kernel, a = −½) of a part of an axis, one for each picture.
 
-    Taps beyond the axis are left out and the others' weights divided by their sum.
+    As in Pillow, taps beyond the axis are left out and the weights of the others are divided by their sum.
 
     Args:
-        starts: (B,) where the part begins, in pixels from the axis's begin; fractions are allowed.
-        lengths: (B,) how long it is.
-        sizes: (B,) pixels of the axis.
+        starts: (B,) start of the part, in pixels from the start of the axis; fractions are allowed.
+        lengths: (B,) length of the part in pixels.
+        sizes: (B,) length of the axis in pixels.
         inputs: columns of the matrices; those beyond an axis's size are zero.
-        outputs: pixels to make.
-        flips: (B,) bool, whether the output runs backwards.
-        antialias: whether the kernel widens with the shrinkage.
+        outputs: number of output pixels.
+        flips: (B,) bool, whether the output is reversed.
+        antialias: whether the kernel widens when the picture shrinks.
 
     Returns:
         (B, outputs, inputs) float32; each row sums to 1.

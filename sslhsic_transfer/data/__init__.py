@@ -1,1 +1,1 @@
-"""Pictures in: one picture, folders of them, and sources by address; labelled data below `labelled`."""
+"""Reading of data: single pictures, folders, sources by address, and labeled data in `labelled`."""

@@ -1,4 +1,4 @@
-"""Folders of pictures: what is in them, and the classes that their sub-folders name."""
+"""Folders of pictures, with classes from the names of sub-folders."""
 
 import errno
 import os
@@ -28,8 +28,8 @@ class ImageFolder:
     Attributes:
         root: the folder.
         paths: every picture in it.
-        classes: names of the classes: the sub-folders of ``root``, sorted. Empty where pictures lie in ``root`` itself
-            or all in one sub-folder: a plain folder without labels.
+        classes: names of the classes: the sub-folders of ``root``, sorted. Empty if pictures are in ``root`` itself or
+            all in one sub-folder, which makes it a plain folder without labels.
         labels: index into ``classes`` of each path; empty without classes.
     """
 
@@ -40,15 +40,15 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, root: str | Path, *, labelled: bool = False) -> "ImageFolder":
-        """Find the pictures below ``root``; a warning tells of files and classes that are passed over.
+        """Find the pictures below ``root``; a warning names files and classes that are skipped.
 
         Args:
             root: a plain folder of pictures, or one with a sub-folder for each class.
             labelled: whether classes are required.
 
         Raises:
-            DataError: not a folder, no pictures in it, or no classes where these are required, or one whose pictures
-                cannot be read here.
+            DataError: ``root`` is not a folder or has no pictures; or classes are required, and there are none or the
+                pictures of one cannot be read here.
         """
         root = Path(root)
         if not root.is_dir():
@@ -69,7 +69,7 @@ class ImageFolder:
         return cls(root, tuple(paths), classes, tuple(index[name] for name in names))
 
     def subset(self, indices: Iterable[int]) -> "ImageFolder":
-        """Some of the pictures, in the order of ``indices``; the classes stay."""
+        """Select some of the pictures, in the order of ``indices``, with the same classes."""
         chosen = list(indices)
         labels = tuple(self.labels[index] for index in chosen) if self.labels else ()
         return ImageFolder(self.root, tuple(self.paths[index] for index in chosen), self.classes, labels)
@@ -78,21 +78,21 @@ class ImageFolder:
         return len(self.paths)
 
     def open(self, index: int) -> Image.Image:
-        """One picture, not yet decoded."""
+        """Open one picture, not yet decoded."""
         return open_image(self.paths[index])
 
     def name(self, index: int) -> str:
-        """The path of one picture."""
+        """Return the path of one picture."""
         return str(self.paths[index])
 
 
 def sorted_pictures(root: Path) -> tuple[list[Path], list[Path]]:
     """Find pictures as `pictures_below` does, in the order of their names.
 
-    A warning tells of folders that may not be looked into.
+    A warning names folders that may not be read.
 
     Returns:
-        Those that can be read here, by their names, and those that cannot, such as ``.heic``.
+        Pictures in formats that can be read here, and pictures in others, such as ``.heic``.
     """
     readable = readable_suffixes()
     barred: list[Path] = []
@@ -105,21 +105,21 @@ def sorted_pictures(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def pictures_below(root: Path) -> Iterator[Path]:
-    """Files that are pictures by their name, hidden ones left out, in any order; linked folders are looked into, too.
+    """Yield the files that are pictures by their suffix, in any order, without hidden ones.
 
-    A link that leads back to a folder above it is not followed.
+    Linked folders are searched, too, except links back to a folder above.
     """
     yield from _below(root, readable_suffixes(), [])
 
 
 def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, labelled: bool) -> None:
-    """Tell of folders of ``root`` that give no class; refuse one that does not because its pictures cannot be read.
+    """Warn of folders of ``root`` that give no class; raise if a required class has only unreadable pictures.
 
     Args:
         root: the folder.
-        classes: those that have pictures.
-        unread: its pictures that cannot be read here.
-        labelled: whether figures depend on the classes.
+        classes: the classes that have pictures.
+        unread: pictures that cannot be read here.
+        labelled: whether classes are required.
     """
     named = {path: unicodedata.normalize("NFC", path.relative_to(root).parts[0]) for path in unread}
     lost = [path for path, name in named.items() if name not in classes]
@@ -137,13 +137,13 @@ def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, lab
 def _below(
     folder: Path, suffixes: frozenset[str], barred: list[Path], above: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
-    """Files with these suffixes in a folder that is not among those above it, by their real places.
+    """Yield files with some suffixes below a folder, unless it is one of the folders above it, by resolved path.
 
     Args:
-        folder: to look into.
-        suffixes: of the files.
-        barred: gets the folders that may not be looked into.
-        above: folders above this one.
+        folder: the folder to search.
+        suffixes: suffixes of the files.
+        barred: collects the folders that may not be read.
+        above: resolved folders above this one.
     """
     real = folder.resolve()
     if real in above:
@@ -151,10 +151,10 @@ def _below(
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+    except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
         return
     except PermissionError:
-        if folder.name != "lost+found":  # of a file system, where nobody keeps pictures
+        if folder.name != "lost+found":  # a folder of the file system, without pictures
             barred.append(folder)
         return
     for entry in entries:
@@ -169,7 +169,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_there(question: Callable[[], bool]) -> bool:
-    """Ask; a link to itself, or one of several to one another, is nothing, as is a dangling one."""
+    """Answer a question about a path; circular links count as missing, as dangling ones do."""
     try:
         return question()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures: whatever a user has, turned into RGB."""
+"""Reading of pictures in any form, and conversion to RGB."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
 if TYPE_CHECKING:
     import torch
 
-# A picture, in any of the forms that the library takes.
+# A picture in any of the supported forms.
 Picture = Union[Image.Image, np.ndarray[Any, Any], "torch.Tensor", str, Path]
 
 Converted = TypeVar("Converted")
 
-# EXIF orientation -> what turns the picture upright.
+# Transposition that turns a picture upright, by EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,7 +37,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 class Pictures(Protocol):
-    """A numbered collection of pictures, wherever they come from; worker processes get a copy of it.
+    """A numbered collection of pictures from any source; worker processes get a copy of it.
 
     Attributes:
         classes: names of the classes; empty: no labels.
@@ -46,23 +46,23 @@ class Pictures(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names."""
+        """Names of the classes."""
 
     @property
     def labels(self) -> Sequence[int]:
-        """Of every picture."""
+        """Label of every picture."""
 
     def __len__(self) -> int: ...
 
     def open(self, index: int) -> Image.Image:
-        """One picture, best not yet decoded, to be used in a ``with`` statement.
+        """Open one picture, preferably not yet decoded, for use in a ``with`` statement.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
 
     def name(self, index: int) -> str:
-        """What the user finds the picture by."""
+        """Return the picture's name for the user."""
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -79,8 +79,8 @@ def open_bytes(content: bytes, name: str) -> Image.Image:
     """Open the content of a picture file without decoding it yet.
 
     Args:
-        content: what the file holds.
-        name: what the error calls it.
+        content: content of the file.
+        name: its name in errors.
 
     Raises:
         ImageError: it is not a picture.
@@ -90,7 +90,7 @@ def open_bytes(content: bytes, name: str) -> Image.Image:
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Read a picture file as RGB, upright as its EXIF orientation says.
+    """Read a picture file as RGB, turned upright by its EXIF orientation.
 
     Raises:
         ImageError: there is no such file, or it is not a picture, or it is damaged.
@@ -100,12 +100,12 @@ def load_image(path: str | Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a PIL image of any mode into upright RGB; 16-bit grey is scaled to 8 bits, transparency is dropped.
+    """Convert a PIL image of any mode to upright RGB; 16-bit gray is scaled to 8 bits, transparency is dropped.
 
-    Floating values count up to 255, or to 1 where none is larger.
+    Floating-point values range from 0 to 255, or to 1 if none is larger.
 
     Raises:
-        ImageError: it is damaged, or its values go beyond these or 16 bits.
+        ImageError: the image is damaged, or its values are outside of these ranges or 16 bits.
     """
     with picture_errors(image):
         image = _turned_upright(image)
@@ -121,12 +121,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after the turn that the EXIF orientation asks for, mostly without decoding the image.
+    """Return width and height after turning by the EXIF orientation, usually without decoding the image.
 
-    A broken EXIF block asks for none.
+    A damaged EXIF block is ignored.
     """
     tags: Any = getattr(image, "tag_v2", None)
-    if tags is not None:  # of a TIFF; whether Pillow has swapped its size before decoding depends on the release
+    if tags is not None:  # a TIFF, whose size before decoding depends on Pillow's release
         width, height = tags.get(ExifTags.Base.ImageWidth), tags.get(ExifTags.Base.ImageLength)
         sideways = tags.get(ExifTags.Base.Orientation) in _SIDEWAYS
         return (height, width) if sideways and width and height else image.size
@@ -134,18 +134,18 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read, as viewers have it."""
-    for _ in range(2):  # after an error Pillow gives what it could read
+    """Read the EXIF orientation, 1 to 8; like viewers, assume 1 if there is none or it cannot be read."""
+    for _ in range(2):  # after an error, Pillow returns the part that it could read
         try:
             value = image.getexif().get(ExifTags.Base.Orientation, 1)
-        except Exception:  # of many kinds, as in `picture_errors`
+        except Exception:  # many types, as in `picture_errors`
             continue
         return int(value) if value in _TURNS else 1
     return 1
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
-    """The decoded image, turned as its orientation says; it tells none any more. Pixels are shared where they stay."""
+    """Decode an image, turn it by its orientation, and remove that tag; pixels are shared if nothing is turned."""
     image.load()
     turn = _TURNS.get(_orientation(image))
     upright = image._new(image.im) if turn is None else image.transpose(turn)
@@ -156,11 +156,11 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
-    """Turn what Pillow raises, of many kinds, SyntaxError and struct.error among them, into an ImageError.
+    """Convert errors of Pillow, which have many types such as SyntaxError and struct.error, to ImageError.
 
     Raises:
         ImageError: the picture cannot be read.
-        StorageError, DeviceMemoryError: the machine is the reason; the next picture would fail, too.
+        StorageError, DeviceMemoryError: the machine is the cause, so that the next picture would fail, too.
     """
     if isinstance(source, Image.Image):
         source = getattr(source, "filename", "") or "the image"
@@ -176,13 +176,13 @@ def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
 
 
 def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:
-    """Turn any form of picture but a tensor into an (H, W, 3) uint8 array, RGB; torch is not needed.
+    """Convert any form of picture but a tensor to an (H, W, 3) uint8 array, RGB; torch is not needed.
 
     Args:
         picture: a path; a PIL image; a uint8 array (H, W), (H, W, 1) or (H, W, 3), RGB.
 
     Raises:
-        ImageError: something else, another shape or dtype, or an unreadable file.
+        ImageError: type, shape or dtype is not supported, or the file cannot be read.
     """
     if isinstance(picture, str | Path):
         picture = load_image(picture)
@@ -202,14 +202,14 @@ def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:
 
 
 def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
-    """Turn any form of picture into a (3, H, W) uint8 tensor, in memory as it came: of a file, channels last.
+    """Convert any form of picture to a (3, H, W) uint8 tensor; the memory layout is kept, channels last for files.
 
     Args:
         picture: a path; a PIL image; a uint8 array (H, W), (H, W, 1) or (H, W, 3), RGB; a tensor (1 or 3, H, W), uint8
             or floating on [0, 1].
 
     Raises:
-        ImageError: another shape, dtype or range, or an unreadable file.
+        ImageError: shape, dtype or range is not supported, or the file cannot be read.
     """
     import torch
 
@@ -233,7 +233,7 @@ def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
 
 
 def as_pictures(images: Picture | Sequence[Picture]) -> Sequence[Picture]:
-    """A sequence of pictures from one picture, a batch array or tensor, or any iterable of pictures."""
+    """Make a sequence of pictures from one picture, a batch array or tensor, or any iterable of pictures."""
     if isinstance(images, str | Path | Image.Image):
         return [images]
     if isinstance(images, Sequence):
@@ -250,12 +250,12 @@ def convert_pictures(
     """Convert pictures one by one.
 
     Args:
-        pictures: some of the user's.
-        convert: of one picture.
+        pictures: some of the user's pictures.
+        convert: function that converts one picture.
         first: the user's number of the first of them.
 
     Raises:
-        InputError: as ``convert``, of the same class; the message tells which picture.
+        InputError: as ``convert``, of the same class; the message gives the number of the picture.
     """
     converted = []
     for index, picture in enumerate(pictures, first):
@@ -267,6 +267,6 @@ def convert_pictures(
 
 
 def evenly(length: int, count: int) -> list[int]:
-    """So many indices spread evenly over a sequence, first and last among them; more than there are repeat."""
+    """Spread indices evenly over a sequence, including first and last; they repeat if ``count`` exceeds its length."""
     indices: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
     return indices

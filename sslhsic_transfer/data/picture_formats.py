@@ -1,4 +1,4 @@
-"""Which files are pictures: what the installed Pillow reads up to a bound, and what people keep pictures in besides."""
+"""Formats of pictures: those that the installed Pillow can read, with bounds on size, and other common ones."""
 
 import os
 import re
@@ -15,62 +15,62 @@ from PIL import BlpImagePlugin, IcnsImagePlugin, Image, ImageFile, PngImagePlugi
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import ConfigError, ImageError
 
-# A picture takes 7 to 20 bytes a pixel while it is read, in every reader; telephones make those of 108 million pixels.
+# Each reader needs 7 to 20 bytes per pixel while it reads a picture; phones take pictures of 108 million pixels.
 _MOST_PIXELS = 128_000_000
 MOST_PIXELS_VARIABLE = "SSLHSIC_MAX_PIXELS"
-# Bytes of the texts in a PNG, each and all, unpacked: editors keep histories in them, beyond the megabyte of Pillow.
+# Bytes of unpacked texts in a PNG, each and in all. Editors store histories in them, of more than Pillow's megabyte.
 _MOST_TEXT = 64 << 20
 
-# Measurements and films of which Pillow reads the head alone, and drawings for which it would start another program.
+# Measurements and films of which Pillow reads only the header, and drawings for which it would start another program.
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
-_LIBRARIES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # with which Pillow may have been built
+_LIBRARIES = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # optional parts of Pillow
 _COMMON = frozenset(
     {".avif", ".heic", ".heif", ".hif", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr", ".webp"}  # compressed
-    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}  # of cameras
+    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}  # raw files of cameras
     | {".ai", ".eps", ".exr", ".hdr", ".psb", ".svg", ".wmf"}
 )
 
 
 def readable_formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read, those of plugins that are registered by now among them."""
+    """Return Pillow's names of the readable formats, including those of plugins registered so far."""
     Image.init()
     return _readable(tuple(Image.ID))
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Endings of the names of picture files that can be read here, such as ``".jpg"``."""
+    """Return the suffixes of picture files that can be read here, such as ``".jpg"``."""
     formats = {*readable_formats(), "MPO"}  # several JPEGs in one, which the plugin for one opens
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats)
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Endings of the names of files that people would call pictures, and that cannot be read here."""
+    """Return the suffixes of common picture files that cannot be read here."""
     return _COMMON - readable_suffixes()
 
 
 def tell_of_unread(source: str | Path, unread: Sequence[PurePath], *, stacklevel: int = 2) -> None:
-    """Warn of pictures that are passed over because Pillow cannot read them; arguments as of `tell_passed_over`."""
+    """Warn of pictures that are skipped because Pillow cannot read them; arguments as for `tell_passed_over`."""
     tell_passed_over(source, unread, expected_pictures(unread), stacklevel=stacklevel + 1)
 
 
 def tell_passed_over(source: str | Path, passed: Sequence[PurePath], why: str, *, stacklevel: int = 2) -> None:
-    """Warn of pictures that are passed over, once where several processes read the same.
+    """Warn of pictures that are skipped, only once if several processes read the same.
 
     Args:
-        source: the folder or the shard where they lie.
-        passed: their places; nothing is told of none.
+        source: the folder or shard that holds them.
+        passed: their paths; if there are none, there is no warning.
         why: the reason, and what to do.
-        stacklevel: of the warning, counted from the caller.
+        stacklevel: stack level of the warning, counted from the caller.
     """
     if passed and is_main_process():
         warnings.warn(f"{len(passed)} pictures of {source} are passed over; {why}", stacklevel=stacklevel + 1)
 
 
 def expected_pictures(unread: Sequence[PurePath]) -> str:
-    """Say what was expected where pictures are missing: in what format, or how to convert those that are there.
+    """Describe the pictures expected where there are none: their formats, or how to convert the unreadable ones.
 
     Args:
-        unread: places of pictures that cannot be read here.
+        unread: paths of pictures that cannot be read here.
     """
     if unread:
         kinds = sorted({path.suffix.lower() for path in unread})
@@ -79,17 +79,17 @@ def expected_pictures(unread: Sequence[PurePath]) -> str:
 
 
 def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
-    """Open a picture without decoding it, if it has no more pixels than is allowed.
+    """Open a picture without decoding it, if it has no more pixels than allowed.
 
     Args:
-        file: where it is.
-        name: what an error calls it.
+        file: path or open file.
+        name: its name in errors.
 
     Raises:
-        ImageError: it has more pixels.
+        ImageError: it has more pixels than allowed.
         ValueError: it is a PNG whose texts are too long.
-        ConfigError: the bound in the environment is no number.
-        Exception: what Pillow raises, of many kinds.
+        ConfigError: the bound in the environment is not a number.
+        Exception: errors of Pillow, which have many types.
     """
     with beyond_pillows_bounds(most_pixels(), str(name)):
         image = Image.open(file, formats=readable_formats())
@@ -100,15 +100,15 @@ def open_picture(file: str | Path | IO[bytes], name: str | Path) -> Image.Image:
 
 @contextmanager
 def beyond_pillows_bounds(most: int | None = None, name: str = "") -> Iterator[None]:
-    """Put other bounds in the place of Pillow's own on pixels and texts, which are one for the whole program.
+    """Replace Pillow's own bounds on pixels and texts, which are global, while the block runs.
 
     Args:
-        most: pixels of a picture, and of each that lies in it; None: any number.
-        name: what an error calls the picture.
+        most: largest number of pixels of a picture, and of each picture inside it; None: any number.
+        name: the picture's name in errors.
 
     Raises:
         ImageError: it has more pixels.
-        ValueError: the texts of a PNG go beyond ours.
+        ValueError: the texts of a PNG exceed the bound.
     """
     with _LOCK:
         pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None if most is None else _Bound(most)
@@ -135,14 +135,14 @@ def beyond_pillows_bounds(most: int | None = None, name: str = "") -> Iterator[N
 
 
 class _Bound(int):
-    """A bound at which Pillow refuses, as it does at twice its own, from which on it warns."""
+    """A bound beyond which Pillow raises an error; normally it warns there, and raises only at twice the bound."""
 
     def __rmul__(self, _: int) -> int:
         return int(self)
 
 
 class _Png(PngImagePlugin.PngImageFile):
-    """A PNG whose texts behind the pixels may be as long as those before them."""
+    """A PNG whose texts after the pixels may be as long as those before them."""
 
     def load_end(self) -> None:
         with beyond_pillows_bounds():
@@ -150,7 +150,7 @@ class _Png(PngImagePlugin.PngImageFile):
 
 
 class _Icns(IcnsImagePlugin.IcnsImageFile):
-    """Icons, whose pictures are opened, with sizes of their own, when one is decoded."""
+    """Icons, which contain pictures of several sizes that are opened when one is decoded."""
 
     def load(self, scale: int | None = None) -> Any:
         with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
@@ -158,7 +158,7 @@ class _Icns(IcnsImagePlugin.IcnsImageFile):
 
 
 class _Blp(BlpImagePlugin.BlpImageFile):
-    """A texture, in which there may be a JPEG with a size of its own."""
+    """A texture, which may contain a JPEG of another size."""
 
     def load(self) -> Any:
         with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
@@ -166,7 +166,7 @@ class _Blp(BlpImagePlugin.BlpImageFile):
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
-    """A TIFF, whose tiles have a size of their own."""
+    """A TIFF, whose tiles have their own size."""
 
     def load_prepare(self) -> None:
         with beyond_pillows_bounds(most_pixels(), os.fsdecode(self.filename)):
@@ -182,10 +182,10 @@ _BOUNDED: dict[type[Image.Image], type[ImageFile.ImageFile]] = {
 
 
 def most_pixels() -> int:
-    """How many pixels a picture may have: the environment's SSLHSIC_MAX_PIXELS, or 128 million.
+    """Return the largest number of pixels of a picture: the environment's SSLHSIC_MAX_PIXELS, or 128 million.
 
     Raises:
-        ConfigError: that is no whole number above 0.
+        ConfigError: the variable is not an integer above 0.
     """
     told = os.environ.get(MOST_PIXELS_VARIABLE, "").strip()
     if not told:
@@ -207,7 +207,7 @@ def _renew_lock() -> None:
     _LOCK = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):  # a thread may have held it, which the child has not
+if hasattr(os, "register_at_fork"):  # a thread that held the lock does not exist in the child
     os.register_at_fork(after_in_child=_renew_lock)
 
 

@@ -1,4 +1,4 @@
-"""Processes that read ahead of the one that computes."""
+"""Loaders whose worker processes read ahead of the training process."""
 
 import atexit
 import os
@@ -23,23 +23,23 @@ from sslhsic_transfer.errors import DataError, DeviceMemoryError, ImageError, Re
 
 T = TypeVar("T")
 
-# What reading may end a run with.
+# Errors of reading that may end a run.
 _READING_ERRORS = (DataError, DeviceMemoryError, ImageError, ReaderError, StorageError)
-_SECONDS = 2.0  # within which the system tells that a process has ended whose connection broke
-# How torch says that a reader is gone.
+_SECONDS = 2.0  # time for the system to report the exit of a process whose connection broke
+# Torch's messages that a worker process has died.
 _DEATH = re.compile(r"DataLoader worker \(pid.*(exited unexpectedly|killed by signal)", re.DOTALL)
 
 
 def reading_ahead(
     dataset: Dataset[Any], workers: int, *, pinned: bool | None = None, **batching: Any
 ) -> DataLoader[Any]:
-    """Make a loader whose workers know their place; an error of ours crosses from them as it is, without a traceback.
+    """Make a loader whose workers leave signals and cores to this process, and pass on this library's errors unchanged.
 
     Args:
-        dataset: what is read.
-        workers: processes that read; 0 reads in this one.
-        pinned: whether batches come in memory from which a GPU copies while the host goes on; None: where there is one.
-        batching: how `DataLoader` makes batches of examples.
+        dataset: the data set to read.
+        workers: number of processes that read; 0: this process reads.
+        pinned: whether batches are in pinned memory, from which a GPU copies asynchronously; None: if there is a GPU.
+        batching: options of `DataLoader` for batches.
     """
     collate = batching.pop("collate_fn", None)
     if collate is None:
@@ -56,14 +56,14 @@ def reading_ahead(
 
 
 def saved_first(batches: Iterable[T], save: Callable[[], Path | None]) -> Iterator[T]:
-    """Hand out batches; where reading them fails, save first what was reached.
+    """Yield batches; if reading them fails, save the state before the error is raised.
 
     Args:
-        batches: a loader's.
-        save: saves the state after the last step and tells where, or None if it cannot.
+        batches: batches of a loader.
+        save: function that saves the state after the last step and returns its path, or None if it cannot.
 
     Raises:
-        SSLHSICError: as raised by the loader; the message tells where the state is saved.
+        SSLHSICError: as raised by the loader; the message names the saved state.
     """
     try:
         yield from batches
@@ -78,13 +78,13 @@ def saved_first(batches: Iterable[T], save: Callable[[], Path | None]) -> Iterat
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error on its way from a reader."""
+    """An error that a worker passes to the main process."""
 
     error: SSLHSICError
 
 
 def _of_the_machine(error: MemoryError | OSError) -> SSLHSICError:
-    """An error of ours for one of the machine; any other is raised."""
+    """Convert an error of the machine to one of this library; raise any other."""
     try:
         require_sound_machine(error, getattr(error, "filename", None) or "the pictures")
     except SSLHSICError as found:
@@ -93,7 +93,7 @@ def _of_the_machine(error: MemoryError | OSError) -> SSLHSICError:
 
 
 class _Guarded(Dataset[Any]):
-    """A data set that gives an error of ours in place of the example."""
+    """Data set that returns this library's errors instead of raising them."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -111,7 +111,7 @@ class _Guarded(Dataset[Any]):
 
 
 class _GuardedStream(IterableDataset[Any]):
-    """The same of a stream, which ends there."""
+    """Stream that ends with an error of this library instead of raising it."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -126,9 +126,9 @@ class _GuardedStream(IterableDataset[Any]):
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that raises what its readers have failed with, and ends them when it is left, in whatever way.
+    """Loader that raises the errors of its workers, and stops them whenever the iteration ends.
 
-    They ignore SIGTERM, by which multiprocessing would end them at exit and then wait for them.
+    Workers ignore SIGTERM, by which multiprocessing would stop them at exit and then wait for them.
     """
 
     def __iter__(self) -> Any:
@@ -152,15 +152,15 @@ class _Loader(DataLoader[Any]):
 
 
 class _Readers:
-    """The processes of one pass over a loader, which end with it or with this process."""
+    """The worker processes of one pass over a loader, which stop with it or with this process."""
 
     def __init__(self, batches: Any) -> None:
         self._batches = batches
-        atexit.register(self.end)  # before torch's own, which waits for readers that were not told to end
-        self._finalizer = Finalize(None, self.end, exitpriority=100)  # the same in a child process, which has no atexit
+        atexit.register(self.end)  # before torch's own, which waits for workers that were not told to stop
+        self._finalizer = Finalize(None, self.end, exitpriority=100)  # the same for child processes without atexit
 
     def died_of(self, error: Exception) -> bool:
-        """Tell whether an error means that one of them is gone: torch says so, or a connection to it broke."""
+        """Check if an error means that a worker died, by torch's message or by its exit after a broken connection."""
         if isinstance(error, RuntimeError):
             return _DEATH.search(str(error)) is not None
         until = time.monotonic() + _SECONDS
@@ -171,7 +171,7 @@ class _Readers:
         return False
 
     def end(self) -> None:
-        """Tell them to end, and kill those that do not."""
+        """Tell the workers to stop, and kill those that do not."""
         batches, self._batches = self._batches, None
         if batches is None:
             return
@@ -185,7 +185,7 @@ class _Readers:
 
 
 def _hear_of_deaths_in_order() -> None:
-    """Keep torch from raising wherever the main thread is when a reader dies; asking for its batch raises, too."""
+    """Keep torch from raising at an arbitrary point when a worker dies; reading that worker's batch raises anyway."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         return
     torchs = signal.getsignal(signal.SIGCHLD)
@@ -196,7 +196,7 @@ def _hear_of_deaths_in_order() -> None:
 
 @dataclass(frozen=True)
 class _InOrder:
-    """A handler of SIGCHLD that lets torch's note a death, but not raise."""
+    """Handler of SIGCHLD that lets torch's handler note a death, but not raise."""
 
     torchs: Callable[[int, FrameType | None], Any]
 
@@ -213,19 +213,19 @@ def _raised(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _collated(collate: Callable[[Any], Any], examples: Any) -> Any:
-    """A batch, or the first failure in it; without batching, the one example."""
+    """Collate examples to a batch, or return the first failure among them; without batching, there is one example."""
     found = examples if isinstance(examples, list) else [examples]
     failure = next((example for example in found if isinstance(example, _Failure)), None)
     return collate(examples) if failure is None else failure
 
 
 def begin_worker(_: int, *, yielding: bool) -> None:
-    """Leave signals to the process that computes and, where the network runs on the processor, that, too.
+    """Make a worker ignore signals and, if the network runs on the CPU, lower its priority.
 
-    A reader that takes a core from one of the network's threads makes all of them wait; with a low priority it works
+    A worker that takes a core from one of the network's threads makes all of them wait. With a low priority, it works
     while they wait for it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the loader ends them
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the loader stops them
     if yielding and hasattr(os, "nice"):
         os.nice(19)

@@ -1,11 +1,11 @@
-"""Failures of the machine, told apart from those of one file."""
+"""Distinction between failures of the machine and those of a single file."""
 
 import errno
 from pathlib import Path
 
 from sslhsic_transfer.errors import DeviceMemoryError, ImageError, StorageError
 
-# Errors that the next file would meet, too, with the fix of each; not every platform knows all of them.
+# Errors that would also occur with the next file, and their fixes; not every platform has all of them.
 _OF_THE_MACHINE = {
     getattr(errno, name): fix
     for names, fix in (
@@ -25,8 +25,8 @@ def require_sound_machine(error: BaseException, source: str | Path) -> None:
     """Raise an error that ends the work if reading failed because of the machine rather than the file.
 
     Args:
-        error: what reading has raised.
-        source: what was read.
+        error: the error of reading.
+        source: the file that was read.
 
     Raises:
         StorageError: a disk or network folder fails, or there are too many open files.
@@ -45,10 +45,10 @@ def require_folder(error: ImageError) -> None:
     """Raise an error that ends the work if a picture that was listed is gone together with its folder.
 
     Args:
-        error: the picture's.
+        error: the picture's error.
 
     Raises:
-        StorageError: the folder is not there any more.
+        StorageError: the folder no longer exists.
     """
     cause = error.__cause__
     if not isinstance(cause, FileNotFoundError) or not isinstance(cause.filename, str | Path):

@@ -1,4 +1,4 @@
-"""Numbers of large images, taken strip by strip: of all rows at once, Pillow and NumPy would have copies of copies."""
+"""Conversion of large images to arrays strip by strip, because Pillow and NumPy would copy the whole several times."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _STRIP = 1 << 18  # pixels
 
 
 def rgb_array(image: Image.Image) -> NDArray[np.uint8]:
-    """Turn an RGB image into an (H, W, 3) uint8 array of its own."""
+    """Convert an RGB image to a new (H, W, 3) uint8 array."""
     array = np.empty((image.height, image.width, 3), np.uint8)
     for rows, pixels in _strips(image):
         array[rows] = pixels
@@ -23,20 +23,20 @@ def rgb_array(image: Image.Image) -> NDArray[np.uint8]:
 def as_grey(
     image: Image.Image, largest: int, scale: Callable[[NDArray[Any], float], NDArray[Any]], expected: str
 ) -> Image.Image:
-    """Turn an image of one number a pixel into one of bytes.
+    """Convert an image with one number per pixel to bytes.
 
     Args:
-        image: of mode I, I;16 or F.
-        largest: the most that a number may be.
-        scale: some of the numbers, and the largest of all -> numbers from 0 to 255.
+        image: an image of mode I, I;16 or F.
+        largest: largest allowed value.
+        scale: function from some of the values, and the largest of all, to values from 0 to 255.
         expected: the range in words.
 
     Raises:
-        ValueError: there are numbers beyond.
+        ValueError: values are out of range.
     """
     ends = [(values.min(initial=0), values.max(initial=0)) for _, values in _strips(image)]
     low, high = min((low for low, _ in ends), default=0), max((high for _, high in ends), default=0)
-    if not all(end >= 0 for end, _ in ends) or not all(end <= largest for _, end in ends):  # NaN is neither
+    if not all(end >= 0 for end, _ in ends) or not all(end <= largest for _, end in ends):  # also false for NaN
         raise ValueError(f"its values go from {low} to {high}; expected {expected}")
     grey = np.empty((image.height, image.width), np.uint8)
     for rows, values in _strips(image):

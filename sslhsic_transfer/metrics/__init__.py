@@ -1,4 +1,4 @@
-"""Tensors in, figures out: classification of embeddings, ranks, mIoU, average precision, depth."""
+"""Metrics: classification of embeddings, rank, mIoU, average precision and depth."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""COCO's average precision of boxes, for the detectors of every framework alike."""
+"""COCO's average precision of boxes, for the detectors of all frameworks."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ class Detections(Protocol):
 
     @property
     def scores(self) -> NDArray[Any]:
-        """(N,) from 0 to 1."""
+        """(N,) scores from 0 to 1."""
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -32,15 +32,15 @@ def average_precision(truth: Mapping[str, Any], found: Sequence[Detections]) -> 
     """Compare detections with annotations, by pycocotools.
 
     Args:
-        truth: a COCO dictionary, categories counted from 1; objects with ``iscrowd`` may be found or not.
+        truth: a COCO dictionary, with categories counted from 1; objects with ``iscrowd`` may be found or not.
         found: one entry for each of its images, in their order.
 
     Returns:
-        ``"AP"`` over IoU 0.5 to 0.95, ``"AP50"``, ``"AP75"`` and, where there are several classes, each one's
-        ``"AP CLASS"``, from 0 to 1; NaN where there is nothing to find.
+        ``"AP"`` over IoU 0.5 to 0.95, ``"AP50"``, ``"AP75"`` and, if there are several classes, ``"AP CLASS"`` of each,
+        from 0 to 1; NaN if there are no objects to find.
 
     Raises:
-        InputError: another number of entries than of images.
+        InputError: the number of entries differs from that of images.
         MissingDependencyError: pycocotools is not installed.
     """
     images, classes = truth["images"], [category["name"] for category in truth["categories"]]
@@ -65,7 +65,7 @@ def average_precision(truth: Mapping[str, Any], found: Sequence[Detections]) -> 
         return dict.fromkeys(("AP", "AP50", "AP75"), float("nan"))
     if not results:
         return dict.fromkeys(("AP", "AP50", "AP75"), 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it returns
+    with contextlib.redirect_stdout(io.StringIO()):  # it also prints the results
         annotated = coco.COCO()
         annotated.dataset = truth
         annotated.createIndex()

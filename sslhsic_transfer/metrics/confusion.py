@@ -1,4 +1,4 @@
-"""How predicted classes agree with masks: IoU and accuracy, for the segmentation networks of every framework alike."""
+"""Agreement of predicted classes with masks: IoU and accuracy, for the segmentation networks of all frameworks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from sslhsic_transfer.errors import DataError
 
 
 class Confusion:
-    """Counts of pixels by true class (rows) and predicted class (columns), over all that are not ignored.
+    """Confusion matrix of pixels, by true class (rows) and predicted class (columns), without ignored pixels.
 
     Args:
-        classes: names, C of them.
-        ignore_index: what masks hold where no class is told.
+        classes: names of the C classes.
+        ignore_index: value of pixels without a class in masks.
 
     Attributes:
         matrix: (C, C) int64.
@@ -26,7 +26,7 @@ class Confusion:
         """Count a picture.
 
         Args:
-            mask: (H, W) true classes, `ignore_index` where there is none.
+            mask: (H, W) true classes, or `ignore_index`.
             found: (H, W) predicted classes.
 
         Raises:
@@ -40,7 +40,7 @@ class Confusion:
 
     @property
     def iou(self) -> dict[str, float]:
-        """Intersection over union of each class, from 0 to 1; NaN for one that is neither there nor predicted."""
+        """Intersection over union of each class, from 0 to 1; NaN if a class neither occurs nor is predicted."""
         both = np.diagonal(self.matrix).astype(np.float64)
         either = self.matrix.sum(0) + self.matrix.sum(1) - both
         values = np.divide(both, either, out=np.full_like(both, np.nan), where=either > 0)
@@ -48,7 +48,7 @@ class Confusion:
 
     @property
     def mean_iou(self) -> float:
-        """Mean of `iou` over the classes that have one.
+        """Mean of `iou` over the classes for which it is not NaN.
 
         Raises:
             DataError: no pixel was counted.
@@ -58,7 +58,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of pixels whose class is right; errors as `mean_iou`."""
+        """Share of correctly classified pixels; errors as for `mean_iou`."""
         self._require_pixels()
         return float(np.trace(self.matrix) / self.matrix.sum())
 

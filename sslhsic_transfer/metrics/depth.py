@@ -1,4 +1,4 @@
-"""Metrics of depth, with every choice that moves them written down."""
+"""Metrics of depth, with an explicit protocol of all choices that affect them."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta1", 
 
 
 class DepthProtocol(BaseModel):
-    """What shapes a figure beside the prediction."""
+    """All choices that affect a metric besides the prediction."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +39,7 @@ class DepthProtocol(BaseModel):
     )
 
     def describe(self) -> str:
-        """In a line, for results."""
+        """Describe the protocol in one line, for results."""
         crop = "whole picture" if self.crop is None else f"crop {self.crop}"
         return (
             f"{self.least:g}–{self.cap:g} m, {crop}, alignment {self.alignment}, mean over {self.averaging}, "
@@ -53,22 +53,22 @@ NYU_CROP = (45 / 480, 471 / 480, 41 / 640, 601 / 640)
 
 
 class DepthMetrics:
-    """Collects figures over pictures.
+    """Accumulator of metrics over pictures.
 
     Args:
-        protocol: every choice.
+        protocol: the protocol of the metrics.
     """
 
     def __init__(self, protocol: DepthProtocol | None = None) -> None:
         self.protocol = protocol or DepthProtocol()
-        self._sums = torch.zeros(len(METRICS) + 1, dtype=torch.float64)  # and of d = log p − log t, for silog
+        self._sums = torch.zeros(len(METRICS) + 1, dtype=torch.float64)  # the last is of d = log p − log t, for silog
         self._weight = 0.0
         self.pictures = 0
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
-        """Take in a batch: (B, 1, H, W) each, in metres; predictions already of the target's size.
+        """Add a batch, (B, 1, H, W) each, in meters; predictions must already have the target's size.
 
-        Pictures without a valid pixel are passed over.
+        Pictures without a valid pixel are skipped.
         """
         if not prediction.shape == target.shape == valid.shape:
             raise InputError(
@@ -81,7 +81,7 @@ class DepthMetrics:
                 self._add(self._aligned(p[counted], t[counted]), t[counted])
 
     def compute(self) -> dict[str, float]:
-        """The figures so far.
+        """Compute the metrics over all pictures so far.
 
         Raises:
             InputError: no picture had a valid pixel.
@@ -135,7 +135,7 @@ class DepthMetrics:
 def depth_metrics(
     prediction: Tensor, target: Tensor, valid: Tensor, protocol: DepthProtocol | None = None
 ) -> dict[str, float]:
-    """AbsRel, SqRel, RMSE, RMSE-log, log10, silog and δ < 1.25, 1.25², 1.25³ of one batch; see `DepthMetrics`."""
+    """Compute the metrics of one batch: AbsRel, SqRel, RMSE, RMSE-log, log10, silog and δ < 1.25, 1.25², 1.25³."""
     metrics = DepthMetrics(protocol)
     metrics.update(prediction, target, valid)
     return metrics.compute()

@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification of embeddings (Wu et al. 2018, section 3.4)."""
+"""Weighted k-nearest-neighbor classification of embeddings (Wu et al. 2018, section 3.4)."""
 
 import torch
 from torch import Tensor
@@ -20,21 +20,21 @@ def knn_predict(
 ) -> Tensor:
     """Predict a class for each query by a vote of its k nearest rows of the bank.
 
-    Similarity is the cosine s; a neighbour votes with weight exp(s / temperature).
+    Similarity is the cosine s; a neighbor votes with weight exp(s / temperature).
 
     Args:
-        bank: (N, D).
+        bank: (N, D) embeddings.
         bank_labels: (N,) integer classes from 0.
-        queries: (Q, D); None: the bank's rows query the others, each without itself (leave-one-out).
-        k: neighbours; at most all there are.
-        temperature: of the weights.
-        chunk: queries at a time, to bound memory.
+        queries: (Q, D) embeddings; None: the bank's rows query one another, each without itself (leave-one-out).
+        k: number of neighbors; limited to the available ones.
+        temperature: temperature of the weights.
+        chunk: number of queries at a time, to limit memory.
 
     Returns:
         (Q,) predicted classes.
 
     Raises:
-        InputError: shapes that do not fit, or an empty bank.
+        InputError: shapes do not match, or the bank is empty.
     """
     points = bank if queries is None else queries
     if bank.ndim != 2 or points.ndim != 2 or bank.shape[1] != points.shape[1] or len(bank) != len(bank_labels):
@@ -56,7 +56,7 @@ def knn_predict(
             rows = torch.arange(len(similarity), device=similarity.device)
             similarity[rows, rows + start] = -torch.inf
         nearest, index = similarity.topk(k, dim=1)
-        # The largest weight is 1, whatever the temperature: nothing overflows.
+        # The largest weight is 1 at any temperature, so nothing overflows.
         weights = ((nearest - nearest[:, :1]) / temperature).exp()
         votes = weights.new_zeros(len(weights), classes).scatter_add_(1, bank_labels[index], weights)
         predictions.append(votes.argmax(dim=1))
@@ -72,18 +72,18 @@ def knn_accuracy(
     k: int = 20,
     temperature: float = TEMPERATURE,
 ) -> float:
-    """Share of queries, from 0 to 1, that `knn_predict` classifies rightly.
+    """Compute the share of queries, from 0 to 1, that `knn_predict` classifies correctly.
 
     Args:
-        bank: (N, D).
+        bank: (N, D) embeddings.
         bank_labels: (N,) integer classes from 0.
-        queries: (Q, D); None: leave-one-out over the bank.
+        queries: (Q, D) embeddings; None: leave-one-out over the bank.
         query_labels: (Q,) true classes; None with ``queries=None``.
-        k: neighbours.
-        temperature: of the votes.
+        k: number of neighbors.
+        temperature: temperature of the votes.
 
     Raises:
-        InputError: shapes that do not fit, or queries without their labels.
+        InputError: shapes do not match, or queries lack labels.
     """
     if (queries is None) != (query_labels is None):
         raise InputError("Got one of queries and query_labels; expected both, or neither for leave-one-out.")

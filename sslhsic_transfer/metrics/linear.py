@@ -1,8 +1,8 @@
-"""Linear probe: logistic regression on frozen embeddings, its strength of regularisation chosen on validation data.
+"""Linear probe: logistic regression on frozen embeddings, with the regularization chosen on validation data.
 
-After the linear transfer protocol of BYOL (appendix D): L-BFGS, ℓ2 penalties on a logarithmic grid chosen on validation
-data, a refit on training and validation data together, one look at the test data. Features are standardised by the
-training data's mean and deviation, which that protocol does not mention and L-BFGS needs to converge.
+It follows the linear transfer protocol of BYOL (appendix D): L-BFGS, an ℓ2 penalty from a logarithmic grid chosen on
+validation data, a refit on training and validation data together, and a single test. Features are standardized by the
+training data's mean and deviation; the protocol does not mention this, but L-BFGS needs it to converge.
 """
 
 import math
@@ -17,20 +17,20 @@ from torch import Tensor
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import InputError
 
-# Weights of ½‖w‖² against the mean log-loss. The protocol has 45 values from 1e-6 to 1e5; those that never win on
-# standardised features are left out here.
+# Weights of ½‖w‖² relative to the mean log-loss. The protocol has 45 values from 1e-6 to 1e5; values that are never
+# chosen with standardized features are left out here.
 PENALTIES = tuple(float(value) for value in np.logspace(-5, 1, 9))
 VALIDATION_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Outcome of a probe.
+    """Result of a probe.
 
     Attributes:
-        accuracy: share of test rows that are classified rightly.
-        penalty: the ℓ2 penalty that did best on validation data.
-        validation_accuracy: accuracy there, by penalty.
+        accuracy: share of correctly classified test rows.
+        penalty: the best ℓ2 penalty on validation data.
+        validation_accuracy: accuracy on validation data by penalty.
     """
 
     accuracy: float
@@ -49,7 +49,7 @@ def linear_probe(
     max_iterations: int = 500,
     seed: int = 0,
 ) -> LinearProbe:
-    """Train on ``train``, choose the penalty on validation data, refit on both, test once.
+    """Train on ``train``, choose the penalty on validation data, refit on both, and test once.
 
     Args:
         train: (N, D) embeddings.
@@ -58,11 +58,11 @@ def linear_probe(
         test_labels: (T,) classes.
         validation: embeddings and labels; None: a fifth of ``train``, stratified, drawn by ``seed``.
         penalties: ℓ2 penalties to choose from.
-        max_iterations: of L-BFGS.
-        seed: of the split.
+        max_iterations: largest number of iterations of L-BFGS.
+        seed: seed of the split.
 
     Raises:
-        InputError: rows and labels that differ in number, fewer than two classes, or too few rows to set some aside.
+        InputError: rows and labels differ in number, there are fewer than two classes, or too few rows to split.
         MissingDependencyError: scikit-learn is not installed.
     """
     optional_import("sklearn", extra="eval", purpose="The linear probe")
@@ -84,7 +84,7 @@ def linear_probe(
         val_x, val_y = map(_array, validation)
     accuracies: dict[float, float] = {}
     start = None
-    for penalty in sorted(penalties, reverse=True):  # from strong to weak, each starting where the last one ended
+    for penalty in sorted(penalties, reverse=True):  # from strong to weak, each with a warm start from the last
         model = _fit(fit_x, fit_y, penalty, max_iterations, start)
         start = model[-1]
         accuracies[penalty] = float(model.score(val_x, val_y))
@@ -99,10 +99,10 @@ def _array(values: Tensor) -> NDArray[Any]:
 
 
 def check_can_split(labels: Tensor) -> None:
-    """Whether a stratified fifth of the training rows can be set aside.
+    """Check that a stratified fifth of the training rows can be set aside.
 
     Raises:
-        InputError: a class has one row, or the fifth has fewer rows than there are classes.
+        InputError: a class has only one row, or the fifth has fewer rows than there are classes.
     """
     classes, counts = labels.unique(return_counts=True)
     set_aside = math.ceil(VALIDATION_SHARE * len(labels))
@@ -128,7 +128,7 @@ def _fit(x: Any, y: Any, penalty: float, max_iterations: int, start: Any = None)
         )
     model = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
-        # A fit that stops early is a candidate like any other: validation decides.
+        # A fit that stops early is a valid candidate, as validation data decide.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y)
 

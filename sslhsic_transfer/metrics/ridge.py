@@ -1,4 +1,4 @@
-"""A linear classifier in closed form: ridge regression on class indicators, each row held out at no cost."""
+"""A linear classifier in closed form: ridge regression on class indicators, with leave-one-out at no extra cost."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.errors import InputError
 
-# Weights of ‖w‖² against the mean squared error of standardised features.
+# Weights of ‖w‖² relative to the mean squared error, for standardized features.
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 3))
 
 
@@ -18,22 +18,24 @@ def ridge_accuracy(
     *,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> float:
-    """Accuracy of a ridge classifier whose penalty is chosen by leave-one-out accuracy on the training rows.
+    """Compute the accuracy of a ridge classifier, whose penalty is chosen by leave-one-out on the training rows.
 
-    A linear probe of a second: no iterations, nothing random. Features are standardised by the training rows.
+    It is a linear probe that takes about a second, without iterations or randomness. Features are standardized by the
+    training rows.
 
     Args:
         train: (N, D) embeddings, N ≥ 2.
         train_labels: (N,) integer classes from 0.
-        test: (T, D); None: the best leave-one-out accuracy itself, a shade too high, because it was chosen by.
+        test: (T, D) embeddings; None: return the best leave-one-out accuracy, which is slightly too high because the
+            penalty was chosen by it.
         test_labels: (T,) classes; None with ``test=None``.
-        penalties: to choose from.
+        penalties: penalties to choose from.
 
     Returns:
-        Share of rows that are classified rightly, from 0 to 1.
+        Share of correctly classified rows, from 0 to 1.
 
     Raises:
-        InputError: shapes that do not fit, fewer than two rows, or test rows without their labels.
+        InputError: shapes do not match, there are fewer than two rows, or test rows lack labels.
     """
     if (test is None) != (test_labels is None):
         raise InputError("Got one of test and test_labels; expected both, or neither for leave-one-out.")
@@ -48,7 +50,7 @@ def ridge_accuracy(
     for penalty in penalties:
         kept = singular**2 / (singular**2 + penalty * len(x))
         fitted = prior + left @ (kept[:, None] * projected)
-        leverage = 1 / len(x) + (left**2) @ kept  # of each row, the mean included
+        leverage = 1 / len(x) + (left**2) @ kept  # of each row, including that of the mean
         held_out = fitted - (targets - fitted) * (leverage / (1 - leverage).clamp(min=1e-12))[:, None]
         best = max(best, (_accuracy(held_out, train_labels), penalty))
     if test is None or test_labels is None:
@@ -66,7 +68,7 @@ def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _thin_svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U (N, r), s (r), V (D, r) of the directions that are there, by the smaller of the two Gram matrices."""
+    """Compute U (N, r), s (r) and V (D, r) of the r nonzero directions, from the smaller of the two Gram matrices."""
     rows, columns = x.shape
     squares, vectors = torch.linalg.eigh(x.T @ x if rows >= columns else x @ x.T)
     there = squares > squares[-1].clamp(min=1e-300) * 1e-12

@@ -1,1 +1,1 @@
-"""Parts that every training run shares, of an encoder or of a task."""
+"""Parts shared by all training runs, both pretraining and fine-tuning."""

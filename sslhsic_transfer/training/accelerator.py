@@ -1,4 +1,4 @@
-"""Hugging Face Accelerate, set up from a recipe."""
+"""Setup of Hugging Face Accelerate from a recipe."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ConfigError, MissingDependencyError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# Accelerate's kinds of launch under which a process holds a part of the networks only.
+# Accelerate's kinds of launch in which each process holds only a part of the networks.
 _SPLIT = {"FSDP", "DEEPSPEED", "MEGATRON_LM"}
 
 
@@ -21,14 +21,14 @@ def build_accelerator(precision: PrecisionChoice, trackers: list[str], folder: P
     """Make the Accelerator of a run.
 
     Args:
-        precision: of the forward passes; ``"auto"`` by what the device of this process can do.
+        precision: precision of forward passes; ``"auto"``: by the abilities of this process's device.
         trackers: names of Accelerate's trackers.
-        folder: the run's folder, where trackers that write files put them.
+        folder: the run's folder, where trackers write their files.
 
     Raises:
         MissingDependencyError: Accelerate or a tracker's package is not installed.
-        ConfigError: an unknown tracker, a precision other than the one this process has used before, or a launch that
-            splits the networks over processes, or float16 on a CPU.
+        ConfigError: a tracker is unknown, the precision differs from the one this process has used before, the launch
+            splits the networks over processes, or float16 is set on a CPU.
     """
     accelerate = optional_import("accelerate", extra="pretrain", purpose="Pretraining")
     tracking = optional_import("accelerate.tracking", extra="pretrain", purpose="Pretraining")

@@ -1,6 +1,6 @@
-"""Checkpoints: a folder a step, whole or absent, without pickle: tensors in safetensors, the rest in JSON.
+"""Checkpoints: one folder for each step, written atomically and without pickle: tensors in safetensors, rest in JSON.
 
-The JSON holds the hash of the tensors' file and one of itself, so that no state is taken up that was changed since.
+The JSON holds the hash of the tensors' file and a hash of itself, so that a changed state is never restored.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _TENSORS = "state.safetensors"
 _STRUCTURE = "state.json"
 _NAME = re.compile(r"step-(\d{8})")
 _VERSION = 2
-# Those of version 1 have no hash of their own; whatever has other keys than one of these is damaged.
+# Checkpoints of version 1 have no hash of the JSON itself. A file with other keys than these sets is damaged.
 _KEYS_OF_1 = frozenset({"step", "score", "sha256", "state"})
 _KEYS = _KEYS_OF_1 | {"version", "own_sha256"}
 
@@ -35,28 +35,28 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
     """Write ``state`` as the checkpoint of ``step``, then remove all but the latest ``keep`` and the best.
 
     Args:
-        folder: where checkpoints live.
-        step: steps made so far.
+        folder: folder of the checkpoints.
+        step: number of steps made so far.
         state: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
-        keep: how many of the latest stay.
-        score: what the best has most of; of equal ones the earlier is best. None: not measured.
+        keep: number of latest checkpoints to keep.
+        score: score that is highest for the best checkpoint; of equal ones the earlier is best. None: not measured.
 
     Returns:
-        The checkpoint's folder. It appears under its name only once it is complete.
+        The checkpoint's folder. It gets its name only when it is complete.
 
     Raises:
-        CheckpointError: it cannot be written, for example because the disk is full; the earlier ones stay.
+        CheckpointError: it cannot be written, for example because the disk is full; earlier ones are kept.
     """
     target = folder / f"step-{step:08d}"
     temporary = folder / f".{target.name}.tmp"
     try:
-        for left in folder.glob(".step-*.tmp"):  # by a kill
+        for left in folder.glob(".step-*.tmp"):  # left by a killed process
             shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
         tensors: dict[str, torch.Tensor] = {}
         structure = _pack(state, "", tensors)
         save_file(tensors, temporary / _TENSORS)
-        with (temporary / _TENSORS).open("r+b") as file:  # Windows flushes what may be written to only
+        with (temporary / _TENSORS).open("r+b") as file:  # Windows flushes only writable files
             os.fsync(file.fileno())
         digest = sha256_of_file(temporary / _TENSORS)
         document = {"version": _VERSION, "step": step, "score": score, "sha256": digest, "state": structure}
@@ -72,12 +72,12 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for old in _superfluous(folder, keep):
-        shutil.rmtree(old.rename(folder / f".{old.name}.tmp"))  # half removed, it would look damaged
+        shutil.rmtree(old.rename(folder / f".{old.name}.tmp"))  # a half-removed one would look damaged
     return target
 
 
 def newest_intact(folder: Path) -> Path | None:
-    """The latest checkpoint that can be read, with a warning for each later one that cannot; None: there is none.
+    """Find the latest readable checkpoint, and warn of later damaged ones; return None if there are no checkpoints.
 
     Raises:
         CheckpointError: there are checkpoints, and all are damaged.
@@ -99,20 +99,20 @@ def newest_intact(folder: Path) -> Path | None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints in a folder, oldest first."""
+    """List the complete checkpoints in a folder, oldest first."""
     return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path is a checkpoint, by its name and what lies in it; it may be damaged."""
+    """Check by its name and content if a path is a checkpoint, which may be damaged."""
     return _NAME.fullmatch(path.name) is not None and (path / _TENSORS).exists()
 
 
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
-    """Read a checkpoint back: the step and the state as it was saved, tensors on the CPU.
+    """Read the step and the state of a checkpoint, with tensors on the CPU.
 
     Raises:
-        CheckpointError: it is damaged: changed in any way since it was saved.
+        CheckpointError: the checkpoint is damaged, that is, changed in any way since it was saved.
     """
     try:
         document = _read_structure(path)
@@ -133,7 +133,7 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
 
 @contextmanager
 def taking_up(checkpoint: Path) -> Iterator[None]:
-    """Turn what goes wrong while a state is put into its places into one error.
+    """Convert errors that occur while a state is restored to a `CheckpointError`.
 
     Raises:
         CheckpointError: the state does not fit.
@@ -151,7 +151,7 @@ def taking_up(checkpoint: Path) -> Iterator[None]:
 
 
 def _read_structure(path: Path) -> dict[str, Any]:
-    """state.json, checked against the hash of itself that it holds, and the folder's name."""
+    """Read state.json, and check it against its own hash and the folder's name."""
     file = path / _STRUCTURE
     document = read_json(file)
     if not isinstance(document, dict) or document.keys() not in (_KEYS, _KEYS_OF_1):
@@ -169,7 +169,7 @@ def _read_structure(path: Path) -> dict[str, Any]:
 
 
 def _hash_of(document: dict[str, Any]) -> str:
-    """SHA-256 of a JSON value in one fixed form."""
+    """Compute the SHA-256 of a JSON value in a fixed form."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -185,12 +185,12 @@ def _score(path: Path) -> float | None:
     try:
         score = _read_structure(path)["score"]
     except (OSError, ValueError, CheckpointError):
-        return None  # damaged: not the best
+        return None  # a damaged one is not the best
     return score if isinstance(score, int | float) and score == score else None
 
 
 def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Turn a nested value into JSON, moving tensors to ``tensors`` under the path at which they stand."""
+    """Convert a nested value to JSON, and move its tensors to ``tensors`` under their path in the value."""
     if isinstance(value, torch.Tensor):
         while name in tensors:  # {"a/b": …, "a": {"b": …}}
             name += "'"
@@ -207,7 +207,7 @@ def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Turn JSON back into a nested value, taking each tensor out of ``tensors``: none may stand at two places."""
+    """Convert JSON back to a nested value, and remove each tensor from ``tensors``, as it may occur only once."""
     if not isinstance(value, dict):
         if isinstance(value, list):
             raise TypeError("a list stands where a value was expected")

@@ -1,4 +1,4 @@
-"""Training that has left the numbers, and what is said of it."""
+"""Detection of losses and weights that are not finite."""
 
 import math
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 def divergence(loss: float | None, weights: Iterable[Tensor], step: int, causes: str) -> str | None:
-    """What to tell of a run whose loss or weights are no longer finite; None: they are.
+    """Return a message if a run's loss or weights are no longer finite, else None.
 
     Args:
-        loss: of the step; None where only the weights are to be judged.
-        weights: at least one, all on one device, which is waited for once.
-        step: steps made.
-        causes: what to look at.
+        loss: loss of the step; None to check only the weights.
+        weights: at least one tensor, all on one device; the call waits for the device once.
+        step: number of steps made.
+        causes: usual causes, for the message.
     """
     if loss is not None and not math.isfinite(loss):
         what = f"The loss is {loss}"

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted, so that it can save its state and stop between two steps."""
+"""Handling of signals that ask a run to stop, so that it can save its state and stop between two steps."""
 
 import signal
 import threading
@@ -6,14 +6,14 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-# Launchers pass a signal on to processes that a terminal or a scheduler has sent it to already.
+# Launchers pass signals on to processes that have already received them from a terminal or scheduler.
 _SAME_REQUEST_SECONDS = 3.0
 
 
 class Interruption:
-    """While entered, a first SIGTERM or SIGINT is only noted; one that comes seconds later acts as it would have.
+    """Context in which a first SIGTERM or SIGINT is only recorded; one that follows seconds later acts as usual.
 
-    Signals can be handled in the main thread only; elsewhere nothing is noted.
+    Signals can only be handled in the main thread; in other threads nothing is recorded.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""LARS as in BYOL's and SSL-HSIC's released code: the trust ratio is of the decayed gradient."""
+"""LARS as in BYOL's and SSL-HSIC's released code, with the trust ratio of the gradient after weight decay."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,14 +10,15 @@ from torch import Tensor
 class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rates (You et al. 2017), then momentum: v ← m·v + r·u and w ← w − lr·v with u = g + wd·w.
 
-    The trust ratio r is η‖w‖ / ‖u‖, or 1 where either norm is 0, for groups that adapt, and 1 for others. Other
-    implementations divide by ‖g‖ + wd‖w‖, which is more, and much more where gradients are as small as wd·w: in blocks
-    that begin as the identity (``zero_init_residual``), a fifth in the median layer of the first steps.
+    For groups that adapt, the trust ratio r is η‖w‖ / ‖u‖, or 1 if either norm is 0; for other groups it is 1. Other
+    implementations divide by ‖g‖ + wd‖w‖, which is larger, and much larger where gradients are as small as wd·w. In
+    blocks that begin as the identity (``zero_init_residual``), the difference is a fifth in the median layer of the
+    first steps.
 
     Args:
-        groups: parameter groups; each tells its ``weight_decay`` and whether it adapts, ``always_adapt``.
-        momentum: m.
-        trust_coefficient: η.
+        groups: parameter groups, each with its ``weight_decay`` and ``always_adapt``, whether it adapts.
+        momentum: the momentum m.
+        trust_coefficient: the trust coefficient η.
     """
 
     def __init__(
@@ -27,16 +28,16 @@ class LARS(torch.optim.Optimizer):
         momentum: float,
         trust_coefficient: float,
     ) -> None:
-        # Names as in timm's LARS, of which runs may have checkpoints.
+        # Names as in timm's LARS, which is in checkpoints of older runs.
         defaults = {"lr": 0.0, "weight_decay": 0.0, "momentum": momentum, "trust_coeff": trust_coefficient}
         super().__init__(groups, defaults | {"always_adapt": False})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Make one step by the gradients at hand; no device is waited for.
+        """Make one step with the present gradients, without waiting for the device.
 
         Raises:
-            ValueError: a ``closure``, which is not called.
+            ValueError: a ``closure`` is given; it is not called.
         """
         if closure is not None:
             raise ValueError("LARS takes no closure: compute the gradients, then call step().")
@@ -65,7 +66,7 @@ class LARS(torch.optim.Optimizer):
 
 
 def _trust_ratios(weights: list[Tensor], updates: list[Tensor], coefficient: float) -> list[Tensor]:
-    """Give η‖w‖ / ‖u‖ of each weight, 1 where a norm is 0."""
+    """Compute η‖w‖ / ‖u‖ of each weight, or 1 where a norm is 0."""
     lengths, sizes = (torch.stack(list(torch._foreach_norm(tensors))) for tensors in (weights, updates))
     ratios = coefficient * lengths / torch.where(sizes > 0, sizes, 1)
     return list(torch.where((lengths > 0) & (sizes > 0), ratios, 1.0).unbind())

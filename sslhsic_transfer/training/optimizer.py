@@ -10,7 +10,7 @@ from sslhsic_transfer.training.lars import LARS
 
 
 def parameter_groups(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Make two groups: weights of convolutions and linear layers; biases and normalisation, which never decay."""
+    """Make two groups: weights of convolutions and linear layers, and biases and normalization without weight decay."""
     decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     plain = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -25,15 +25,15 @@ def build_optimizer(
     nesterov: bool = False,
     trust_coefficient: float = 1e-3,
 ) -> torch.optim.Optimizer:
-    """Make the optimizer of networks, its learning rate to be set before each step.
+    """Make an optimizer, whose learning rate must be set before each step.
 
     Args:
         name: ``"lars"``, ``"adamw"`` or ``"sgd"``.
-        parameters: those that train, by name.
-        weight_decay: of weights; biases and normalisation never decay.
-        momentum: of LARS and SGD.
-        nesterov: whether SGD's momentum is Nesterov's.
-        trust_coefficient: LARS's η. LARS adapts weights even if their decay is 0; biases and normalisation it leaves.
+        parameters: the parameters to train, by name.
+        weight_decay: weight decay of weights; biases and normalization have none.
+        momentum: momentum of LARS and SGD.
+        nesterov: whether SGD uses Nesterov momentum.
+        trust_coefficient: LARS's η. LARS adapts weights even if their decay is 0, but not biases and normalization.
     """
     groups = parameter_groups(parameters, weight_decay)
     if name == "adamw":
@@ -45,9 +45,9 @@ def build_optimizer(
 
 
 def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimiser's state, with each tensor in the memory layout of its parameter.
+    """Load an optimizer's state, with each tensor in the memory layout of its parameter.
 
-    Fused optimisers go through a parameter and its averages in the order of memory, whatever the layouts.
+    Fused optimizers traverse a parameter and its averages in memory order, without regard to their layouts.
     """
     optimizer.load_state_dict(state)
     for parameter, values in optimizer.state.items():
@@ -57,6 +57,6 @@ def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every group of an optimiser the same learning rate."""
+    """Set the same learning rate in every group of an optimizer."""
     for group in optimizer.param_groups:
         group["lr"] = value

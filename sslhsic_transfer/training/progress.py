@@ -1,4 +1,4 @@
-"""The progress bar of a run: the latest value of each figure that is worth watching."""
+"""The progress bar of a run, with the latest values of the most important figures."""
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-# Name of a logged figure -> how the bar shows it.
+# Label and format of logged figures in the bar, by name.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "loss": ("loss", "{:.4f}".format),
     "hsic_zy": ("HSIC(Z,Y)", "{:.4f}".format),
@@ -18,13 +18,13 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 class Progress:
-    """A bar over the steps of a run.
+    """A progress bar over the steps of a run.
 
     Args:
-        total: steps of the run.
-        initial: steps already made.
-        visible: whether to show anything.
-        title: what goes on.
+        total: number of steps of the run.
+        initial: number of steps already made.
+        visible: whether to show the bar.
+        title: title of the bar.
     """
 
     def __init__(self, total: int, initial: int, *, visible: bool, title: str = "pretrain") -> None:

@@ -1,4 +1,4 @@
-"""The engine of every training run: steps, log, checkpoints, signals, and the end where numbers break down."""
+"""The loop of every training run: steps, log, checkpoints, signals, and errors when training diverges."""
 
 import signal
 import time
@@ -22,28 +22,28 @@ from sslhsic_transfer.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_LONG_STEP = 1.0  # seconds: launchers give processes half a minute after a signal
+_LONG_STEP = 1.0  # seconds; after a signal, launchers wait half a minute for processes
 
 
 class TrainingRun(ABC):
-    """The steps of a run from the first, or from where a checkpoint ends, to the last.
+    """Base class of runs, which makes the steps from the first, or from a checkpoint, to the last.
 
-    A subclass says what a step is, what is logged of it and what a checkpoint holds.
+    A subclass defines a step, the figures to log and the content of a checkpoint.
 
     Args:
-        folder: of the run, for its log and its checkpoints.
-        accelerator: where it trains.
-        start: steps that a checkpoint has made; 0 at the beginning.
-        total_steps: steps of the run.
-        batch_size: pictures of a step, over all processes.
-        log_every: steps between two lines of the log.
-        checkpoints_kept: how many of the latest checkpoints stay.
-        title: what the progress bar begins with.
+        folder: the run's folder, for its log and its checkpoints.
+        accelerator: the device and processes to train on.
+        start: number of steps before the checkpoint; 0 at the beginning.
+        total_steps: number of steps of the run.
+        batch_size: number of pictures in a step, over all processes.
+        log_every: number of steps between two lines of the log.
+        checkpoints_kept: number of latest checkpoints to keep.
+        title: title of the progress bar.
         progress: whether to show a progress bar.
 
     Attributes:
         saved_step: the step of the latest checkpoint; None: there is none.
-        last_loss: of the latest step; None before the first.
+        last_loss: loss of the latest step; None before the first.
     """
 
     def __init__(
@@ -73,58 +73,58 @@ class TrainingRun(ABC):
     @property
     @abstractmethod
     def step(self) -> int:
-        """How many steps are made."""
+        """Number of steps made so far."""
 
     @property
     @abstractmethod
     def causes(self) -> str:
-        """Settings that make a loss or weights infinite, to be named in the error."""
+        """Settings that can make loss or weights infinite, for the error message."""
 
     @abstractmethod
     def weights(self) -> Iterable[Tensor]:
-        """Give the tensors that must stay finite, the same in every process."""
+        """Return the tensors that must stay finite, the same in every process."""
 
     @abstractmethod
     def train_step(self, batch: Any, *, logged: bool) -> Tensor:
-        """Make a step; return its loss, which is not waited for."""
+        """Make a step and return its loss, without waiting for the device."""
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
-        """Compute what is logged of the steps since the last line, over all processes; ``"loss"`` is among it."""
+        """Compute the figures to log since the last line, over all processes, including ``"loss"``."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Give what a checkpoint holds; every process calls it."""
+        """Return the content of a checkpoint; every process calls this method."""
 
     def end_step(self, *, last: bool) -> bool:
-        """Do what is due after a step, checkpoints among it; return whether it took time that is no training."""
+        """Do the work due after a step, such as checkpoints; return True if it took time besides training."""
         return False
 
     def reason_to_end(self, figures: dict[str, float]) -> str | None:
-        """Tell from what was logged why going on makes no sense; None: it does."""
+        """Return a reason to end the run, judged by the logged figures, or None to go on."""
         return None
 
     def doubt(self) -> str | None:
-        """Tell why the present state is not worth a checkpoint; None: it is."""
+        """Return a reason not to save the present state, or None if it can be saved."""
         return None
 
     def advice(self) -> str:
-        """Tell how to go on after the numbers broke down."""
+        """Return advice on how to continue after a divergence."""
         return ""
 
     def place(self) -> dict[str, Any]:
-        """Give what each line of the log begins with."""
+        """Return the first entries of each line of the log."""
         return {"step": self.step}
 
     def train(self, batches: Iterable[Any]) -> None:
         """Train to the last step.
 
         Args:
-            batches: of the steps that remain.
+            batches: batches of the remaining steps.
 
         Raises:
-            TrainingError: loss or weights are no longer finite; nothing that is not is saved.
-            TrainingInterruptedError: SIGTERM or SIGINT; the state after the last step is saved.
+            TrainingError: loss or weights are no longer finite; such weights are not saved.
+            TrainingInterruptedError: SIGTERM or SIGINT was received; the state after the last step is saved.
             SSLHSICError: the pictures cannot be read; the state after the last step is saved.
         """
         with self._progress, Interruption() as interruption:
@@ -150,10 +150,10 @@ class TrainingRun(ABC):
         self.accelerator.log(figures, step=self.step)
 
     def save(self, score: float | None = None) -> None:
-        """Write a checkpoint; the state is checked first.
+        """Check the state and write a checkpoint.
 
         Args:
-            score: by which the best checkpoint is kept, beside the latest.
+            score: score by which the best checkpoint is kept besides the latest.
 
         Raises:
             TrainingError: loss or weights are no longer finite.
@@ -169,7 +169,7 @@ class TrainingRun(ABC):
         figures = self.figures()
         self._require_finite(figures["loss"])
         own = torch.tensor([self.batch_size / speed], device=self.accelerator.device)
-        seconds = float(self.accelerator.reduce(own, "mean"))  # the mean, for all to come to the same judgement
+        seconds = float(self.accelerator.reduce(own, "mean"))  # the mean, so that all processes decide alike
         self._agreed_every = 1 if seconds > _LONG_STEP else self.log_every
         figures |= {
             "images_per_second": speed,
@@ -185,7 +185,7 @@ class TrainingRun(ABC):
             raise TrainingError(f"{message} {self.advice()}".rstrip())
 
     def _save_reached(self) -> Path | None:
-        """Save the state after the last step, where no other process would be waited for, and tell the folder."""
+        """Save the state after the last step if no other process has to be waited for, and return the folder."""
         if self.accelerator.num_processes > 1 or not self.step or self.doubt():
             return None
         if self.saved_step != self.step:
@@ -193,7 +193,7 @@ class TrainingRun(ABC):
         return self.folder.root
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
-        """Save and stop if any process was told to; several agree on it whenever they log, or after each long step."""
+        """Save and stop if any process got a signal; several processes check together at each log or long step."""
         received = int(interruption.received or 0)
         if self.accelerator.num_processes > 1:
             if self.step % self._agreed_every:
@@ -204,7 +204,7 @@ class TrainingRun(ABC):
         what = "All is saved"
         if (doubt := self.doubt()) and self.saved_step is not None:
             what = f"{doubt}, so the state of step {self.saved_step} is the last that is saved"
-        elif self.saved_step != self.step:  # an epoch's end may just have saved it, with its score
+        elif self.saved_step != self.step:  # the end of an epoch may already have saved it, with its score
             self.save()
         self.accelerator.wait_for_everyone()
         raise TrainingInterruptedError(

@@ -1,4 +1,4 @@
-"""The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``damaged.jsonl`` where pictures could not be read,
+"""The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``damaged.jsonl`` if pictures could not be read,
 ``checkpoints/`` and, at the end, ``model/``.
 """
 
@@ -16,13 +16,13 @@ from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.errors import CheckpointError, OutputExistsError
 from sslhsic_transfer.training.checkpoint import list_checkpoints, newest_intact
 
-PICTURES_KEY = "pictures_sha256"  # where a recipe tells by a hash what it is for
-# Settings that change no figure, and may change when a run is taken up.
+PICTURES_KEY = "pictures_sha256"  # key of a recipe's hash of its pictures
+# Settings that do not affect results, and may change when a run is resumed.
 _FREE = {"workers", "max_damaged", "checkpoint_every", "checkpoints_kept", "trackers"}
 
 
 class RunFolder:
-    """Paths of a run, and its log.
+    """The paths and the log of a run.
 
     Args:
         root: the folder.
@@ -39,10 +39,10 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for this run; of a launcher's processes, the first holds it for all.
+        """Lock the folder for this run; a launcher's first process locks it for all.
 
         Raises:
-            OutputBusyError: another run is at work in it.
+            OutputBusyError: another run is using it.
         """
         if not is_main_process():
             yield
@@ -51,18 +51,18 @@ class RunFolder:
             yield
 
     def begin(self, recipe: BaseModel, *, resume: bool) -> Path | None:
-        """Start or take up a run.
+        """Start or resume a run.
 
         Args:
             recipe: the recipe of this start.
-            resume: whether to go on from the latest checkpoint.
+            resume: whether to continue from the latest checkpoint.
 
         Returns:
-            The checkpoint to go on from, the latest that is intact; None to start at the beginning.
+            The latest intact checkpoint, to continue from; None to start at the beginning.
 
         Raises:
-            OutputExistsError: there is a run already and ``resume`` is false.
-            CheckpointError: the run that is there has another recipe, or no checkpoint of it can be read.
+            OutputExistsError: there already is a run, and ``resume`` is false.
+            CheckpointError: the existing run has another recipe, or none of its checkpoints can be read.
         """
         if self._holds_a_run():
             if not resume:
@@ -79,7 +79,7 @@ class RunFolder:
         return newest_intact(self.checkpoints)
 
     def _holds_a_run(self) -> bool:
-        """Whether there is more than the recipe of a start that came to nothing."""
+        """Check if there is more than the recipe of a failed start."""
         if list_checkpoints(self.checkpoints):
             return True
         return self.recipe.exists() and any(entry not in (self.recipe, self._lock) for entry in self.root.iterdir())
@@ -89,11 +89,11 @@ class RunFolder:
         append_json_lines(self.metrics, [record])
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of metrics.jsonl from beyond a step, which a resumed run will write again."""
+        """Remove lines of metrics.jsonl after a step, which a resumed run will write again."""
         write_json_lines(self.metrics, [record for record in self.read_metrics() if record["step"] <= step])
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; those that were cut short by a crash, or have no step, are left out."""
+        """Read the lines of metrics.jsonl, without those that a crash has cut short or that have no step."""
         return [record for record in read_json_lines(self.metrics) if type(record.get("step")) is int]
 
     def _refuse_other_recipe(self, recipe: BaseModel) -> None:
@@ -103,7 +103,7 @@ class RunFolder:
                 f"{self.root} was begun with another recipe ({'; '.join(changes)}). "
                 f"Go on with the settings of {self.recipe}, or choose another --output."
             )
-        was = getattr(old, PICTURES_KEY, None)  # recipes of an earlier version do not tell
+        was = getattr(old, PICTURES_KEY, None)  # recipes of earlier versions lack it
         if was not in (None, getattr(recipe, PICTURES_KEY, None)):
             raise CheckpointError(
                 f"{self.root} was begun on other pictures than are there now: of other names, sizes or labels. Resume "

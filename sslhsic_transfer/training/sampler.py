@@ -1,4 +1,4 @@
-"""The order in which training sees pictures: a function of the seed alone, for any number of processes and resumes."""
+"""The order of pictures in training, which depends only on the seed, for any number of processes and resumes."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,25 +9,25 @@ from torch.utils.data import Sampler
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
 
-# An example as readers are asked for it: the picture's index, and the seed of its augmentation.
+# A request for an example: the picture's index, and the seed of its augmentation.
 Example = tuple[int, int]
 
 
 class StepSampler(Sampler[list[Example]]):
-    """One process's share of each global batch, from step ``start`` to the last.
+    """Sampler of one process's share of each global batch, from step ``start`` to the last.
 
-    Pictures come in one endless stream, shuffled anew each epoch, and are cut into batches without regard to where an
-    epoch ends: all batches are whole and no picture is left out.
+    Pictures form one endless stream, shuffled anew each epoch. It is cut into batches without regard to the ends of
+    epochs, so that all batches are full and no picture is left out.
 
     Args:
         pictures: size of the data set.
-        batch_size: pictures of a global batch.
-        start: steps already made.
-        total_steps: steps of the run.
+        batch_size: number of pictures in a global batch.
+        start: number of steps already made.
+        total_steps: number of steps of the run.
         seed: seed of order and views.
-        rank: which process.
-        processes: how many there are.
-        micro_batch_size: at most so many pictures at a time; a share comes in `chunks` of them. None: at once.
+        rank: number of this process.
+        processes: number of processes.
+        micro_batch_size: largest number of pictures at a time; a share is divided into `chunks`. None: no division.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class StepSampler(Sampler[list[Example]]):
 
 
 def check_shares(batch_size: int, processes: int, micro_batch_size: int | None) -> None:
-    """Require that every process gets as many micro-batches of a step as the others, and none of a single picture.
+    """Check that every process gets the same number of micro-batches, and none of a single picture.
 
     Raises:
-        ConfigError: they would wait for one another, or batch normalisation has nothing to normalise by.
+        ConfigError: processes would wait for one another, or batch normalization would get a single picture.
     """
     shares = [chunk_sizes(batch_size, rank, processes, micro_batch_size) for rank in range(processes)]
     counts = sorted({len(share) for share in shares})
@@ -94,7 +94,7 @@ def check_shares(batch_size: int, processes: int, micro_batch_size: int | None) 
 
 
 def chunk_sizes(batch_size: int, rank: int, processes: int, micro_batch_size: int | None) -> list[int]:
-    """Count the pictures of each micro-batch in a process's share of a step: alike, but for a smaller last one."""
+    """Compute the sizes of the micro-batches in a process's share of a step, which are equal but for a smaller last."""
     share = len(range(rank, batch_size, processes))
     size = max(1, min(micro_batch_size or share, share))
     return [min(size, share - start) for start in range(0, share, size)]

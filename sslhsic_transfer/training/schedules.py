@@ -1,4 +1,4 @@
-"""Learning rates as plain functions of the step."""
+"""Schedules of the learning rate, as plain functions of the step."""
 
 import math
 
@@ -19,14 +19,14 @@ def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int
 
 
 def learning_rate_share(step: int, *, schedule: str, warmup: int, total_steps: int) -> float:
-    """Compute the share of its peak that the learning rate of a fine-tune has.
+    """Compute the learning rate of a fine-tune as a share of its peak.
 
     Args:
         step: steps already made, from 0.
-        schedule: after the warm-up, ``"cosine"`` to 0, ``"poly"``: (1 − t)^0.9, or ``"steps"``: a tenth at 70 % and at
-            90 % of the run.
-        warmup: steps of a linear warm-up, the first of which is above 0.
-        total_steps: length of the run.
+        schedule: schedule after the warm-up: ``"cosine"`` to 0, ``"poly"``, which is (1 − t)^0.9, or ``"steps"``, which
+            divides by 10 at 70 % and at 90 % of the run.
+        warmup: number of steps of a linear warm-up, the first of which is above 0.
+        total_steps: length of the run in steps.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)

@@ -1,4 +1,4 @@
-"""Mask R-CNN R50-FPN on COCO 2017, 90k iterations (1x), all layers train: as a LazyConfig.
+"""LazyConfig of Mask R-CNN R50-FPN on COCO 2017, 90k iterations (1x), with all layers trained.
 
 On 8 GPUs, with tools/lazyconfig_train_net.py of Detectron2's sources and the data under $DETECTRON2_DATASETS:
     CONFIG=$(python -m sslhsic_transfer.adapters.detectron2.config mask_rcnn_fpn_1x_lazy)

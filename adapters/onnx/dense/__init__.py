@@ -1,1 +1,1 @@
-"""Dense models to ONNX: segmentation, depth and detection."""
+"""ONNX export of dense models: segmentation, depth and detection."""

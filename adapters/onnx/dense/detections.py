@@ -1,4 +1,4 @@
-"""Whether two detectors find the same: detections of one with their twins among those of the other."""
+"""Comparison of two detectors, by matching each detection of one with its twin from the other."""
 
 import copy
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from sslhsic_transfer.adapters.onnx.runtime.dense import OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.adapters.onnx.verification import Check
 
-TWINS = 0.98  # share of detections: those that a bound of score, overlap or number just lets in may differ
-LEAST = 20  # detections over all pictures, for a comparison to tell something
+TWINS = 0.98  # share of detections; those just at a threshold of score, overlap or number may differ
+LEAST = 20  # detections over all pictures, for a meaningful comparison
 _SCORE = 1e-3
 _CORNER = 1e-3  # of the picture's long side
 _MASK = 1e-3  # mean difference of probabilities in the picture
@@ -24,12 +24,13 @@ _MASK = 1e-3  # mean difference of probabilities in the picture
 
 @dataclass
 class Tally:
-    """Counts over pictures.
+    """Counts of detections over pictures.
 
     Attributes:
-        expected: detections of the network.
-        found: those of the file.
-        twins: pairs with one label, a score within 0.001, and corners within a thousandth of the picture's long side.
+        expected: number of the network's detections.
+        found: number of the file's detections.
+        twins: number of pairs with the same label, scores within 0.001, and corners within a thousandth of the
+            picture's long side.
         corner: largest difference of a pair's corners, in pixels.
         score: largest difference of a pair's scores.
     """
@@ -42,15 +43,15 @@ class Tally:
 
     @property
     def share(self) -> float:
-        """Twins over the larger of the two counts; 1 where nothing was found and nothing expected."""
+        """Ratio of twins to the larger of the two counts; 1 if there are no detections at all."""
         return self.twins / max(self.expected, self.found) if max(self.expected, self.found) else 1.0
 
     def add(self, expected: dict[str, Any], found: dict[str, Any], longest: int) -> list[tuple[int, int]]:
-        """Count a picture's detections; the pairs, as positions in the two.
+        """Count a picture's detections and return the pairs of twins, as positions in the two.
 
         Args:
-            expected: ``"boxes"`` (N, 4), ``"scores"`` (N,), ``"labels"`` (N,).
-            found: the same.
+            expected: the network's ``"boxes"`` (N, 4), ``"scores"`` (N,), ``"labels"`` (N,).
+            found: the same from the file.
             longest: the picture's long side in pixels.
         """
         self.expected += len(expected["scores"])
@@ -75,7 +76,7 @@ class Tally:
 def compare_detections(
     runtime: OnnxDenseModel, dense: DenseNetwork, batches: Sequence[NDArray[np.uint8]]
 ) -> list[Check]:
-    """Compare what file and network find in pictures.
+    """Compare the detections of file and network in pictures.
 
     Args:
         runtime: the file.
@@ -83,7 +84,7 @@ def compare_detections(
         batches: pictures, each (1, H, W, 3).
 
     Returns:
-        The share of detections with a twin, at most how far twins are apart, and the same of masks.
+        Checks of the share of detections with a twin, and of the largest differences between twins and their masks.
     """
     tally, masks = Tally(), 0.0
     for batch in batches:
@@ -108,7 +109,7 @@ def compare_detections(
 
 
 def detections(dense: DenseNetwork, picture: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """What a network finds in an (H, W, 3) uint8 picture; labels from 0 on."""
+    """Compute a network's detections in a picture (H, W, 3) uint8, with labels counted from 0."""
     image = torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
     (found,) = dense.network([image])
     arrays = {name: tensor.numpy() for name, tensor in found.items()}
@@ -116,7 +117,7 @@ def detections(dense: DenseNetwork, picture: NDArray[np.uint8]) -> dict[str, NDA
 
 
 def eager(dense: DenseNetwork) -> DenseNetwork:
-    """The network without a least score, so that there is something to compare in any picture."""
+    """Copy the network without a score threshold, so that every picture has detections to compare."""
     network = copy.deepcopy(dense.network)
     for part in network.modules():
         for name in ("score_thresh", "test_score_thresh"):

@@ -1,7 +1,7 @@
-"""From a detector to an ONNX graph, whose shapes depend on what is in the picture.
+"""ONNX graphs of detectors, whose shapes depend on the content of the picture.
 
-Torch's newer exporter takes these networks, too, once `batched_nms` is exchanged, but it takes minutes where the older
-one takes seconds, for the same figures: so it is the older one that is used.
+The older of torch's exporters is used. The newer one also exports these networks once `batched_nms` is replaced, but it
+takes minutes instead of seconds, for the same results.
 """
 
 import io
@@ -19,7 +19,7 @@ from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput
 from sslhsic_transfer.adapters.onnx.graph import INPUT, reason, tidy
 from sslhsic_transfer.errors import ExportError
 
-OPSETS = range(18, 21)  # what the older exporter knows
+OPSETS = range(18, 21)  # supported by the older exporter
 _EXPECTED: tuple[tuple[str, type[Warning]], ...] = (
     ("You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
     ("The feature will be removed", DeprecationWarning),
@@ -28,7 +28,7 @@ _EXPECTED: tuple[tuple[str, type[Warning]], ...] = (
     ("To copy construct from a tensor", UserWarning),
     ("Exporting aten::index operator of advanced indexing", UserWarning),
     ("torch.meshgrid: in an upcoming release", UserWarning),
-    # Of values that the trace holds fixed: whether they may be is what the comparison at other sizes tells.
+    # Warnings about values that the trace holds constant; the comparison at other sizes checks that they may be.
     ("", torch.jit.TracerWarning),  # type: ignore[attr-defined]
 )
 
@@ -39,8 +39,8 @@ def trace_detector(
     """Export a detector in eval mode on the CPU.
 
     Args:
-        network: (1, 3, H, W) -> a tuple of tensors with a row a detection.
-        outputs: their names.
+        network: function from (1, 3, H, W) to a tuple of tensors with one row for each detection.
+        outputs: names of the tensors.
         size: fixed height and width; None: any.
         opset: version of the standard operators.
 
@@ -48,7 +48,7 @@ def trace_detector(
         An ``onnx.ModelProto`` without loops and branches.
 
     Raises:
-        ExportError: torch cannot export it; the message names the operator where there is one to name.
+        ExportError: torch cannot export the network; the message names the operator if it is known.
     """
     import onnx
 
@@ -71,7 +71,7 @@ def trace_detector(
                 opset_version=opset,
                 dynamo=False,
             )
-    except Exception as error:  # of many kinds, most of them of torch's own
+    except Exception as error:  # of many types, most of them torch's own
         raise ExportError(f"{type(network).__name__} cannot be exported: {reason(error)}") from error
     model = onnx.load_from_string(content.getvalue())
     tidy(model, "detector")
@@ -80,11 +80,12 @@ def trace_detector(
 
 @contextmanager
 def _traceable() -> Iterator[None]:
-    """Functions of torchvision and torch, exchanged for others where they export to something else than they do.
+    """Replace functions of torchvision and torch that are not exported faithfully.
 
-    Pictures are resized to sizes that are rounded in double precision, as they are outside of a trace; suppression has
-    no branch; masks stay as the network gives them, which needs no loop over detections; what is split by pictures, of
-    which there is one, stays whole, however many proposals the traced one had.
+    The replacements differ as follows. Sizes of resized pictures are rounded in double precision, as they are outside
+    of a trace. Suppression has no branch. Masks are returned as the network gives them, which needs no loop over
+    detections. Splitting by pictures does nothing, because there is one picture; a trace would fix the number of
+    proposals.
     """
     with ExitStack() as stack:
         stack.enter_context(_exchanged(transform, "_resize_image_and_masks", _resize))
@@ -112,8 +113,8 @@ def _split(original: Any) -> Any:
 
 
 def _suppress_by_class(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """As torchvision's function: the classes are moved apart, so that boxes of two never overlap."""
-    largest = torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max()  # of none, too
+    """Suppress boxes within each class as torchvision does, by moving the classes apart so that they do not overlap."""
+    largest = torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max()  # also defined without boxes
     moved = boxes + (idxs.to(boxes) * (largest + 1))[:, None]
     return box_operations.nms(moved, scores, iou_threshold)
 
@@ -125,7 +126,7 @@ def _resize(
     target: None = None,
     fixed_size: tuple[int, int] | None = None,
 ) -> tuple[Tensor, None]:
-    """(3, H, W) -> (3, h, w): the short side to one length, unless the long one passes another."""
+    """Resize (3, H, W) so that the short side gets one length, or less if the long side would exceed another."""
     if fixed_size is not None:
         size: Any = (fixed_size[1], fixed_size[0])
     else:

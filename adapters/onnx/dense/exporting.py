@@ -1,4 +1,4 @@
-"""`export_dense`: from a dense network to a verified ONNX file."""
+"""`export_dense`, which exports a dense network to a verified ONNX file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport
 from sslhsic_transfer.errors import ConfigError, ExportError
 from sslhsic_transfer.models.modes import plain_copy
 
-_MOST_CLASSES = 256  # that uint8 can count
+_MOST_CLASSES = 256  # limit of uint8
 
 
 def export_dense(
@@ -39,34 +39,35 @@ def export_dense(
     pictures: str | Path | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Export a network for segmentation, depth or detection, and compare the file with it, at several sizes.
+    """Export a network for segmentation, depth or detection, and verify the file against it at several sizes.
 
-    A file that does not give the same is not left behind. Weights and arithmetic are float32.
+    A file whose outputs differ from the network's is not kept. Weights and arithmetic are float32.
 
     >>> network = deeplabv3("org/name", num_classes=21)
     >>> dense = DenseNetwork(network, "segmentation", "torchvision", "deeplabv3", "voc", encoder.preprocessing, classes)
     >>> report = export_dense(dense, "voc.onnx")
 
     Args:
-        dense: the network, in any mode, on any device; it stays as it is.
+        dense: the network, in any mode, on any device; it is not changed.
         path: the file to write.
-        outputs: segmentation: ``"logits"``, scores of classes (B, C, H, W) float32, the default, and ``"classes"``
-            (B, H, W) uint8; depth: ``"depth"`` (B, 1, H, W) metres; detection: ``"boxes"`` (N, 4) in pixels of the
-            input, ``"scores"``, ``"labels"`` from 0 on, and ``"masks"`` (N, 1, 28, 28) within the boxes where there
-            are any: all of them unless chosen.
-        input: what it takes: ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8. Maps have the
-            input's height and width.
+        outputs: outputs of the file. Segmentation: ``"logits"``, scores of classes (B, C, H, W) float32, the default,
+            and ``"classes"`` (B, H, W) uint8. Depth: ``"depth"`` (B, 1, H, W) in meters. Detection: ``"boxes"`` (N, 4)
+            in pixels of the input, ``"scores"``, ``"labels"`` counted from 0, and ``"masks"`` (N, 1, 28, 28) within
+            the boxes if the network has them; by default all of these.
+        input: input of the file. ``"normalized"``: (B, 3, H, W) float32; ``"resized"``: (B, H, W, 3) uint8. Maps have
+            the input's height and width.
         batch: fixed number of pictures; None: any. Detectors take one.
         size: fixed height and width; None: any.
-        opset: version of the standard operators: 18 to 23, for detectors to 20.
-        pictures: a folder to verify with instead of the bundled pictures; best of the kind that the model knows.
-        overwrite: whether a file that is there may be replaced.
+        opset: version of the standard operators: 18 to 23, for detectors up to 20.
+        pictures: a folder to verify with instead of the bundled pictures, preferably of the kind the model was trained
+            on.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        ConfigError: options that do not fit together.
-        OutputExistsError: the file is there already.
-        ExportError: the network cannot be exported; the message names the operator where there is one to name.
-        VerificationError: the file does not give what the network gives.
+        ConfigError: options do not fit together.
+        OutputExistsError: the file already exists.
+        ExportError: the network cannot be exported; the message names the operator if it is known.
+        VerificationError: the file's outputs differ from the network's.
         MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
@@ -106,7 +107,7 @@ def export_dense(
 def _checked_eagerly(
     place: Path, dense: DenseNetwork, info: DenseInfo, pictures: str | Path | None, size: tuple[int, int] | None
 ) -> tuple[Check, ...]:
-    """The comparison of a second file, which differs in the least score alone and finds something in any picture."""
+    """Compare a second file, which has no score threshold and therefore detections in any picture."""
     second, network = place.with_name(f"eager_{place.name}"), eager(dense)
     model = dense_graph(network, info.outputs, size=size, opset=info.opset)
     describe(model, info.model_copy(update={"input": "normalized"}))
@@ -123,7 +124,7 @@ def dense_graph(
     size: tuple[int, int] | None = None,
     opset: int = 20,
 ) -> Any:
-    """The graph, an ``onnx.ModelProto``: normalised pictures in, ``outputs`` out; arguments as of `export_dense`."""
+    """Make an ``onnx.ModelProto`` from normalized pictures to ``outputs``; arguments are those of `export_dense`."""
     network = plain_copy(dense.network)
     if dense.task == "detection":
         detector = DetectionOutputs(network, outputs, dense.preprocessing, dense.first_label).eval()
@@ -136,7 +137,7 @@ def dense_graph(
 
 
 def _known(model: Any, dense: DenseNetwork) -> Any:
-    """The graph, if it holds nothing that would be refused when the file is opened."""
+    """Return the graph unchanged, or raise if it holds operators that would be refused when the file is opened."""
     if odd := sorted({node.op_type for node in model.graph.node} - DENSE.operators):
         raise ExportError(
             f"{dense.name} ({dense.architecture}) becomes the operators {', '.join(odd)}, which files of dense models "

@@ -1,4 +1,4 @@
-"""What an exported dense model says of itself, in its metadata; read and written without torch."""
+"""Metadata of an exported dense model, read and written without torch."""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ Task = Literal["segmentation", "detection", "depth"]
 DenseInput = Literal["normalized", "resized"]
 DenseOutput = Literal["logits", "classes", "depth", "boxes", "scores", "labels", "masks"]
 
-# What each task's files can give.
+# Possible outputs of each task's files.
 OUTPUTS: dict[Task, tuple[DenseOutput, ...]] = {
     "segmentation": ("logits", "classes"),
     "depth": ("depth",),

@@ -1,4 +1,4 @@
-"""Layers that torch exports at one size only, as others that give the same at any."""
+"""Replacements for layers that torch can export only at a fixed size."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class AdaptiveAverage(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two matrix products, whose matrices follow from the size of what comes in.
+    """`nn.AdaptiveAvgPool2d` as two matrix products, whose matrices depend on the size of the input.
 
     Args:
-        rows: bins along the height.
-        columns: bins along the width.
+        rows: number of bins along the height.
+        columns: number of bins along the width.
     """
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -19,17 +19,17 @@ class AdaptiveAverage(nn.Module):
         self.rows, self.columns = rows, columns
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, rows, columns)."""
+        """Average (B, C, H, W) over bins to (B, C, rows, columns)."""
         height, width = maps.shape[-2:]
         return _shares(height, self.rows, maps) @ maps @ _shares(width, self.columns, maps).transpose(0, 1)
 
 
 def exportable(network: nn.Module) -> nn.Module:
-    """Exchange such layers of a network, in place."""
+    """Replace a network's adaptive average pooling, in place."""
     for name, layer in list(network.named_modules()):
         if isinstance(layer, nn.AdaptiveAvgPool2d) and name:
             rows, columns = _bins(layer.output_size)
-            if (rows, columns) != (1, 1):  # a plain mean
+            if (rows, columns) != (1, 1):  # a single bin is a plain mean
                 parent, _, attribute = name.rpartition(".")
                 setattr(network.get_submodule(parent), attribute, AdaptiveAverage(rows, columns))
     return network
@@ -40,7 +40,10 @@ def _bins(size: Any) -> tuple[int, int]:
 
 
 def _shares(length: int, bins: int, like: Tensor) -> Tensor:
-    """(bins, length): what each place gives to each bin; bin i covers ⌊i·length/bins⌋ to ⌈(i+1)·length/bins⌉."""
+    """Compute the weight of each position in each bin, (bins, length).
+
+    Bin i covers the positions from ⌊i·length/bins⌋ to before ⌈(i+1)·length/bins⌉.
+    """
     places = torch.arange(length, device=like.device)[None]
     numbers = torch.arange(bins, device=like.device)[:, None]
     first = torch.div(numbers * length, bins, rounding_mode="floor")

@@ -1,4 +1,4 @@
-"""A dense network and what is known of it; its outputs under one name each, whoever made the network."""
+"""Dense networks with the facts that their files need, and wrappers that unify their outputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from sslhsic_transfer.models.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class DenseNetwork:
-    """What can be exported, and what its file shall say of it.
+    """A network that can be exported, and the metadata of its file.
 
     Attributes:
-        network: for maps: (B, 3, H, W) normalised pictures -> (B, C, h, w), or a dict with them as ``"out"``: scores of
-            classes, or metres. For detection, as torchvision's detectors: a list of (3, H, W) pictures on [0, 1] -> a
-            list of dicts with ``"boxes"`` (N, 4), ``"scores"`` (N,), ``"labels"`` (N,) and, if it has them,
-            ``"masks"`` (N, 1, H, W).
-        task: what it does.
-        framework: whose it is.
-        architecture: its name there.
-        name: what the model is called.
-        preprocessing: of its encoder: mean and standard deviation are used.
-        classes: names, in the order of their numbers.
-        first_label: the network's number of the first class; torchvision's detectors keep 0 for the background.
-        resize: short side that pictures are brought to before the network; None: they stay as they are.
-        longest: most pixels that the long side gets by that.
+        network: for maps, a function from normalized pictures (B, 3, H, W) to (B, C, h, w), or to a dict with them as
+            ``"out"``: scores of classes, or meters. For detection, a function like torchvision's detectors, from a list
+            of pictures (3, H, W) on [0, 1] to a list of dicts with ``"boxes"`` (N, 4), ``"scores"`` (N,), ``"labels"``
+            (N,) and, if it has them, ``"masks"`` (N, 1, H, W).
+        task: the task that it solves.
+        framework: the framework that it comes from.
+        architecture: its name in that framework.
+        name: name of the model.
+        preprocessing: the preprocessing of its encoder, of which mean and standard deviation are used.
+        classes: names of the classes, in the order of their numbers.
+        first_label: the network's number of the first class; torchvision's detectors reserve 0 for the background.
+        resize: short side to which pictures are resized before the network; None: they are not resized.
+        longest: largest length of the long side after that.
     """
 
     network: nn.Module
@@ -45,23 +45,23 @@ class DenseNetwork:
 
 
 class MapOutputs(nn.Module):
-    """Maps at the pictures' size, as a tuple.
+    """Wrapper that returns a network's maps at the pictures' size, as a tuple.
 
     Args:
         network: as `DenseNetwork` describes it.
-        outputs: ``"logits"`` or ``"depth"`` for what it gives, ``"classes"`` for the number of the largest of it.
-        example: pictures, to see whether the network's maps are of their size.
+        outputs: ``"logits"`` or ``"depth"`` for its maps, ``"classes"`` for the index of the largest score.
+        example: pictures, to find out if the network's maps are smaller than they are.
     """
 
     def __init__(self, network: nn.Module, outputs: Sequence[DenseOutput], example: Tensor) -> None:
         super().__init__()
         self.network, self.outputs = network, tuple(outputs)
-        self.align_corners = bool(getattr(network, "align_corners", False))  # mmseg's choice
+        self.align_corners = bool(getattr(network, "align_corners", False))  # set by mmseg's heads
         with torch.no_grad():
             self.smaller = self._given(example).shape[-2:] != example.shape[-2:]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) normalised pictures -> (B, C, H, W) float32, or (B, H, W) uint8 classes."""
+        """Map normalized pictures (B, 3, H, W) to (B, C, H, W) float32, or to classes (B, H, W) uint8."""
         maps = self._given(images).float()
         if self.smaller:
             maps = F.interpolate(maps, size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
@@ -74,13 +74,13 @@ class MapOutputs(nn.Module):
 
 
 class DetectionOutputs(nn.Module):
-    """What a detector finds in one picture, as a tuple.
+    """Wrapper that returns a detector's detections in one picture, as a tuple.
 
     Args:
         detector: as `DenseNetwork` describes it.
-        outputs: ``"boxes"``, ``"scores"``, ``"labels"``, ``"masks"``.
-        preprocessing: how pictures are normalised, which is undone for the detector to do it its own way.
-        first_label: what becomes label 0.
+        outputs: any of ``"boxes"``, ``"scores"``, ``"labels"``, ``"masks"``.
+        preprocessing: the normalization of the input, which is undone because the detector normalizes itself.
+        first_label: the label that becomes 0.
     """
 
     mean: Tensor
@@ -95,7 +95,7 @@ class DetectionOutputs(nn.Module):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(1, 3, H, W) normalised -> (N, 4) corners, (N,) scores, (N,) int64 labels, (N, 1, …) masks."""
+        """Map a normalized picture (1, 3, H, W) to corners (N, 4), scores (N,), int64 labels (N,), masks (N, 1, …)."""
         (found,) = self.detector([images[0] * self.std + self.mean])
         found = {**found, "labels": found["labels"] - self.first_label}
         return tuple(found[name] for name in self.outputs)

@@ -1,4 +1,4 @@
-"""Whether a dense file gives what its network gives: real pictures, at other sizes than the traced one."""
+"""Verification of a dense file against its network, on real pictures, at sizes other than the traced one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.sample import sign_digits
 
 RELATIVE_ERROR = 1e-4  # largest difference of a map over its largest value
-EQUAL_CLASSES = 0.999  # share of pixels: two classes may have the same score but for rounding
+EQUAL_CLASSES = 0.999  # share of pixels; scores of two classes may differ by rounding only
 _SHAPES = ((1, 65, 97), (3, 64, 80), (2, 131, 96), (1, 33, 224))  # pictures, height, width
 _LARGER = ((1, 97, 65), (1, 120, 160), (1, 201, 150), (1, 90, 333))  # for detectors
 
@@ -32,14 +32,14 @@ def verify_dense(path: str | Path, dense: DenseNetwork, pictures: str | Path | N
     Args:
         path: the .onnx file.
         dense: the network, on any device; it is used in float32 on the CPU.
-        pictures: a folder of real pictures; by default those that came with the package.
+        pictures: a folder of real pictures; by default the bundled ones.
 
     Returns:
-        Every comparison made.
+        A report of all comparisons.
 
     Raises:
-        VerificationError: a bound does not hold, or the file is of another task; all that failed are listed.
-        ModelFileError, ModelNotFoundError: it cannot be run.
+        VerificationError: a bound does not hold, or the task differs; the message lists all failures.
+        ModelFileError, ModelNotFoundError: the file cannot be run.
     """
     path = Path(path)
     runtime = OnnxDenseModel.from_file(path, providers=["cpu"])
@@ -83,13 +83,13 @@ def _compare_maps(runtime: OnnxDenseModel, dense: DenseNetwork, batch: NDArray[n
 
 
 def _pictures(folder: str | Path | None) -> list[Path]:
-    """As many as are needed, evenly over what there is."""
+    """Choose as many pictures as are needed, spread evenly over the available ones."""
     paths = ImageFolder.scan(sign_digits().test if folder is None else folder).paths
     return [paths[index] for index in evenly(len(paths), 8)]
 
 
 def _batches(runtime: OnnxDenseModel, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
-    """(B, H, W, 3) pictures, of shapes that the file takes."""
+    """Make batches of pictures (B, H, W, 3), of shapes that the file takes."""
     given = runtime.session.get_inputs()[0].shape
     sides = given[2:] if runtime.info.input == "normalized" else given[1:3]
     asked = fitting(_LARGER if runtime.info.task == "detection" else _SHAPES, (given[0], *sides))

@@ -1,1 +1,1 @@
-"""Running exported files: NumPy, Pillow and ONNX Runtime; no torch."""
+"""Execution of exported files with NumPy, Pillow and ONNX Runtime, without torch."""

@@ -1,4 +1,4 @@
-"""`OnnxDenseModel`: an exported segmentation, depth or detection model, where torch need not be installed."""
+"""`OnnxDenseModel`, an exported segmentation, depth or detection model that runs without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,19 +32,19 @@ class OnnxDenseModel:
     """An exported dense model.
 
     >>> model = OnnxDenseModel.from_file("camvid.onnx")
-    >>> classes = model.predict("street.jpg")  # what `load_transferred(…).predict` gives, without torch
-    >>> model.run(images)["logits"].shape  # (B, 3, H, W) float32, normalised
+    >>> classes = model.predict("street.jpg")  # same as `load_transferred(…).predict`, without torch
+    >>> model.run(images)["logits"].shape  # (B, 3, H, W) float32, normalized
     (2, 32, 360, 480)
 
     Args:
-        session: of ONNX Runtime.
-        info: what the file says of itself.
-        providers: what the session runs on.
+        session: a session of ONNX Runtime.
+        info: the file's metadata.
+        providers: report of the session's providers.
 
     Attributes:
-        session: for whatever ONNX Runtime offers beyond.
+        session: the session, for further features of ONNX Runtime.
         info: task, names of the classes, hash of the weights, …
-        providers: what it runs on and what was left out.
+        providers: the providers in use, and those left out.
     """
 
     def __init__(self, session: Any, info: DenseInfo, providers: ProviderReport) -> None:
@@ -55,7 +55,7 @@ class OnnxDenseModel:
         self._file: ModelFile | None = None
 
     def __repr__(self) -> str:
-        """Model, task, outputs, providers."""
+        """Show model, task, outputs and providers."""
         info, used = self.info, ", ".join(self.providers.used)
         return f"OnnxDenseModel({info.model}, {info.task}: {', '.join(info.outputs)}; on {used})"
 
@@ -67,13 +67,13 @@ class OnnxDenseModel:
 
         Args:
             path: the .onnx file.
-            providers: as of `OnnxEncoder.from_pretrained`.
-            threads: of one operator; None: as many as this process, or its container, may use.
+            providers: as in `OnnxEncoder.from_pretrained`.
+            threads: number of threads of one operator; None: as many as this process, or its container, may use.
 
         Raises:
             ModelNotFoundError: there is no such file.
-            ModelFileError: it is damaged, hostile or no exported dense model.
-            ConfigError: its metadata, or the arguments, cannot be used.
+            ModelFileError: it is damaged, malicious or not an exported dense model.
+            ConfigError: its metadata or the arguments are invalid.
             MissingDependencyError: onnxruntime is not installed.
         """
         model = inspect(path, DENSE)
@@ -85,18 +85,18 @@ class OnnxDenseModel:
         return made
 
     def predict(self, picture: Picture) -> Any:
-        """What it sees in a picture, preprocessing included.
+        """Predict the classes, depth or objects of a picture, including its preprocessing.
 
         Args:
             picture: a path, a PIL image or a uint8 array (H, W, 3) or (H, W).
 
         Returns:
             Segmentation: (H, W) uint8, indices into ``info.classes``. Detection: `Boxes`. Depth: (H, W) float32
-            metres. All at the picture's own size.
+            meters. All at the picture's own size.
 
         Raises:
-            ImageError: it is no picture.
-            InputError: the file is fixed to another size, or gives too little of what this needs.
+            ImageError: it is not a picture.
+            InputError: the file is fixed to another size, or lacks an output that this needs.
         """
         whole = to_uint8_array(picture)
         height, width = whole.shape[:2]
@@ -116,17 +116,17 @@ class OnnxDenseModel:
         return found["classes"][0]
 
     def run(self, images: Array) -> dict[str, Array]:
-        """The file's outputs, by name.
+        """Compute the file's outputs, by name.
 
         Args:
-            images: (B, 3, H, W) float32, normalised; or (B, H, W, 3) uint8, as ``info.input`` says.
+            images: (B, 3, H, W) float32, normalized; or (B, H, W, 3) uint8, depending on ``info.input``.
 
         Returns:
-            As ``info.outputs`` describes them.
+            The outputs listed in ``info.outputs``.
 
         Raises:
-            InputError: wrong shape or dtype, or NaN or infinite values.
-            ModelFileError: the file gives something else than its metadata say.
+            InputError: shape or dtype is wrong, or values are NaN or infinite.
+            ModelFileError: the outputs differ from the file's metadata.
         """
         floating = self.info.input == "normalized"
         form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
@@ -164,7 +164,7 @@ class OnnxDenseModel:
 
 
 def _outputs(info: DenseInfo) -> dict[str, Ranked]:
-    """Types and sides of what a file gives."""
+    """Return types and sides of a file's outputs."""
     numbers = "tensor(float)"
     known: dict[str, Ranked] = {
         "logits": (numbers, (None, len(info.classes) or None, None, None)),
@@ -179,7 +179,7 @@ def _outputs(info: DenseInfo) -> dict[str, Ranked]:
 
 
 def _check_rows(found: dict[str, Array], pictures: int) -> None:
-    """Refuse other rows than one a picture or one a detection."""
+    """Check that maps have one row for each picture, and detections as many boxes as scores, labels and masks."""
     maps = [len(found[name]) for name in ("logits", "classes", "depth") if name in found]
     each = {len(found[name]) for name in ("boxes", "scores", "labels", "masks") if name in found}
     if any(rows != pictures for rows in maps) or len(each) > 1:

@@ -1,4 +1,4 @@
-"""`OnnxEncoder`: an exported encoder with the interface of `Encoder`, where torch need not be installed."""
+"""`OnnxEncoder`, an exported encoder with the interface of `Encoder` that runs without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,18 +36,18 @@ class OnnxEncoder:
     >>> encoder = OnnxEncoder.from_pretrained("runs/demo/model/onnx/model.onnx")
     >>> encoder.embed(["cat.jpg", "dog.jpg"]).shape  # pictures in, preprocessing included
     (2, 512)
-    >>> encoder(images).shape  # (B, 3, H, W) float32, normalised
+    >>> encoder(images).shape  # (B, 3, H, W) float32, normalized
     (2, 512)
 
     Args:
-        session: of ONNX Runtime.
-        info: what the file says of itself.
-        providers: what the session runs on.
+        session: a session of ONNX Runtime.
+        info: the file's metadata.
+        providers: report of the session's providers.
 
     Attributes:
-        session: for whatever ONNX Runtime offers beyond.
-        info: precision, hash of the weights, licence, …
-        providers: what it runs on and what was left out.
+        session: the session, for further features of ONNX Runtime.
+        info: precision, hash of the weights, license, …
+        providers: the providers in use, and those left out.
         sides: height and width that its input must have; None where they are free.
     """
 
@@ -62,7 +62,7 @@ class OnnxEncoder:
         self.sides = tuple(side if isinstance(side, int) else None for side in self._height_and_width(given.shape))
 
     def __repr__(self) -> str:
-        """Model, precision, outputs, providers."""
+        """Show model, precision, outputs and providers."""
         info, used = self.info, ", ".join(self.providers.used)
         return f"OnnxEncoder({info.model}, {info.precision}: {', '.join(info.outputs)}; on {used})"
 
@@ -83,19 +83,19 @@ class OnnxEncoder:
 
         Args:
             name_or_file: a .onnx file; or a model folder, ``org/repo`` or a short name that has exported files.
-            variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; a lone file is what it is.
+            variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; ignored for a .onnx file.
             revision: branch, tag or commit of a Hub repository.
             cache_dir: where downloads are kept; by default huggingface_hub's cache.
-            local_files_only: never go to the network.
-            token: for private repositories.
+            local_files_only: whether to never use the network.
+            token: access token for private repositories.
             providers: some of ``"cuda"``, ``"tensorrt"``, ``"openvino"``, ``"coreml"``, ``"cpu"``, in order of
-                preference; see `providers` for what became of them. None: CUDA where there is one, else the CPU.
-            threads: of one operator; None: as many as this process, or its container, may use.
+                preference; the attribute `providers` tells which are in use. None: CUDA if available, else the CPU.
+            threads: number of threads of one operator; None: as many as this process, or its container, may use.
 
         Raises:
-            ModelNotFoundError: no such model, or no such variant of it.
-            ModelFileError: the file is damaged, hostile or no exported encoder.
-            FingerprintError: it is not the file, or not of the weights, that the name stands for.
+            ModelNotFoundError: there is no such model, or no such variant of it.
+            ModelFileError: the file is damaged, malicious or not an exported encoder.
+            FingerprintError: the file, or the weights it was exported from, are not those that the name refers to.
             ConfigError, HubError: see `sslhsic_transfer.adapters.onnx.runtime.locate.locate`.
             MissingDependencyError: onnxruntime is not installed.
         """
@@ -123,62 +123,62 @@ class OnnxEncoder:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures become the encoder's input."""
+        """The preprocessing that turns pictures into the encoder's input."""
         return self.info.preprocessing
 
     def __call__(self, images: Array) -> NDArray[np.float32]:
         """Embed a batch.
 
         Args:
-            images: (B, 3, H, W) float32, normalised; (B, H, W, 3) uint8 for a file with preprocessing in the graph.
+            images: (B, 3, H, W) float32, normalized; (B, H, W, 3) uint8 for a file with preprocessing in the graph.
 
         Returns:
             (B, D) float32.
 
         Raises:
-            InputError: wrong shape or dtype, NaN or infinite values, or the file does not give the embedding.
+            InputError: shape or dtype is wrong, values are NaN or infinite, or the file lacks the embedding.
         """
         return self.run(images, ["pooled"])["pooled"]
 
     def feature_maps(self, images: Array, stages: Sequence[Stage] | None = None) -> dict[Stage, NDArray[np.float32]]:
-        """Feature maps of a batch.
+        """Compute feature maps of a batch.
 
         Args:
-            images: as for calling.
-            stages: some of those that the file gives, `specs`; None: all of them.
+            images: as for `__call__`.
+            stages: some of the stages in `specs`; None: all of them.
 
         Returns:
-            Stage -> (B, C, ⌈H/stride⌉, ⌈W/stride⌉) float32.
+            Feature maps (B, C, ⌈H/stride⌉, ⌈W/stride⌉) float32 by stage.
         """
         return self.run(images, list(self.specs) if stages is None else stages)  # type: ignore[return-value]
 
     def embed(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> NDArray[np.float32]:
-        """Embed pictures, preprocessing included.
+        """Preprocess and embed pictures.
 
         Args:
             images: one picture or several, each a path, a PIL image or a uint8 array (H, W, 3) or (H, W).
-            batch_size: how many go through the network at once.
+            batch_size: number of pictures that go through the network at once.
 
         Returns:
             (N, D) float32 in the order given; (0, D) for none.
 
         Raises:
-            InputError: a picture cannot be read or used; the message tells which.
+            InputError: a picture cannot be read or used; the message names it.
         """
         return self._of_pictures(images, "pooled", self.feature_dim, batch_size)
 
     def classify(self, images: Picture | Sequence[Picture], batch_size: int = 64) -> NDArray[np.float32]:
-        """Classify pictures, preprocessing included, by a file that gives logits.
+        """Preprocess and classify pictures, with a file that has logits.
 
         Args:
             images: as for `embed`.
-            batch_size: how many go through the network at once.
+            batch_size: number of pictures that go through the network at once.
 
         Returns:
             (N, C) float32 probabilities, in the order of ``info.classes``.
 
         Raises:
-            InputError: as `embed`, or the file is no classifier's.
+            InputError: as for `embed`, or the file is not a classifier.
         """
         logits = self._of_pictures(images, "logits", len(self.info.classes), batch_size)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
@@ -198,7 +198,7 @@ class OnnxEncoder:
         return np.concatenate(parts)
 
     def run(self, images: Array, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """Any of the file's outputs for a batch; a last batch smaller than a fixed one is filled up and cut again."""
+        """Compute any of the file's outputs for a batch; one smaller than a fixed batch is filled up and cut again."""
         self._check(images)
         if not outputs or not set(outputs) <= set(self.info.outputs):
             raise InputError(
@@ -217,15 +217,15 @@ class OnnxEncoder:
         return found
 
     def run_on_device(self, images: Any, outputs: Sequence[str] = ("pooled",)) -> dict[str, Any]:
-        """Run where the data are, by IO binding: nothing is copied to the host and back.
+        """Run on the device that holds the data by IO binding, without copies to the host and back.
 
         Args:
             images: an ``onnxruntime.OrtValue``, on the CPU or on the session's device, such as
                 ``OrtValue.ortvalue_from_numpy(array, "cuda", 0)`` or one made of a torch tensor by DLPack.
-            outputs: some of the file's.
+            outputs: some of the file's outputs.
 
         Returns:
-            Output -> OrtValue on the same device; ``.numpy()`` copies it to the host.
+            OrtValues on the same device by output; ``.numpy()`` copies one to the host.
         """
         device = images.device_name()
         binding = self.session.io_binding()
@@ -236,13 +236,13 @@ class OnnxEncoder:
         return dict(zip(outputs, binding.get_outputs(), strict=True))
 
     def batches(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Array]:
-        """What the file takes, of (H, W, 3) uint8 pictures in order: batches of one size, no larger than it allows."""
+        """Convert (H, W, 3) uint8 pictures, in order, to inputs of the file: batches of one size that it allows."""
         if self.info.input == "pictures":
             return self._grouped(pictures)
         return self.batches_of([resized(picture, self.preprocessing) for picture in pictures])
 
     def batches_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Array]:
-        """The same of pictures that have the right size already."""
+        """Convert pictures that already have the right size to inputs of the file, as `batches` does."""
         if self.info.input == "normalized":
             return self._grouped([normalized(picture, self.preprocessing) for picture in pictures])
         return self._grouped(pictures)
@@ -288,7 +288,7 @@ class OnnxEncoder:
 
 
 def _expected(info: OnnxInfo) -> dict[str, Ranked]:
-    """Types and sides of what a file gives."""
+    """Return types and sides of a file's outputs."""
     specs: dict[str, FeatureSpec] = {str(stage): spec for stage, spec in info.encoder.specs.items()}
     expected: dict[str, Ranked] = {}
     for output in info.outputs:

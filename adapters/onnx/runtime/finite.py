@@ -1,4 +1,4 @@
-"""Whether arrays hold numbers only."""
+"""Check of arrays for NaN and infinite values."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 def count_non_finite(values: NDArray[Any]) -> int:
-    """How many values are NaN or infinite.
+    """Count the values that are NaN or infinite.
 
-    One sum clears nearly every array, many times faster than looking at each value.
+    For nearly every array a finite sum proves that there are none, many times faster than checking each value.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):

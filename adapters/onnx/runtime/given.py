@@ -1,4 +1,4 @@
-"""What an operator is given: its pictures, inputs and attributes, as far as they are known before a graph runs."""
+"""Inputs and attributes of an operator, as far as they are known before a graph runs."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Bounds, Va
 from sslhsic_transfer.errors import ModelFileError
 
 _LARGEST_SIDE = 1 << 31
-_LEAST = 32  # pixels of a side that is free
-MOST_FIXED = 1 << 27  # numbers of an input whose size the file fixes: what is given is filled up to it
+_LEAST = 32  # assumed pixels of a free side
+MOST_FIXED = 1 << 27  # values of an input of fixed size, to which smaller batches are filled up
 
 
 def ports_as_asked(port: Port, tried: tuple[int, int, int], what: str) -> Value:
-    """A file's pictures: of its own sides where they are fixed, else of those that are tried.
+    """Make the value of a file's input pictures, of its own sides where fixed, else of the sides to try.
 
     Args:
         port: the input.
-        tried: pictures, height, width.
-        what: what the file is, for the message.
+        tried: number of pictures, height and width to try.
+        what: the kind of file, for the message.
 
     Raises:
-        ModelFileError: it is no batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8, or is fixed to one of
-            more than 134 million numbers.
+        ModelFileError: the input is not a batch of pictures, (B, 3, H, W) float32 or (B, H, W, 3) uint8, or is fixed to
+            more than 134 million values.
     """
     batch, height, width = tried
     wanted = {FLOAT: (batch, 3, height, width), UINT8: (batch, height, width, 3)}.get(port.kind)
@@ -60,19 +60,19 @@ class Given:
         return found
 
     def optional(self, position: int) -> Value | None:
-        """Give an input that may be left out."""
+        """Return an input that may be left out."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """Give an attribute."""
+        """Return an attribute."""
         return self.node.attributes.get(name, default)
 
     def axis(self, rank: int, default: int) -> int:
-        """Give the attribute that names an axis, counted from the first."""
+        """Return the attribute that names an axis, counted from the first."""
         return place_of(self.attribute("axis", default), rank)
 
     def numbers(self, position: int, name: str) -> list[int] | None:
-        """Give whole numbers of an input or, in older operators, of an attribute; None where neither is there."""
+        """Return integers of an input or, in older operators, of an attribute; None if there is neither."""
         value = self.optional(position)
         if value is None:
             found = self.attribute(name)
@@ -83,7 +83,7 @@ class Given:
         return [int(number) for number in bounds.low.reshape(-1)]
 
     def most(self, position: int, name: str) -> list[int]:
-        """Give the most that whole numbers of an input can be."""
+        """Return the largest possible values of an input's integers."""
         self[position]
         return [int(number) for number in self._bounds(position).high.reshape(-1)]
 
@@ -94,11 +94,11 @@ class Given:
         return bounds
 
     def unknown(self, name: str) -> ModelFileError:
-        """Make the error for a size that no bound is known of."""
+        """Make the error for a size that has no known bound."""
         return ModelFileError(f"its operator {self.node.operator} takes a size ({name}) that cannot be told beforehand")
 
     def positives(self, name: str, default: Sequence[int]) -> list[int]:
-        """Give whole numbers of an attribute that must be 1 or more, such as strides."""
+        """Return integers of an attribute that must be 1 or more, such as strides."""
         found = [int(number) for number in np.atleast_1d(self.attribute(name, default))]
         if any(not 0 < number < _LARGEST_SIDE for number in found):
             raise ModelFileError(f"its operator {self.node.operator} has {name} {found[:8]}")
@@ -106,10 +106,10 @@ class Given:
 
 
 def place_of(axis: int, rank: int) -> int:
-    """Count an axis from the first.
+    """Return the number of an axis, counted from the first.
 
     Raises:
-        IndexError: there is none.
+        IndexError: there is no such axis.
     """
     if not -rank <= axis < rank:
         raise IndexError(axis)

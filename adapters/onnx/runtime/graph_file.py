@@ -1,4 +1,4 @@
-"""The parts of an ONNX file that tell what running it would take: nodes, attributes, tensors, shapes."""
+"""Reader of the parts of an ONNX file that determine the cost of running it: nodes, attributes, tensors, shapes."""
 
 import math
 import struct
@@ -12,7 +12,7 @@ from sslhsic_transfer.adapters.onnx.runtime.wire import content, fields, integer
 from sslhsic_transfer.errors import ModelFileError
 
 FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11
-# What exported files hold, by its code in TensorProto.DataType.
+# Types of numbers in exported files, by their code in TensorProto.DataType.
 DTYPES: dict[int, np.dtype[Any]] = {
     FLOAT: np.dtype("<f4"),
     UINT8: np.dtype("u1"),
@@ -23,7 +23,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     FLOAT16: np.dtype("<f2"),
     DOUBLE: np.dtype("<f8"),
 }
-SMALL = 4096  # numbers; of tensors with more of them none decides on a size
+SMALL = 4096  # values; larger tensors do not determine sizes
 _EXTERNAL = 1
 _MOST_DIMENSIONS = 8
 _MOST_NODES = 20_000  # a detector has about 2,500
@@ -34,11 +34,11 @@ class Tensor:
     """A tensor in a file.
 
     Attributes:
-        name: of it.
-        kind: code of its numbers.
-        shape: of it.
-        external: where its bytes lie, where they lie in another file: keys and texts.
-        values: its numbers, if they are few and in the file; else None.
+        name: its name.
+        kind: code of its type of numbers.
+        shape: its shape.
+        external: keys and texts that locate its bytes, if they lie in another file.
+        values: its values, if they are few and in the file; else None.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
         return math.prod(self.shape) * DTYPES[self.kind].itemsize
 
 
@@ -75,7 +75,7 @@ class Port:
 
 @dataclass
 class Graph:
-    """A graph: nodes in order, tensors that it brings, inputs and outputs."""
+    """A graph: nodes in order, stored tensors, inputs and outputs."""
 
     nodes: list[Node] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
@@ -87,7 +87,7 @@ def read_graph(message: memoryview) -> Graph:
     """Read a GraphProto.
 
     Raises:
-        ModelFileError: it is damaged, or holds sub-graphs, sparse tensors, or numbers of kinds that no exported file
+        ModelFileError: it is damaged, or holds sub-graphs, sparse tensors, or types of numbers that no exported file
             has.
     """
     graph = Graph()
@@ -130,7 +130,7 @@ def _attribute(message: memoryview, operator: str) -> tuple[str, Any]:
     for number, value in fields(message):
         if number == 1:
             name = text(value)
-        elif number in (2, 3):  # of several the last counts
+        elif number in (2, 3):  # the last one counts
             values = [*_floats(content(value))] if number == 2 else integers(value)
         elif number in (7, 8):
             values += _floats(content(value)) if number == 7 else integers(value)
@@ -159,7 +159,7 @@ def _port(message: memoryview) -> Port:
         elif number == 2:
             for form, inner in fields(content(value)):
                 if form != 1:
-                    continue  # a denotation, or no tensor, which has no kind here
+                    continue  # a denotation, or not a tensor
                 for part, found in fields(content(inner)):
                     if part == 1:
                         kind = _one(found)
@@ -174,7 +174,7 @@ def _side(message: memoryview) -> int | None:
         if number == 1:
             side = _one(value)
         elif number == 2:
-            text(value)  # its name, which ONNX Runtime hands on without a look
+            text(value)  # checks the name, which ONNX Runtime does not
             side = None
     return side
 
@@ -229,7 +229,7 @@ def _tensor(message: memoryview) -> Tensor:
 
 
 def _listed(parts: list[tuple[int, int | memoryview]], kind: int) -> NDArray[Any]:
-    """Numbers that a file has one by one, in the field that is for their kind."""
+    """Read numbers that a file stores one by one, in the field for their type."""
     found: list[Any] = []
     for number, value in parts:
         if number in (5, 7):
@@ -240,6 +240,6 @@ def _listed(parts: list[tuple[int, int | memoryview]], kind: int) -> NDArray[Any
                 found += [one for (one,) in struct.iter_unpack(form, content(value))]
             except struct.error as error:
                 raise ModelFileError("it is no ONNX file: floating numbers break off") from error
-    if kind == FLOAT16:  # as the bits of a whole number
+    if kind == FLOAT16:  # stored as the bits of an integer
         return np.asarray(found, np.int64).astype(np.uint16).view(DTYPES[kind])
     return np.asarray(found, np.float64 if kind in (FLOAT, DOUBLE) else np.int64).astype(DTYPES[kind])

@@ -1,4 +1,4 @@
-"""From what a user calls a model to an ONNX file on this machine."""
+"""Search for a model's ONNX file by the name or path that a user gives."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SUFFIXES: dict[FilePrecision, str] = {"fp32": "", "fp16": "_fp16", "int8": "_in
 
 
 def variant_path(variant: str) -> str:
-    """Where a variant lies in a model folder and on the Hub, as transformers.js and Optimum have it.
+    """Return the path of a variant within a model folder or Hub repository, as transformers.js and Optimum expect it.
 
     Raises:
         ConfigError: there is no such variant.
@@ -37,7 +37,7 @@ class Located:
 
     Attributes:
         path: the file.
-        weights_sha256: hash of the weights that it must come from; None where nothing is known.
+        weights_sha256: hash of the weights that it must come from; None if unknown.
     """
 
     path: Path
@@ -45,21 +45,21 @@ class Located:
 
 
 def locate(name_or_file: str | Path, variant: str, revision: str | None, access: HubAccess) -> Located:
-    """Find an exported file: itself, in a model folder, in the package, in the cache or on the Hub.
+    """Find an exported file by its path, in a model folder, in the package, in the cache or on the Hub.
 
     Args:
         name_or_file: a .onnx file, or what `from_pretrained` takes: a model folder, ``org/repo``, a short name.
-        variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; a lone file is what it is.
-        revision: of a repository.
-        access: how the Hub may be used.
+        variant: ``"fp32"``, ``"fp16"`` or ``"int8"``; ignored for a .onnx file.
+        revision: branch, tag or commit of a repository.
+        access: settings of the access to the Hub.
 
     Returns:
-        The file; where config.json names its hash, it has that hash.
+        The file; if config.json has its hash, the file matches it.
 
     Raises:
-        ModelNotFoundError: no such model, or no such variant of it.
-        ConfigError: a name that cannot be one, an unknown variant, or a config.json that cannot be used.
-        FingerprintError: the file is not the one that config.json names, or config.json is of other weights.
+        ModelNotFoundError: there is no such model, or no such variant of it.
+        ConfigError: the name is not valid, the variant unknown, or config.json not usable.
+        FingerprintError: the file is not the one that config.json lists, or config.json belongs to other weights.
         HubError: the Hub refuses, fails or cannot be reached.
     """
     filename = variant_path(variant)

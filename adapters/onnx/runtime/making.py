@@ -1,4 +1,4 @@
-"""Shapes of what operators make whose size stands in the file or comes from the pictures; the table of all rules."""
+"""Rules for the output shapes of operators whose sizes come from the file or the pictures; the table of all rules."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from sslhsic_transfer.adapters.onnx.runtime.shapes import PLACES, Rule
 from sslhsic_transfer.adapters.onnx.runtime.values import Bounds, Value, fits, of_numbers
 from sslhsic_transfer.errors import ModelFileError
 
-_LARGEST_RATIO = 64  # samples along a side of a region's bin
-_MOST_SAMPLES = 1 << 22  # of a region, 48 bytes each in every thread; those of the whole of 8,000 × 8,000 pixels
+_LARGEST_RATIO = 64  # samples along one side of a region's bin
+_MOST_SAMPLES = 1 << 22  # per region, 48 bytes each in every thread; enough for a region of 8,000 × 8,000 pixels
 
 
 def broadcast(shapes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The shape of what acts place by place on tensors of several; of two upper bounds the larger."""
+    """Compute the broadcast shape of several shapes; of two upper bounds the larger counts."""
     rank = max(map(len, shapes), default=0)
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     return tuple(0 if 0 in sides else max(sides) for sides in zip(*padded, strict=True))
@@ -136,23 +136,23 @@ def _one_hot(given: Given) -> Iterator[Value]:
     if fits(made) and given[1].bounds is not None and given[1].bounds.exact and indices and indices.exact and values:
         places = np.arange(depth).reshape(-1, *(1,) * (len(shape) - axis))
         asked = np.expand_dims(indices.low, axis)
-        chosen = (asked == places) | (asked == places - depth)  # those beyond choose none
+        chosen = (asked == places) | (asked == places - depth)  # indices out of range choose none
         bounds = values.moved(lambda ends: np.where(chosen, ends[1], ends[0]))
     yield Value(given[2].kind, made, bounds)
 
 
 def samples_of(given: Given) -> int:
-    """Count the places at which RoiAlign looks for one region and channel, at most.
+    """Compute the largest number of samples that RoiAlign takes for one region and channel.
 
     Raises:
-        ModelFileError: nothing bounds them, or they are too many.
+        ModelFileError: the number has no bound, or is too large.
     """
     sides = [given.positives(name, (1,))[0] for name in ("output_height", "output_width")]
     ratio = given.attribute("sampling_ratio", 0)
     if not 0 <= ratio <= _LARGEST_RATIO:
         raise ModelFileError("its operator RoiAlign has a sampling_ratio beyond 64")
     low, high = given[1].span
-    extent = (high - low) * abs(given.attribute("spatial_scale", 1.0))  # of a region, at most, on the maps
+    extent = (high - low) * abs(given.attribute("spatial_scale", 1.0))  # largest extent of a region on the maps
     if not ratio and not math.isfinite(extent):
         raise ModelFileError("its operator RoiAlign takes samples by the size of regions that nothing bounds")
     samples = math.prod(side * (ratio or math.ceil(max(1.0, extent) / side)) for side in sides)

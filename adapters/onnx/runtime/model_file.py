@@ -1,4 +1,4 @@
-"""An ONNX file looked into before anything runs it: metadata, operators, tensors, files beside it."""
+"""Inspection of an ONNX file before it is run: metadata, operators, tensors, files beside it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +14,23 @@ from sslhsic_transfer.adapters.onnx.runtime.wire import content, fields, integer
 from sslhsic_transfer.errors import InputError, ModelFileError, ModelNotFoundError
 from sslhsic_transfer.hub.names import refuse_address
 
-_MOST_CHECKED = 10_000  # shapes of pictures that are kept in mind
-_LARGEST = (1 << 31) - 1  # bytes of a Protocol Buffers message
+_MOST_CHECKED = 10_000  # remembered shapes of pictures
+_LARGEST = (1 << 31) - 1  # largest Protocol Buffers message in bytes
 
 
 @dataclass
 class ModelFile:
-    """What was found in a file.
+    """The content of an inspected file.
 
     Attributes:
         path: the file.
         content: its bytes.
-        metadata: its entries.
-        operators: names, with their domain where it is not the standard's.
-        beside: files that hold tensors of it, and their bytes.
-        size: its bytes, with those beside it.
+        metadata: its metadata entries.
+        operators: names of operators, with their domain if it is not the standard one.
+        beside: files that hold its external tensors, and their bytes.
+        size: its size in bytes, including the files beside it.
         opset: version of its operators.
-        doubtful: its graph, where it divides by what may be 0 for pictures of some sizes.
+        doubtful: its graph, if some sizes of pictures may cause a division by 0 or high costs; else None.
     """
 
     path: Path
@@ -44,13 +44,13 @@ class ModelFile:
     _checked: set[tuple[int, ...]] = field(default_factory=set, repr=False)
 
     def check_pictures(self, shape: tuple[int, ...]) -> None:
-        """Refuse pictures of a size for which the graph would divide by 0, which ends the process.
+        """Check that the graph does not divide by 0 for pictures of a shape, which would end the process.
 
         Args:
             shape: (B, 3, H, W) or (B, H, W, 3), as the file takes them.
 
         Raises:
-            InputError: it would.
+            InputError: the graph may divide by 0 or cost too much for this shape.
         """
         if self.doubtful is None or shape in self._checked:
             return
@@ -67,7 +67,7 @@ class ModelFile:
 
 
 def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
-    """Read a file's structure and refuse what an exported model of its kind cannot hold.
+    """Read a file's structure and refuse anything that an exported model of its kind cannot hold.
 
     Args:
         path: the file.
@@ -75,9 +75,9 @@ def inspect(path: str | Path, kind: FileKind = ENCODER) -> ModelFile:
 
     Raises:
         ModelNotFoundError: there is no such file.
-        ModelFileError: it is cut off or no ONNX file, it is of the other kind, it holds operators, functions or
-            sub-graphs that its kind does not have, tensors whose shape does not fit their data, data outside of its
-            folder, or it would take far more memory than its size and its pictures account for, or divide by 0.
+        ModelFileError: the file is truncated, not ONNX or of the other kind; it holds operators, functions or
+            sub-graphs that its kind does not have, tensors whose shape does not fit their data, or data outside of its
+            folder; or it would take far more memory than its size and its pictures account for, or divide by 0.
     """
     path = Path(path)
     if not path.is_file():
@@ -119,7 +119,7 @@ def _telling(path: Path) -> Iterator[None]:
 
 
 def _model(message: memoryview, found: ModelFile, kind: FileKind) -> memoryview:
-    """Notes the metadata; the graph, not yet looked into."""
+    """Read the metadata and return the graph's bytes, which are not yet parsed."""
     graphs = []
     for number, value in fields(message):
         if number == 7:
@@ -153,7 +153,7 @@ def _check_operators(graph: Graph, found: ModelFile, kind: FileKind) -> None:
 
 
 def _beside(tensor: Tensor, external: dict[str, str], found: ModelFile) -> None:
-    """Tensor data in another file, which must lie in the same folder."""
+    """Read the file that holds a tensor's data, which must lie in the same folder."""
     name, expected = tensor.name[:80], tensor.size
     location = external.get("location", "")
     pure = PurePosixPath(location)

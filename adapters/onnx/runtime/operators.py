@@ -1,8 +1,8 @@
-"""Which operators files of each kind may hold; what is not named here is not run."""
+"""Operators that files of each kind may hold; files with any other operator are refused."""
 
 from dataclasses import dataclass
 
-OPSETS = range(18, 24)  # 18: Resize filters; above 23 ONNX Runtime's kernels are not complete
+OPSETS = range(18, 24)  # from 18 Resize has antialiasing; above 23 ONNX Runtime's kernels are incomplete
 
 
 @dataclass(frozen=True)
@@ -10,9 +10,9 @@ class FileKind:
     """A kind of exported file.
 
     Attributes:
-        name: what messages call it.
-        operators: all that it can hold, of the standard's own domain.
-        opener: what runs it.
+        name: its name in messages.
+        operators: all operators that it may hold, from the standard domain.
+        opener: the call that opens it.
     """
 
     name: str
@@ -20,7 +20,7 @@ class FileKind:
     opener: str
 
 
-# None of these calls code or branches; `Resize` alone may make a tensor of a size that stands in the file.
+# None of these calls code or branches; only `Resize` can make a tensor whose size is chosen by the file.
 OPERATORS = frozenset(
     {
         "Add", "Cast", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Div", "Gemm", "GlobalAveragePool",
@@ -28,21 +28,21 @@ OPERATORS = frozenset(
         "Shape", "Slice", "Sub", "Transpose",
     }
 )  # fmt: skip
-# ConvNeXts and Vision Transformers: padding to whole patches, position embeddings for any size, attention.
+# Added by ConvNeXts and ViTs, for padding to whole patches, position embeddings for any size, and attention.
 _TRANSFORMERS = frozenset(
     {
         "Ceil", "Cos", "Expand", "Gather", "Gelu", "LayerNormalization", "MatMul", "Max", "Mod", "Neg", "Pad", "Range",
         "Reshape", "Sin", "Softmax", "Split", "Squeeze", "Unsqueeze",
     }
 )  # fmt: skip
-# Segmentation and depth: what their heads add. Some make tensors of a size that a file may choose, as `Resize` does.
+# Added by the heads of segmentation and depth. Some can make tensors whose size is chosen by the file, as `Resize` can.
 _MAPS = frozenset(
     {
         "ArgMax", "BatchNormalization", "Ceil", "Floor", "GreaterOrEqual", "Less", "MatMul", "Max", "Min", "Mod", "Neg",
         "Pad", "Range", "Reshape", "Sigmoid", "Softplus", "Squeeze", "Unsqueeze",
     }
 )  # fmt: skip
-# Torchvision's and Detectron2's detectors: anchors, choosing by score, suppression, regions. No loops and no branches.
+# Added by torchvision's and Detectron2's detectors, for anchors, scores, suppression and regions. No loops or branches.
 _DETECTORS = frozenset(
     {
         "And", "ConstantOfShape", "ConvTranspose", "Equal", "Exp", "Expand", "Flatten", "Gather", "GatherND",

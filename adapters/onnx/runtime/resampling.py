@@ -1,7 +1,7 @@
-"""Resizing in NumPy: bytes by the fixed-point arithmetic of torch's CPU kernels, so that not one value differs; maps.
+"""Resizing in NumPy: of bytes, identical to the fixed-point arithmetic of torch's CPU kernels, and of maps.
 
-Torch resizes bytes in two passes, width first. The weights of a pass are whole numbers of 16 bits, with as many binary
-places as the greatest of them allows, and each pass rounds to a byte (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
+Torch resizes bytes in two passes, width first. The weights of a pass are 16-bit integers, with as many binary places as
+the greatest of them allows, and each pass rounds to a byte (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
 """
 
 from typing import Any, NamedTuple
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
-_BLOCK = 32  # outputs that one matrix product computes: more waste products with zeros, fewer call NumPy too often
+_BLOCK = 32  # outputs per matrix product: more would multiply zeros, fewer would call NumPy often
 
 
 class Taps(NamedTuple):
-    """What each output along one axis is the weighted sum of: (outputs, k) indices of inputs and their weights."""
+    """Indices (outputs, k) of the inputs, and their weights, whose weighted sum is each output along one axis."""
 
     indices: NDArray[np.intp]
     weights: Float
 
     def kept(self, outputs: slice) -> "Taps":
-        """The taps of some outputs only."""
+        """Return the taps of some outputs only."""
         return Taps(self.indices[outputs], self.weights[outputs])
 
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Weighted sums along the first axis: (inputs, …) -> (outputs, …) float64, or float32 of such values."""
+        """Compute weighted sums along the first axis: (inputs, …) to (outputs, …), float32 for float32, or float64."""
         dtype = values.dtype if values.dtype == np.float32 else np.dtype(np.float64)
         found = np.empty((len(self.indices), *values.shape[1:]), dtype)
         for start in range(0, len(found), _BLOCK):
@@ -46,15 +46,15 @@ def resize_bytes(
     rows: slice = slice(None),
     columns: slice = slice(None),
 ) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) at another size; only the asked rows and columns of the result are computed.
+    """Resize a picture (H, W, 3); only the requested rows and columns of the result are computed.
 
     Args:
         picture: (H, W, 3) uint8.
         size: height and width of the whole result.
         interpolation: "nearest", "bilinear" or "bicubic".
-        antialias: whether what shrinks is filtered first; nothing to "nearest".
-        rows: of the whole result, that are kept.
-        columns: likewise.
+        antialias: whether to filter when the picture shrinks; ignored by "nearest".
+        rows: rows of the whole result to compute.
+        columns: columns of the whole result to compute.
     """
     if picture.shape[:2] == size:
         return picture[rows, columns]
@@ -73,14 +73,14 @@ def resize_bytes(
 
 
 def resize_maps(maps: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Maps (C, h, w) float32 at another size, bilinear between the centres of pixels: (C, height, width)."""
+    """Resize maps (C, h, w) float32 to (C, height, width), bilinearly between the centers of pixels."""
     across = _linear(maps.shape[2], width).sums(maps.transpose(2, 0, 1))  # (width, C, h)
     down: NDArray[np.float32] = _linear(maps.shape[1], height).sums(across.transpose(2, 1, 0))
     return down.transpose(1, 0, 2)
 
 
 def _fixed_point(taps: Taps) -> tuple[Taps, int]:
-    """Weights as whole numbers below 2**15, and how many binary places they have."""
+    """Convert weights to integers below 2**15, and return their number of binary places."""
     greatest = taps.weights.max()
     places = next((p for p in range(22) if int(0.5 + greatest * 2.0 ** (p + 1)) >= 2**15), 22)
     scaled = taps.weights * 2.0**places
@@ -94,7 +94,7 @@ def _rounded(sums: Float, places: int) -> NDArray[np.uint8]:
 
 
 def _filtered(old: int, new: int, reach: int, shape: Any) -> Taps:
-    """Taps of a filter that widens by what the axis shrinks; ``reach`` is half its width where nothing shrinks."""
+    """Compute the taps of a filter that widens as the axis shrinks; ``reach`` is half its width without shrinking."""
     scale = old / new
     stretch = max(scale, 1.0)
     support = reach * stretch
@@ -129,7 +129,7 @@ def _cubic(old: int, new: int) -> Taps:
 
 
 def _inside(indices: NDArray[np.intp], weights: Float, old: int) -> Taps:
-    """Neighbours beyond the border are the border's pixel, which takes their weights before anything is rounded."""
+    """Replace inputs beyond the border by the border's pixel, which takes their weights before they are rounded."""
     indices = indices.clip(0, old - 1)
     for tap in range(1, indices.shape[1]):
         same = indices[:, tap] == indices[:, tap - 1]
@@ -139,7 +139,7 @@ def _inside(indices: NDArray[np.intp], weights: Float, old: int) -> Taps:
 
 
 def _keys(x: Float, a: float) -> Float:
-    """Keys' cubic convolution kernel; torch takes a = -0.5 where it filters, as Pillow does, and else -0.75."""
+    """Evaluate Keys' cubic kernel; torch uses a = -0.5 for antialiasing, as Pillow does, and -0.75 otherwise."""
     x = np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -147,7 +147,7 @@ def _keys(x: Float, a: float) -> Float:
 
 
 def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    scale = np.float32(old / new)  # in single precision, as torch computes it
+    scale = np.float32(old / new)  # in single precision, as in torch
     return np.minimum((np.arange(new, dtype=np.float32) * scale).astype(np.intp), old - 1)
 
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: providers by name, with what became of each; threads that fit the container."""
+"""ONNX Runtime sessions, with a choice of providers and as many threads as the container allows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
 @dataclass(frozen=True)
 class Provider:
-    """One way to run a graph.
+    """An execution provider of ONNX Runtime.
 
     Attributes:
         full: ONNX Runtime's own name for it.
-        package: what brings it.
+        package: the package that contains it.
     """
 
     full: str
@@ -36,16 +36,16 @@ PROVIDERS: dict[str, Provider] = {
     "cpu": Provider("CPUExecutionProvider", "onnxruntime"),
 }
 Ranked = tuple[str, tuple[int | None, ...]]  # type of numbers, and sides
-_USUAL = ("cuda", "cpu")  # tensorrt compiles for minutes, openvino and coreml round differently: only when asked for
+_USUAL = ("cuda", "cpu")  # others on request only: tensorrt compiles for minutes, openvino and coreml round differently
 
 
 @dataclass(frozen=True)
 class ProviderReport:
-    """Which providers were asked for, and what became of them.
+    """Report of the providers in use, and of those left out.
 
     Attributes:
-        used: those in use, the first one preferred for each operator.
-        left_out: name -> why.
+        used: providers in use, in order of preference for each operator.
+        left_out: the reason for each provider left out, by name.
     """
 
     used: tuple[str, ...]
@@ -59,28 +59,28 @@ class ProviderReport:
 def open_session(
     model: ModelFile, providers: Sequence[str] | None = None, threads: int | None = None
 ) -> tuple[Any, ProviderReport]:
-    """Make a session of a file that has been inspected.
+    """Make a session of an inspected file.
 
     Args:
-        model: the file; what is run are the bytes that were inspected.
-        providers: names of `PROVIDERS` in order of preference; those that are not there are left out, and the CPU
-            stands in. None: CUDA where there is one, else the CPU.
-        threads: of one operator; None: as many as this process may use, a container's quota included.
+        model: the file; the session runs the bytes that were inspected.
+        providers: names of `PROVIDERS` in order of preference; those not available are left out, and the CPU is used
+            instead. None: CUDA if available, else the CPU.
+        threads: number of threads of one operator; None: as many as this process may use within a container's quota.
 
     Raises:
-        ConfigError: an unknown provider, or less than one thread.
+        ConfigError: a provider is unknown, or there is less than one thread.
         ModelFileError: ONNX Runtime cannot use the file.
         MissingDependencyError: onnxruntime is not installed.
     """
     ort = optional_import("onnxruntime", extra="onnx", purpose="Running ONNX files")
     chosen, left_out = _available(ort, providers)
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only: what was left out is in the report
+    options.log_severity_level = 3  # errors only, as the report tells what was left out
     options.intra_op_num_threads = _threads(threads)
     source: Any = model.content
     if model.beside and not hasattr(options, "add_external_initializers_from_files_in_memory"):
-        source = str(model.path)  # an older ONNX Runtime, which maps the files beside it
-    elif model.beside:  # given as they were inspected, as a mapped file that is shortened would end the process
+        source = str(model.path)  # older ONNX Runtimes map the files beside it
+    elif model.beside:  # pass inspected bytes, as a mapped file that is truncated would end the process
         contents = list(model.beside.values())
         options.add_external_initializers_from_files_in_memory(
             [path.name for path in model.beside], contents, [len(content) for content in contents]
@@ -97,12 +97,12 @@ def open_session(
 
 
 def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked], path: Path) -> None:
-    """Compare what a session takes and gives with what its file's metadata say.
+    """Check a session's inputs and outputs against its file's metadata.
 
     Args:
-        session: of ONNX Runtime.
+        session: a session of ONNX Runtime.
         floating: whether its input is float32 (B, 3, H, W), not uint8 (B, H, W, 3).
-        outputs: name -> type and sides, None where any will do.
+        outputs: type and sides of each output by name; a side of None may be any.
         path: the file.
 
     Raises:
@@ -131,7 +131,7 @@ def check_interface(session: Any, floating: bool, outputs: Mapping[str, Ranked],
 
 
 def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Some of a session's outputs, by name.
+    """Compute some of a session's outputs, by name.
 
     Raises:
         InputError: ONNX Runtime cannot run the images.
@@ -144,10 +144,10 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
 
 
 def filled_up(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
-    """Repeat the last picture until the batch that a file is fixed to is full; None: to none.
+    """Repeat the last picture until a file's fixed batch is full; if ``batch`` is None, return the pictures unchanged.
 
     Raises:
-        InputError: so many pictures of this size are more than fit.
+        InputError: a full batch of this size would be too large.
     """
     missing = (batch or 0) - len(images)
     if missing <= 0:
@@ -161,11 +161,11 @@ def filled_up(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
 
 
 def check_values(values: Mapping[str, NDArray[Any]], outputs: Mapping[str, Ranked]) -> None:
-    """Compare what a session gave with what its file's metadata say; what a file declares need not be so.
+    """Check a session's results against its file's metadata, because declared shapes may be wrong.
 
     Args:
-        values: by name.
-        outputs: name -> type and sides, None where any will do.
+        values: the results by name.
+        outputs: type and sides of each output by name; a side of None may be any.
 
     Raises:
         ModelFileError: they differ.

@@ -1,4 +1,4 @@
-"""Shapes and known numbers of what operators make that put numbers at other places, or few in the place of many."""
+"""Rules for the outputs of operators that rearrange, select or reduce values: their shapes and known values."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ModelFileError
 
 
 def _windows(given: Given) -> Iterator[Value]:
-    """Conv, ConvTranspose and MaxPool."""
+    """Compute the outputs of Conv, ConvTranspose and MaxPool."""
     operator = given.node.operator
     images, transposed = given[0], operator == "ConvTranspose"
     spatial = images.shape[2:]
@@ -38,7 +38,7 @@ def _windows(given: Given) -> Iterator[Value]:
     for axis, side in enumerate(spatial):
         reach = dilations[axis] * (kernel[axis] - 1) + 1
         padded = pads[axis] + pads[rank + axis]
-        filled &= not transposed and (automatic or padded >= reach - 1)  # then one pixel gives one
+        filled &= not transposed and (automatic or padded >= reach - 1)  # then one pixel of input gives one of output
         if transposed:
             sides.append(max(0, strides[axis] * (side - 1) + extra[axis] + reach - padded))
         elif automatic:
@@ -84,7 +84,7 @@ def _constant(given: Given) -> Iterator[Value]:
 
 
 def _moved(given: Given, shape: Sequence[int], change: Callable[[Any], Any] | None, kind: int | None = None) -> Value:
-    """The first input's numbers at other places, or some of them."""
+    """Make an output that holds the first input's values, or some of them, rearranged."""
     value = given[0]
     bounds = None if value.bounds is None or change is None or not fits(shape) else value.bounds.moved(change)
     if bounds is not None and bounds.low.shape != tuple(shape):

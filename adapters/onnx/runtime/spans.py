@@ -1,7 +1,7 @@
-"""The least and the most that the numbers of tensors of any size can be, as far as the graph itself sees to it.
+"""Least and largest possible values of tensors of any size, as far as the graph guarantees them.
 
-Regions are cut off at the borders of a picture before features are read from them; what is known of them is all that
-bounds the cost of that. Of NaN, which no comparison holds, nothing is said.
+Regions are clipped to the picture before features are read from them; these spans are all that bounds the cost of
+reading. They do not cover NaN.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sslhsic_transfer.adapters.onnx.runtime.graph_file import DOUBLE, FLOAT, Node
 from sslhsic_transfer.adapters.onnx.runtime.values import EVERYTHING, Span, Value
 
-# What gives some of the first input's numbers, or all of them at other places.
+# Operators that return some or all of the first input's values, perhaps rearranged.
 _KEEPS = frozenset(
     {
         *("Expand", "Flatten", "Gather", "GatherND", "Identity", "ReduceMax", "ReduceMin", "Reshape", "Slice", "Split"),
@@ -20,12 +20,12 @@ _KEEPS = frozenset(
 
 
 def span_of(node: Node, inputs: Sequence[Value | None], made: Value) -> Span:
-    """Give the least and the most of what an operator makes first.
+    """Compute the least and largest possible value of an operator's first output.
 
     Args:
         node: the operator.
-        inputs: of it; None: left out.
-        made: what is known of its first output otherwise.
+        inputs: its inputs; None for one that is left out.
+        made: its first output, as known so far.
     """
     if made.bounds is not None and made.count:
         ends = [float(end) for end in made.bounds.ends]

@@ -1,7 +1,6 @@
-"""What is known of a tensor before a graph runs: its kind, its largest size, and the numbers that sizes come from.
+"""Knowledge of tensors before a graph runs: type, largest size, and the values that sizes are computed from.
 
-Numbers are kept as bounds, one below and one above for each, of tensors that are small. They are Python's own, so that
-nothing overflows.
+The values of small tensors are kept as lower and upper bounds. They are Python's own numbers, which do not overflow.
 """
 
 import math
@@ -21,39 +20,39 @@ EVERYTHING: Span = (-math.inf, math.inf)
 
 @dataclass(frozen=True)
 class Bounds:
-    """The least and the largest that each number of a tensor can be."""
+    """The least and the largest possible value of each number of a tensor."""
 
     low: Numbers
     high: Numbers
 
     @property
     def exact(self) -> bool:
-        """Tell whether they are the numbers themselves."""
+        """True if lower and upper bounds are equal, so that the values are known."""
         return bool((self.low == self.high).all())
 
     @property
     def ends(self) -> list[Any]:
-        """Give all numbers, those below and those above, in one list."""
+        """All lower and upper bounds in one list."""
         return [*self.low.reshape(-1).tolist(), *self.high.reshape(-1).tolist()]
 
     def moved(self, change: Callable[[Numbers], Numbers]) -> "Bounds":
-        """The bounds of numbers that only change places."""
+        """Apply a rearrangement, or a monotone function, to both bounds."""
         return Bounds(as_numbers(change(self.low)), as_numbers(change(self.high)))
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor as far as it is known.
+    """A tensor, as far as it is known.
 
     Attributes:
-        kind: code of its numbers.
-        shape: its sides, or the most that they can be.
-        bounds: of its numbers; None where there are many or nothing is known.
-        early: no picture has a say in it, but for its size, so that it may be computed while the file is loaded.
-        positive: each of its numbers is 1 or more, whatever the pictures.
-        filled: none of its sides can be 0, whatever the pictures.
-        exact: the sides are those that it has.
-        span: the least and the most of its numbers, however many; see `spans.span_of`.
+        kind: code of its type of numbers.
+        shape: its sides, or the largest that they can be.
+        bounds: bounds of its values; None if they are many or unknown.
+        early: whether it depends on no pixels, so that it may be computed while the file is loaded.
+        positive: whether each of its values is 1 or more for all pictures.
+        filled: whether none of its sides can be 0 for any pictures.
+        exact: whether the shape is exact rather than an upper bound.
+        span: least and largest value, for any number of values; see `spans.span_of`.
     """
 
     kind: int
@@ -67,22 +66,22 @@ class Value:
 
     @property
     def count(self) -> int:
-        """Its numbers, at most."""
+        """Its largest number of values."""
         return math.prod(self.shape)
 
     @property
     def size(self) -> int:
-        """Its bytes, at most."""
+        """Its largest size in bytes."""
         return self.count * DTYPES[self.kind].itemsize
 
 
 def as_numbers(values: Any) -> Numbers:
-    """An array of Python's own numbers."""
+    """Convert to an array of Python's own numbers."""
     return np.asarray(values).astype(object)
 
 
 def of_tensor(tensor: Tensor) -> Value:
-    """A tensor that stands in the file."""
+    """Make the value of a tensor stored in the file."""
     values = tensor.values
     bounds = None if values is None else Bounds(as_numbers(values), as_numbers(values))
     positive = values is not None and values.size > 0 and bool((values >= 1).all())
@@ -93,18 +92,18 @@ def of_tensor(tensor: Tensor) -> Value:
 
 
 def of_numbers(kind: int, low: Any, high: Any = None, **facts: Any) -> Value:
-    """A small tensor of numbers between bounds, or of known ones."""
+    """Make a small tensor with bounded or, without ``high``, known values."""
     lowest = as_numbers(low)
     highest = lowest if high is None else as_numbers(high)
     return Value(kind, lowest.shape, Bounds(lowest, highest), **facts)
 
 
 def combined(operator: str, inputs: Sequence[Bounds], whole: bool) -> Bounds | None:
-    """Bounds of an operator that acts on each number by itself; None: nothing can be told.
+    """Compute bounds of an elementwise operator's output; None: they are unknown.
 
     Args:
         operator: its name.
-        inputs: of its inputs.
+        inputs: bounds of its inputs.
         whole: whether the numbers are integers.
     """
     if any(math.isnan(float(number)) for bounds in inputs for number in bounds.ends):
@@ -124,7 +123,7 @@ def combined(operator: str, inputs: Sequence[Bounds], whole: bool) -> Bounds | N
     if operator in _COMPARED:
         return _compared(_COMPARED[operator], first, second)
     if operator in ("Div", "Mod") and bool((second.low <= 0).any()):
-        return None  # as a divisor's sign is not known
+        return None  # the divisor may be 0 or negative
     if operator == "Mod":
         return Bounds(as_numbers(0 * first.low * second.low), as_numbers(second.high + 0 * first.low))
     if operator not in _ARITHMETIC:
@@ -159,7 +158,7 @@ def _extreme(operator: str, inputs: Sequence[Bounds]) -> Bounds:
 
 
 def _compared(test: Callable[[Any, Any], Any], first: Bounds, second: Bounds) -> Bounds:
-    """Of truth values: decided where both sides are known."""
+    """Compute bounds of truth values, which are decided where both sides are known."""
     decided = np.logical_and((first.low == first.high).astype(bool), (second.low == second.high).astype(bool))
     truth = np.asarray(test(first.low, second.low)).astype(bool)
     return Bounds(
@@ -168,13 +167,13 @@ def _compared(test: Callable[[Any, Any], Any], first: Bounds, second: Bounds) ->
 
 
 def _quotient(dividend: int, divisor: int) -> int:
-    """Of integers, rounded towards 0."""
+    """Divide integers, rounding toward 0."""
     found = abs(dividend) // abs(divisor)
     return found if (dividend < 0) == (divisor < 0) else -found
 
 
 def fits(shape: Sequence[int]) -> bool:
-    """Tell whether a tensor is small enough for its numbers to be kept."""
+    """Check if a tensor is small enough for its values to be kept."""
     return math.prod(shape) <= SMALL
 
 

@@ -1,8 +1,8 @@
-"""What running a graph would take, found before it runs: the size of every tensor, and divisors that may be 0.
+"""Estimate of a graph's cost before it runs: the size of every tensor, and divisors that may be 0.
 
-ONNX Runtime computes what no picture has a say in while it loads a file, and lets the processor end the process where
-an integer is divided by 0. So the graph is walked through here with shapes, and with the numbers that shapes come from,
-for pictures of two sizes.
+While it loads a file, ONNX Runtime computes everything that does not depend on pictures, and an integer division by 0
+ends the process. The graph is therefore walked through here for pictures of two sizes, with the shapes of tensors and
+the values that shapes are computed from.
 """
 
 import math
@@ -20,15 +20,15 @@ from sslhsic_transfer.errors import ModelFileError
 
 _TRIED = ((1, 64, 64), (2, 97, 160))  # pictures, height, width
 _LARGEST_EARLY = 1 << 26  # bytes that loading may compute, beyond what the file's own tensors account for
-_EARLY_SHARE = 8  # of int8 and half-precision weights as float32, and their products with scales
+_EARLY_SHARE = 8  # times the file's size, for int8 and float16 weights as float32 and their products with scales
 _LARGEST = 1 << 29  # bytes of one tensor, beyond what the pictures account for
-_SHARE = 4096  # bytes a number of the input; wide networks with a small stem have 1,400
+_SHARE = 4096  # bytes of one tensor per value of the input; wide networks with a small stem have 1,400
 _ALL = 1 << 31  # bytes of all tensors, likewise
 _ALL_SHARE = 1 << 16
-_SAMPLES = 1 << 32  # of regions, of all channels together: seconds
-_SAMPLES_SHARE = 1 << 16  # for a number of the input; a thousand regions as large as the picture take 18,000
+_SAMPLES = 1 << 32  # samples of regions over all channels; takes seconds
+_SAMPLES_SHARE = 1 << 16  # samples per value of the input; a thousand regions as large as the picture take 18,000
 _COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "And", "Or", "Not", "Xor"})
-# Each number of the result comes from those at the same place.
+# Elementwise operators.
 _BY_PLACE = _COMPARING | {
     *(
         "Add",
@@ -60,27 +60,28 @@ def weigh(graph: Graph, file_size: int, what: str, tried: Sequence[tuple[int, in
     """Refuse a graph that takes far more than its file or its pictures account for, or may divide by 0.
 
     Args:
-        graph: of a file that holds known operators only.
-        file_size: bytes of the file and those beside it.
-        what: what the file is, for messages: "encoder".
-        tried: pictures, height and width, each time; what is fixed in the file stays as it is.
+        graph: the graph of a file that holds known operators only.
+        file_size: size in bytes of the file and those beside it.
+        what: the kind of file for messages, such as "encoder".
+        tried: number of pictures, height and width of each try; dimensions fixed by the file are kept.
 
     Returns:
-        Whether it divides by sides of what becomes of pictures, which are not 0 for these, but may be for others, or
-        has costs that grow with the pictures in a way of its own.
+        True if other sizes of pictures must be checked too, because the graph divides by sides that may be 0 for them,
+        or has costs that grow with the pictures in an unusual way.
 
     Raises:
-        ModelFileError: it does; or its input is no batch of pictures, a node makes no sense, or a size cannot be told.
+        ModelFileError: the graph is refused; also if its input is not a batch of pictures, a node is not valid, or a
+            size cannot be determined.
     """
     if len(graph.inputs) != 1:
         raise ModelFileError(f"it takes {len(graph.inputs)} inputs, where an exported {what} takes one")
     walks = [_Walk(graph, file_size, ports_as_asked(graph.inputs[0], sizes, what)) for sizes in tried]
-    doubts = [walk.run() for walk in walks]  # each of them, as any may be refused
+    doubts = [walk.run() for walk in walks]  # run all of them, as any may be refused
     return any(doubts)
 
 
 class _Walk:
-    """One walk over the nodes in their order."""
+    """One walk over the nodes of a graph in their order."""
 
     def __init__(self, graph: Graph, file_size: int, pictures: Value) -> None:
         self.graph = graph
@@ -98,7 +99,7 @@ class _Walk:
                 results = self._results(node)
             except ModelFileError:
                 raise
-            except Exception as error:  # of whatever kind: the rules take for granted what a sound node is given
+            except Exception as error:  # any type, as the rules assume valid nodes
                 raise ModelFileError(
                     f"its operator {node.operator} ({', '.join(node.outputs)[:80]}) does not fit what it is given"
                 ) from error
@@ -151,7 +152,7 @@ class _Walk:
         self.samples -= work
         if self.samples < 0:
             raise ModelFileError(f"its operator RoiAlign takes {work} samples, for which its pictures do not account")
-        self.doubtful |= not given.attribute("sampling_ratio", 0)  # then they depend on the size of the pictures
+        self.doubtful |= not given.attribute("sampling_ratio", 0)  # else samples depend on the pictures' size
 
     def _find(self, name: str, node: Node) -> Value:
         if name not in self.known:
@@ -208,7 +209,7 @@ def _by_place(node: Node, given: Sequence[Value | None], there: Sequence[Value])
 
 
 def _within(bounds: Bounds | None, shape: tuple[int, ...]) -> Bounds | None:
-    """Bounds in the shape of their tensor; none beyond what 64 bits hold, where numbers begin anew."""
+    """Broadcast bounds to their tensor's shape; return None if 64-bit integers might overflow."""
     if bounds is None:
         return None
     if any(not abs(number) < 1 << 62 for number in bounds.ends):

@@ -1,7 +1,7 @@
-"""Protocol Buffers' wire format, as far as it takes to look into an ONNX file without any package for it.
+"""Minimal reader of Protocol Buffers' wire format, to inspect ONNX files without further packages.
 
-Nothing is copied or decoded but what is asked for, so that a file of hundreds of megabytes is read in an instant; and
-nothing in it is believed: a length that leads beyond the end is an error.
+Only requested fields are decoded and nothing is copied, so that a file of hundreds of megabytes is read quickly. All
+lengths are checked: one that leads beyond the end is an error.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _LONGEST_VARINT = 10  # bytes
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message: integers as they are, everything else as bytes.
+    """Yield number and value of each field of a message: integers decoded, everything else as bytes.
 
     Raises:
-        ModelFileError: the message breaks off, or is none.
+        ModelFileError: the message is truncated or not valid.
     """
     position = 0
     while position < len(message):
@@ -39,7 +39,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def integers(value: int | memoryview) -> list[int]:
-    """A repeated integer field, packed or not."""
+    """Decode a repeated integer field, packed or not."""
     if isinstance(value, int):
         return [_signed(value)]
     found, position = [], 0
@@ -50,10 +50,10 @@ def integers(value: int | memoryview) -> list[int]:
 
 
 def text(value: int | memoryview) -> str:
-    """A string field.
+    """Decode a string field.
 
     Raises:
-        ModelFileError: it is none.
+        ModelFileError: it is not a valid string.
     """
     try:
         return str(content(value), "utf-8")
@@ -62,10 +62,10 @@ def text(value: int | memoryview) -> str:
 
 
 def content(value: int | memoryview) -> memoryview:
-    """A field that holds bytes: a message, a string, raw data.
+    """Return the content of a field that holds bytes: a message, a string or raw data.
 
     Raises:
-        ModelFileError: it holds a number.
+        ModelFileError: the field holds a number.
     """
     if isinstance(value, int):
         raise ModelFileError("it is no ONNX file: a number stands where a message should")

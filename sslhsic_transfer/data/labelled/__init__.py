@@ -1,1 +1,1 @@
-"""Readers of labelled data sets in their usual layouts, for every framework alike."""
+"""Readers of labeled data sets in their usual layouts, shared by all frameworks."""

@@ -1,4 +1,4 @@
-"""Annotated pictures as readers of detection data find them, before they are compared with the pictures themselves."""
+"""Annotations of detection data as they are read, before the comparison with the pictures themselves."""
 
 import sys
 from contextlib import suppress
@@ -10,7 +10,7 @@ from sslhsic_transfer.errors import DataError
 
 Corners = tuple[float, float, float, float]
 _LARGEST = sys.float_info.max
-_SHOWN = 60  # characters of a value that a message quotes
+_SHOWN = 60  # characters of a value quoted in messages
 _TRUE = frozenset({"1", "true", "yes"})
 _FALSE = frozenset({"", "0", "false", "no", "none", "unspecified"})
 
@@ -21,8 +21,8 @@ class LabelledBox(NamedTuple):
     Attributes:
         corners: x1, y1, x2, y2 in pixels from the picture's top left corner, x1 ≤ x2 and y1 ≤ y2.
         label: its class, from 0 on.
-        ignored: whether a detector may find it or not.
-        name: what messages call it.
+        ignored: whether evaluation ignores it, so that a detector may find it or not.
+        name: its name in messages.
     """
 
     corners: Corners
@@ -38,8 +38,8 @@ class AnnotatedPicture:
     Attributes:
         id: number within the data set.
         path: the file.
-        told: width and height by the annotation; None where it does not say.
-        objects: in it.
+        told: width and height according to the annotation; None where it has none.
+        objects: objects in the picture.
         source: file of the annotation.
     """
 
@@ -51,40 +51,40 @@ class AnnotatedPicture:
 
 
 def in_order(x1: float, y1: float, x2: float, y2: float) -> Corners:
-    """Corners with the smaller value of each axis first, whichever were named first."""
+    """Sort corners so that the smaller value of each axis is first."""
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
 def as_number(value: Any, what: str) -> float:
-    """A finite number; text is none.
+    """Convert a finite number to float; text is refused.
 
     Raises:
-        DataError: ``value`` is something else; ``what`` says where it stands.
+        DataError: ``value`` is something else; ``what`` names it in the message.
     """
-    # A comparison tells what is too large for a float, and that NaN is no number.
+    # The comparison excludes integers too large for a float, and NaN.
     if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
         return float(value)
     raise DataError(f"{what} is {str(value)[:_SHOWN]!r}; expected a finite number.")
 
 
 def read_number(text: str | None, what: str) -> float:
-    """A finite number from its text.
+    """Parse a finite number.
 
     Raises:
-        DataError: it is none; ``what`` says where it stands.
+        DataError: the text is not a finite number; ``what`` names it in the message.
     """
     number: float | str | None = text
-    if text is not None and "_" not in text:  # which Python would pass over
+    if text is not None and "_" not in text:  # Python's float ignores underscores
         with suppress(ValueError):
             number = float(text)
     return as_number(number, what)
 
 
 def as_flag(value: Any, what: str) -> bool:
-    """Yes or no, as number, boolean or text; no where nothing is said.
+    """Convert a number, boolean or text to a boolean; missing values are False.
 
     Raises:
-        DataError: ``value`` is something else; ``what`` says where it stands.
+        DataError: ``value`` is something else; ``what`` names it in the message.
     """
     if value in (0, 1):
         return bool(value)
@@ -95,10 +95,10 @@ def as_flag(value: Any, what: str) -> bool:
 
 
 def as_side(value: Any, what: str) -> int | None:
-    """A picture's width or height; None where the annotation does not tell it: nothing, null, 0 or less.
+    """Convert a picture's width or height; return None if it is unknown: missing, null, 0 or less.
 
     Raises:
-        DataError: ``value`` is no whole number.
+        DataError: ``value`` is not an integer.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None

@@ -1,4 +1,4 @@
-"""Boxes as they are learned from and measured by: compared with the pictures, and cut at their edges."""
+"""Boxes for training and evaluation, checked against the pictures and clipped to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from sslhsic_transfer.data.labelled.annotations import AnnotatedPicture
 from sslhsic_transfer.data.labelled.layouts import tell
 from sslhsic_transfer.data.labelled.sizes import Sizes, picture_sizes, refuse, shown
 
-_SLACK = 1.0  # pixels that a box may reach beyond its picture without a word: formats differ in what they count from
+_SLACK = 1.0  # pixels that a box may exceed its picture without a notice, as formats count from 0 or 1
 
-_LEAST = 0.01  # pixels of a side, below which a box has no area: resized, its corners would fall together
+_LEAST = 0.01  # least side in pixels: after resizing, corners of smaller boxes would coincide
 _OTHER_PICTURES = (
     "Take the pictures that were annotated, or correct the sizes: where none is told, the picture's counts."
 )
-_UNTURNED = (  # whether boxes lie in the picture as viewers show it or as the file stores it, sizes alone do not tell
+_UNTURNED = (  # sizes alone do not tell if boxes refer to the upright or the stored picture
     "Some say the size before the turn that the EXIF orientation asks for. If boxes lie right in the upright pictures, "
     "correct the sizes; if not, take the orientation out of the pictures: exiftool -Orientation= FILE."
 )
@@ -29,12 +29,12 @@ class BoxedPicture:
     """A picture and its objects.
 
     Attributes:
-        id: number within the data set, as the annotations have it.
+        id: number within the data set, from the annotations.
         path: the file.
         size: width and height in pixels.
         boxes: (N, 4) float32 corners x1, y1, x2, y2 in pixels, from the picture's top left corner.
         labels: (N,) int64 classes, from 0 on.
-        ignored: (N,) bool: crowds and what VOC calls difficult, which a detector may find or not.
+        ignored: (N,) bool: crowds and VOC's difficult objects, which a detector may find or not.
     """
 
     id: int
@@ -46,13 +46,13 @@ class BoxedPicture:
 
     @property
     def truth(self) -> "Boxes":
-        """Give what a perfect detector would find, in full confidence."""
+        """The result of a perfect detector, with full confidence."""
         return Boxes(self.boxes, np.ones(len(self.boxes), dtype=np.float32), self.labels)
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """Hold what a detector finds in a picture.
+    """The objects that a detector finds in a picture.
 
     Attributes:
         boxes: (N, 4) float32 corners x1, y1, x2, y2 in the picture's own pixels.
@@ -66,17 +66,17 @@ class Boxes:
 
 
 def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[BoxedPicture, ...]:
-    """Compare annotations with the pictures' own sizes, and cut boxes at the pictures' edges.
+    """Check annotations against the pictures' sizes, and clip boxes to the pictures.
 
-    Objects without an area are left out, and one line of the log tells how many.
+    Objects without an area are left out, and one line of the log counts them.
 
     Args:
-        pictures: as they are annotated.
-        source: where they are named.
+        pictures: the annotated pictures.
+        source: the file or folder that lists them.
 
     Raises:
-        DataError: pictures that cannot be read, have another size than their annotation says, or objects that lie
-            wholly outside; the first are named.
+        DataError: pictures cannot be read or differ in size from their annotations, or objects lie completely outside;
+            the message names the first ones.
     """
     sizes = picture_sizes([picture.path for picture in pictures], source)
     _require_told_sizes(pictures, sizes, source)
@@ -118,7 +118,7 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
 
 
 def _require_told_sizes(pictures: Sequence[AnnotatedPicture], sizes: Sequence[Sizes], source: Path) -> None:
-    """Refuse annotations that tell another size than the picture has; what they do not tell cannot be wrong."""
+    """Check that sizes in annotations, where given, are those of the pictures."""
     problems, unturned = [], False
     for picture, size in zip(pictures, sizes, strict=True):
         if any(side not in (None, real) for side, real in zip(picture.told, size.upright, strict=True)):

@@ -1,4 +1,4 @@
-"""Classification data: a folder a split, a folder a class, and parts of them where few labels are known."""
+"""Classification data, with one folder for each split and class, and subsets with few labels."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ class ClassificationData:
     """One split of a data set.
 
     Attributes:
-        name: of the data set.
-        split: which part.
+        name: name of the data set.
+        split: name of the split.
         folder: its pictures and their classes.
     """
 
@@ -38,19 +38,19 @@ class ClassificationData:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of their numbers."""
+        """Names of the classes, in the order of their numbers."""
         return self.folder.classes
 
     def read_picture(self, index: int) -> Image.Image:
-        """One picture, RGB.
+        """Read one picture, RGB.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
         return load_image(self.folder.paths[index])
 
     def share(self, share: float, seed: int) -> "ClassificationData":
-        """A share of each class's pictures, at least one of each, drawn by a seed."""
+        """Draw a share of each class's pictures, at least one of each, by a seed."""
         if share == 1:
             return self
         labels = np.asarray(self.folder.labels)
@@ -62,12 +62,12 @@ class ClassificationData:
         return self._some(np.sort(np.concatenate(chosen)))
 
     def listed(self, source: str | Path) -> "ClassificationData":
-        """The pictures that a text file names, one a line: a path below the split's folder, or a file name alone.
+        """Select the pictures that a text file lists, one per line: paths below the split's folder, or file names.
 
-        Slashes and folders of another machine before a path, and columns after it, are passed over.
+        Slashes and another machine's folders before a path, and columns after it, are ignored.
 
         Raises:
-            DataError: there is no such file, or it names pictures that are not there.
+            DataError: there is no such file, or it lists pictures that do not exist.
         """
         source = Path(source)
         if not source.is_file():
@@ -92,7 +92,7 @@ class ClassificationData:
 
 
 def _numbers(lines: Sequence[str], index: Mapping[str, int]) -> list[int | None]:
-    """Numbers of the pictures that lines name; where none is there, first folders are cut, the same for all lines."""
+    """Find the numbers of the listed pictures; if none is found, remove the same first folders from all lines."""
     columns = [list(first_columns(line)) for line in lines]
     paths = [[PurePosixPath(name.replace("\\", "/")).parts for name in names] for names in columns]
     found = [
@@ -114,11 +114,11 @@ def find_classification(root: str | Path, split: str, layout: str = "auto") -> C
 
     Args:
         root: folder of the data set.
-        split: such as ``"train"`` or ``"val"``: the name of its folder.
+        split: name of the split's folder, such as ``"train"`` or ``"val"``.
         layout: "folders" or "auto".
 
     Raises:
-        DataError: no such split, or no classes in it.
+        DataError: there is no such split, or it has no classes.
     """
     return recognise(root, split, layout, {"folders": _folders}, LAYOUTS)
 

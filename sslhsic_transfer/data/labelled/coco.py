@@ -1,4 +1,4 @@
-"""Detection data as COCO has them: one JSON file a split."""
+"""Detection data in COCO's format, one JSON file for each split."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ Identity = int | str
 
 
 def read_coco(root: Path, split: str) -> tuple[list[AnnotatedPicture], tuple[str, ...], Path] | None:
-    """Read a split: its pictures, the names of its classes, and the file they are from; None where there is none.
+    """Read a split's pictures, names of classes and annotation file; return None if there is no such file.
 
     Raises:
-        DataError: the file is not COCO's, its ids clash or lead nowhere, or its pictures are not there.
+        DataError: the file is not in COCO's format, its ids clash or refer to nothing, or its pictures are missing.
     """
     places = (root / folder / f"instances_{split}.json" for folder in ("annotations", "coco"))
     source = next((path for path in places if path.is_file()), None)
@@ -93,17 +93,17 @@ def _kind(value: Any) -> str:
 
 
 def _identity(value: Any) -> Identity | None:
-    """An id: a whole number or text; None for anything else."""
+    """Return an id, which is an integer or text; None for anything else."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _by_id(entries: Sequence[Entry], kind: str, source: Path) -> dict[Identity, Entry]:
-    """Entries by their ids, in their order.
+    """Index entries by their ids, in order.
 
     Raises:
-        DataError: an id is missing, given twice, or of another type than the others.
+        DataError: an id is missing, duplicate, or of another type than the others.
     """
     found: dict[Identity, Entry] = {}
     for place, entry in enumerate(entries):
@@ -132,7 +132,7 @@ def _plural(kind: str) -> str:
 
 
 def _classes(categories: Sequence[Entry], source: Path) -> dict[Identity, str]:
-    """Names of the classes by their ids, in the order of the ids."""
+    """Read the names of the classes by their ids, in the order of the ids."""
     by_id = _by_id(categories, "category", source)
     names: dict[Identity, str] = {}
     owner: dict[str, Identity] = {}
@@ -154,10 +154,10 @@ def _classes(categories: Sequence[Entry], source: Path) -> dict[Identity, str]:
 
 
 def _known(annotation: Entry, key: str, known: Mapping[Identity, Any], kind: str) -> Identity:
-    """The id that an annotation points to.
+    """Return the id that an annotation refers to.
 
     Raises:
-        DataError: there is none such.
+        DataError: there is no such id.
     """
     value = annotation.get(key)
     identity = _identity(value)
@@ -190,7 +190,7 @@ def _told(image: Entry, what: str) -> tuple[int | None, int | None]:
 
 
 def _paths(root: Path, split: str, pictures: Mapping[Identity, Entry], source: Path) -> list[Path]:
-    """Files of the pictures, in the first of the usual folders that has some of them."""
+    """Find the files of the pictures, in the first of the usual folders that has some of them."""
     names: list[str] = []
     for identity, image in pictures.items():
         name = image.get("file_name")

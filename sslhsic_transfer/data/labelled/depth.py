@@ -1,4 +1,4 @@
-"""Depth data: pairs of a picture and measured depth in metres."""
+"""Depth data: pairs of a picture and measured depth in meters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ LAYOUTS = """\
 Only lists are recognised by themselves; name another layout."""
 
 _MILLIMETRES = 1000.0
-_KITTI_UNITS = 256.0  # a metre
-_SURVEYED = 500  # maps of a split that are decoded before training: what is wrong with many shows in these
-# Metres: where half of the pixels are nearer or farther than these, the unit may be another.
+_KITTI_UNITS = 256.0  # per meter
+_SURVEYED = 500  # number of maps that are checked before training, enough to find faults of many
+# Bounds of the median in meters; beyond them, the unit may be wrong.
 _NEAREST, _FARTHEST = 0.01, 1000.0
 
 
@@ -38,11 +38,11 @@ class DepthData:
     """One split of a data set.
 
     Attributes:
-        name: of the data set.
-        split: which part.
-        names: what each example is called.
-        read_picture: index -> RGB picture.
-        read_depth: index -> (H, W) metres, 0 where nothing was measured.
+        name: name of the data set.
+        split: name of the split.
+        names: name of each example.
+        read_picture: function that reads the RGB picture of an index.
+        read_depth: function that reads the depth of an index, (H, W) in meters, 0 where nothing was measured.
     """
 
     name: str
@@ -55,15 +55,15 @@ class DepthData:
         return len(self.names)
 
     def require_depth(self, least: float, cap: float) -> None:
-        """Refuse depth that nothing can be learned from or measured on; 500 maps are decoded at most.
+        """Check that depth is suitable for training and evaluation; at most 500 maps are decoded.
 
         Args:
-            least: metres below which a pixel is not counted.
-            cap: metres beyond which it is not.
+            least: least depth that counts, in meters.
+            cap: largest depth that counts, in meters.
 
         Raises:
-            DataError: no pixel was measured within these bounds, half of them are kilometres away, or maps that cannot
-                be read.
+            DataError: no pixel was measured within these bounds, half of them are kilometers away, or a map cannot be
+                read.
         """
         chosen = sorted(set(evenly(len(self), min(_SURVEYED, len(self)))))
         found = side_by_side(lambda index: within(self.read_depth(index), least, cap), chosen, "depth maps")
@@ -95,13 +95,13 @@ def find_depth(
 
     Args:
         root: folder of the data set.
-        split: such as ``"train"`` or ``"val"``: what the layout calls it.
+        split: the layout's name of the split, such as ``"train"`` or ``"val"``.
         layout: "lists", "nyu", "kitti" or "diode"; "auto": lists.
-        units_per_metre: of the 16-bit PNG files of "lists".
+        units_per_metre: units per meter in the 16-bit PNG files of "lists".
 
     Raises:
-        DataError: no such split in that layout, files that are not there or not what the layout says, or depth maps of
-            another size than their pictures.
+        DataError: there is no such split in that layout, files are missing or invalid, or depth maps differ in size
+            from their pictures.
     """
     lists = partial(_lists, units_per_metre=units_per_metre)
     readers: dict[str, Callable[[Path, str], DepthData | None]] = {
@@ -115,7 +115,7 @@ def find_depth(
 
 @dataclass(frozen=True)
 class _Files:
-    """Pictures and maps in files of their own; picklable, for worker processes."""
+    """Reader of pictures and maps in separate files; picklable, for worker processes."""
 
     pairs: tuple[tuple[Path, Path], ...]
     units_per_metre: float

@@ -1,4 +1,4 @@
-"""Depth maps in files of their own: their sizes, and their values in metres."""
+"""Reader of depth maps in separate files: sizes, and values in meters."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ Depth = NDArray[np.float32]
 
 
 def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a 16-bit PNG file, by its header.
+    """Read width and height of a 16-bit PNG file from its header.
 
     Raises:
-        DataError: as `read_png`.
+        DataError: as for `read_png`.
     """
     mode, size = map_header(path)
     _require_16_bits(mode, path)
@@ -25,10 +25,10 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def read_png(path: Path, units_per_metre: float) -> Depth:
-    """Read a depth map of a 16-bit PNG file: (H, W) metres, 0 where nothing was measured.
+    """Read a depth map from a 16-bit PNG file: (H, W) in meters, 0 where nothing was measured.
 
     Raises:
-        DataError: it cannot be read, is no map of one channel with 16 bits, or has values below 0.
+        DataError: the file cannot be read, does not have one channel of 16 bits, or has values below 0.
     """
     mode, values = read_map(path)
     _require_16_bits(mode, path)
@@ -36,17 +36,17 @@ def read_png(path: Path, units_per_metre: float) -> Depth:
 
 
 def npy_size(path: Path) -> tuple[int, int]:
-    """Width and height of a depth map in NumPy's format, by its header.
+    """Read width and height of a depth map in NumPy's format from its header.
 
     Raises:
-        DataError: as `read_diode`.
+        DataError: as for `read_diode`.
     """
     height, width = _array(path, mapped=True).shape
     return width, height
 
 
 def read_diode(path: Path) -> Depth:
-    """Read a depth map in NumPy's format: (H, W) metres, 0 where its ``_mask.npy`` or the map says that none is known.
+    """Read a depth map in NumPy's format: (H, W) in meters, 0 where its ``_mask.npy`` or the map has no depth.
 
     Raises:
         DataError: one of the files cannot be read, they differ in shape, or depths are below 0.
@@ -58,12 +58,12 @@ def read_diode(path: Path) -> Depth:
 
 
 def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
-    """Float32 metres; what is not finite was not measured.
+    """Convert depth to float32 meters; values that are not finite become 0, for not measured.
 
     Raises:
-        DataError: values below 0; ``name`` says where.
+        DataError: there are values below 0; ``name`` names the file in the message.
     """
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite
         depth = np.asarray(values).astype(np.float32)
     depth = np.where(np.isfinite(depth), depth, np.float32(0))
     if (least := depth.min(initial=0)) < 0:
@@ -72,7 +72,7 @@ def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
 
 
 class Extent(NamedTuple):
-    """Count a depth map's measured pixels and those that count; depths, of the former, are in metres."""
+    """Counts of a depth map's measured pixels and of those within bounds; extent of all measured depths in meters."""
 
     measured: int
     counted: int
@@ -82,7 +82,7 @@ class Extent(NamedTuple):
 
 
 def within(depth: Depth, least: float, cap: float) -> Extent:
-    """Measure how far a map's depths go, and how many count between ``least`` and ``cap`` metres."""
+    """Measure the extent of a map's depths, and count those between ``least`` and ``cap`` meters."""
     known = depth[depth > 0]
     if not known.size:
         return Extent(0, 0, 0.0, 0.0, 0.0)
@@ -96,10 +96,10 @@ def _require_16_bits(mode: str, path: Path) -> None:
 
 
 def _array(path: Path, *, mapped: bool = False) -> NDArray[Any]:
-    """The (H, W) numbers of a file; mapped: without reading them."""
+    """Load the (H, W) numbers of a file; with ``mapped``, without reading them yet."""
     try:
         values = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
-    except Exception as error:  # NumPy raises many kinds
+    except Exception as error:  # NumPy raises many types
         raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         raise DataError(

@@ -1,4 +1,4 @@
-"""Detection data: pictures and the boxes in them."""
+"""Detection data: pictures with boxes of objects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class DetectionData:
     """One split of a data set.
 
     Attributes:
-        name: of the data set.
-        split: which part.
-        pictures: with or without objects.
-        classes: names; labels count them from 0, and the background is none of them.
+        name: name of the data set.
+        split: name of the split.
+        pictures: the pictures, with or without objects.
+        classes: names of the classes; labels count them from 0, and the background is not one of them.
     """
 
     name: str
@@ -45,10 +45,10 @@ class DetectionData:
         return len(self.pictures)
 
     def require_objects(self) -> None:
-        """Refuse a split that nothing can be learned from or measured on.
+        """Check that the split has objects for training and evaluation.
 
         Raises:
-            DataError: it has no objects, or they are all to be ignored.
+            DataError: it has no objects, or all of them are ignored.
         """
         if all(picture.ignored.all() for picture in self.pictures):
             raise DataError(
@@ -57,7 +57,7 @@ class DetectionData:
             )
 
     def as_coco(self) -> dict[str, Any]:
-        """The same as a COCO dictionary, categories counted from 1, for pycocotools."""
+        """Convert to a COCO dictionary, with categories counted from 1, for pycocotools."""
         boxes = [
             (picture, box, label, ignored)
             for picture in self.pictures
@@ -85,16 +85,16 @@ class DetectionData:
 
 
 def find_detection(root: str | Path, split: str, layout: str = "auto") -> DetectionData:
-    """Find a split of a detection data set; its layout is recognised.
+    """Find a split of a detection data set, and recognize its layout.
 
     Args:
         root: folder of the data set.
-        split: such as ``"train"`` or ``"val"``: what the layout calls it.
+        split: the layout's name of the split, such as ``"train"`` or ``"val"``.
         layout: "coco" or "voc"; "auto": the first that fits.
 
     Raises:
-        DataError: no such split in a known layout, files that are not there, annotations that make no sense, or
-            pictures of another size than these say.
+        DataError: there is no such split in a known layout, files are missing, annotations are invalid, or pictures
+            differ in size from their annotations.
     """
     return recognise(root, split, layout, {"coco": partial(_data, read_coco), "voc": partial(_data, read_voc)}, LAYOUTS)
 

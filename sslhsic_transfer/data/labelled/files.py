@@ -1,4 +1,4 @@
-"""Find the files that lists and annotations name, however these write their paths."""
+"""Search for the files named in lists and annotations, for several ways to write paths."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from sslhsic_transfer.data.images import evenly
 from sslhsic_transfer.errors import DataError
 
-_TRIED = 500  # names that are looked for in every way before none counts as there
+_TRIED = 500  # number of names that are tried in every way before all count as missing
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether a path leads to a file; names that no file can have lead nowhere."""
+    """Check if a path is a file; names that no file can have are not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -22,16 +22,16 @@ def is_there(path: Path) -> bool:
 def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
     """Find the files of a list below one of several folders.
 
-    Names are taken as they are; else backslashes are read as slashes, accents as one character or as two; and where no
-    name is there, the first folders of the paths, which another machine had, are cut. What is cut is the same for all
-    names, so that no two of them lead to one file.
+    Names are first taken unchanged, then with backslashes as slashes, and with accents as one character or two. If no
+    name is found, the first folders of the paths are removed, which belong to another machine. The same folders are
+    removed from all names, so that no two of them lead to the same file.
 
     Args:
-        names: paths, relative or absolute, as the list has them.
-        places: folders below which they may lie, in order of preference.
+        names: paths from the list, relative or absolute.
+        places: folders below which the files may be, in order of preference.
 
     Returns:
-        A path for each name; those that are not there lead where they were expected.
+        A path for each name; paths of missing files are where they were expected.
     """
     tried = [names[index] for index in sorted(set(evenly(len(names), min(_TRIED, len(names)))))]
     for cutting, read in product((False, True), _READINGS):
@@ -62,7 +62,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _way(name: str, places: Sequence[Path], *, cutting: bool) -> tuple[Path, tuple[str, ...]] | None:
-    """The folder below which a file lies, and the parts of its name that are cut for it."""
+    """Find the folder that holds a file, and the first parts of its name to remove."""
     parts = _parts(name)
     if not parts:
         return None
@@ -82,10 +82,11 @@ def _below(place: Path, parts: tuple[str, ...], cut: tuple[str, ...]) -> Path:
 
 
 def all_there(paths: Iterable[Path], source: Path) -> None:
-    """Refuse a list whose files are not there.
+    """Check that all files of a list exist.
 
     Raises:
-        DataError: with how many, the first of them, and what is there in its place; also where the list is empty.
+        DataError: files are missing, or the list is empty; the message counts them, names the first and what is there
+            instead.
     """
     paths = list(paths)
     if not paths:
@@ -98,7 +99,7 @@ def all_there(paths: Iterable[Path], source: Path) -> None:
 
 
 def _instead(path: Path) -> str:
-    """Tell in brackets what lies where a file was expected."""
+    """Describe in brackets what is in the folder where a file was expected."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except (OSError, ValueError):

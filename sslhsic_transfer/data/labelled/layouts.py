@@ -1,4 +1,4 @@
-"""What the readers share: finding a layout in a folder, names of classes, maps of numbers, and notices."""
+"""Functions shared by the readers: choice of the layout, names of classes, maps of numbers, and warnings."""
 
 import logging
 import unicodedata
@@ -21,25 +21,25 @@ from sslhsic_transfer.text_files import read_lines
 
 T = TypeVar("T")
 CLASSES_NAME = "classes.txt"
-_SHOWN = 8  # values that a message lists
-_LONGEST = 80  # characters of a value
+_SHOWN = 8  # values listed in a message
+_LONGEST = 80  # characters of a value in a message
 _LOG = logging.getLogger(__name__)
 
 
 def recognise(
     root: str | Path, split: str, layout: str, layouts: Mapping[str, Callable[[Path, str], T | None]], expected: str
 ) -> T:
-    """Read a folder in the layout that is asked for, or the first that fits.
+    """Read a folder in the requested layout, or the first that fits.
 
     Args:
         root: the folder.
-        split: part of the data set.
+        split: name of the split.
         layout: one of ``layouts``, or "auto".
-        layouts: name -> reader, which gives None where the folder is not of this layout.
+        layouts: readers by name; each returns None if the folder does not have its layout.
         expected: the layouts in words, for the message.
 
     Raises:
-        DataError: no such folder, or none of the layouts.
+        DataError: there is no such folder, or it has none of the layouts.
     """
     root = Path(root).expanduser()
     if layout != "auto" and layout not in layouts:
@@ -56,10 +56,10 @@ def recognise(
 
 
 def read_classes(root: Path) -> tuple[str, ...]:
-    """Names of a folder's classes.txt, one a line; none where there is none.
+    """Read the names in a folder's classes.txt, one per line; without such a file, return none.
 
     Raises:
-        DataError: it cannot be read, or names a class twice.
+        DataError: the file cannot be read, or names a class twice.
     """
     path = root / CLASSES_NAME
     lines = [(number, class_name(text)) for number, text in read_lines(path)] if path.is_file() else []
@@ -74,35 +74,35 @@ def read_classes(root: Path) -> tuple[str, ...]:
 
 
 def class_name(text: str) -> str:
-    """A class's name in one line without blanks around it, in the Unicode form by which equal names are equal."""
+    """Normalize a class's name to one line without surrounding blanks, in Unicode's NFC, so that equal names match."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def some(values: Collection[Any]) -> str:
-    """Give the first of several values, for a message; long ones are cut."""
+    """List the first of several values for a message; long ones are cut."""
     texts = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in map(str, list(values)[:_SHOWN])]
     shown = ", ".join(texts) or "nothing"
     return f"{shown} and {len(values) - _SHOWN} more" if len(values) > _SHOWN else shown
 
 
 def tell(message: str) -> None:
-    """Log a warning about the data, once where several processes read them."""
+    """Log a warning about the data, only once if several processes read them."""
     if is_main_process():
         _LOG.warning(message)
 
 
 def read_map(path: Path) -> tuple[str, NDArray[Any]]:
-    """A picture file whose numbers are data: its mode, and its values as they are stored, palettes not applied.
+    """Read the mode and the stored values of a picture file whose values are data; palettes are not applied.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     with _map(path) as picture:
         return picture.mode, np.asarray(picture)
 
 
 def map_header(path: Path) -> tuple[str, tuple[int, int]]:
-    """Mode, width and height of a picture file whose numbers are data; errors as `read_map`."""
+    """Read mode, width and height of a picture file whose values are data; errors as for `read_map`."""
     with _map(path) as picture:
         return picture.mode, picture.size
 
@@ -114,18 +114,18 @@ def _map(path: Path) -> Iterator[Image.Image]:
             yield picture
     except ImageError as error:
         raise DataError(str(error)) from error
-    except Exception as error:  # Pillow raises many kinds
+    except Exception as error:  # Pillow raises many types
         require_sound_machine(error, path)
         raise DataError(f"{path} cannot be read: {what_file_is_instead(path) or in_short(error)}") from error
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Find the pictures below a folder, in the order of their names; none where there is no folder.
+    """Find the pictures below a folder, in the order of their names; a missing folder has none.
 
-    A warning tells of those that cannot be read here.
+    A warning names pictures in unreadable formats.
 
     Raises:
-        DataError: there are pictures, and none of them can be read.
+        DataError: there are pictures, but none can be read.
     """
     pictures, unread = sorted_pictures(folder)
     if unread and not pictures:

@@ -1,4 +1,4 @@
-"""Lists of pairs of files, one pair a line, as data sets are released with them and as people write them."""
+"""Reader of lists with one pair of files per line, in the various forms used by data sets and people."""
 
 import csv
 import re
@@ -11,24 +11,24 @@ from sslhsic_transfer.data.labelled.files import all_there, find_files, is_there
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.text_files import read_lines
 
-_MISSING = "None"  # as lists of depth say that a picture has no map
+_MISSING = "None"  # in lists of depth: the picture has no map
 
 
 def read_pairs(source: Path, root: Path) -> tuple[list[tuple[Path, Path]], int]:
-    """Read a list whose lines name a picture and the file of its labels; further columns are passed over.
+    """Read a list whose lines name a picture and the file of its labels; further columns are ignored.
 
-    Columns are separated by tabs, blanks, commas or semicolons, whichever leads to files that are there; names may hold
-    blanks, and paths may be those of another machine: see `find_files`.
+    Columns may be separated by tabs, blanks, commas or semicolons; the separator that leads to existing files is used.
+    Names may contain blanks, and paths may be those of another machine: see `find_files`.
 
     Args:
         source: the text file.
-        root: folder that its paths begin in.
+        root: folder that its paths are relative to.
 
     Returns:
-        The pairs, and how many lines are left out because they say ``None`` in place of a file.
+        The pairs, and the number of lines left out because they have ``None`` instead of a file.
 
     Raises:
-        DataError: no lines, a line with one column, or files that are not there.
+        DataError: there are no lines, a line has only one column, or files are missing.
     """
     lines = read_lines(source)
     readable: list[tuple[list[tuple[Path, Path]], int]] = []
@@ -52,7 +52,7 @@ def read_pairs(source: Path, root: Path) -> tuple[list[tuple[Path, Path]], int]:
 
 
 def first_columns(text: str) -> Iterator[str]:
-    """Give what the first column of a line may be: the whole line, or what stands before a separator."""
+    """Yield possible first columns of a line: the whole line, or the part before a separator."""
     yield text
     for separator in (r"\t+", r"\s*[,;]\s*", r"\s+"):
         yield re.split(separator, text, maxsplit=1)[0].strip("\"'")
@@ -63,7 +63,7 @@ def _at_tabs_or_blanks(text: str) -> list[str]:
 
 
 def _at_separators(lines: list[tuple[int, str]]) -> Iterator[Callable[[str], list[str]]]:
-    """Ways to split that some line gives reason for; cells may stand in double quotes."""
+    """Yield functions that split at separators which occur in some line; cells may be in double quotes."""
     for separator, sign in ((",", ","), (";", ";"), (" ", '"'), ("\t", '"')):
         if any(sign in text for _, text in lines):
             yield partial(_cells, separator=separator)
@@ -78,7 +78,7 @@ def _cells(text: str, separator: str) -> list[str]:
 
 
 def _at_any_blank(root: Path) -> Callable[[str], list[str]]:
-    """Split a line between two names that hold blanks themselves, where both lead to files."""
+    """Make a function that splits a line between two names with blanks, if both lead to files."""
 
     def split(text: str) -> list[str]:
         words = [(match.start(), match.end()) for match in re.finditer(r"\s+", text)]

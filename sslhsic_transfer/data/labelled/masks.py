@@ -1,4 +1,4 @@
-"""Masks: the numbers in their files, and which numbers a whole split holds."""
+"""Reader of masks: the numbers in a file, and those that occur in a whole split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from sslhsic_transfer.data.labelled.layouts import read_map
 from sslhsic_transfer.data.labelled.sizes import side_by_side
 from sslhsic_transfer.errors import DataError
 
-SURVEYED = 2000  # masks of a split that are decoded before training: what is wrong with many shows in these
+SURVEYED = 2000  # number of masks that are checked before training, enough to find faults of many
 
 
 def read_values(path: Path) -> NDArray[Any]:
-    """The numbers of a mask: (H, W), whole, from 0 on.
+    """Read the numbers of a mask: (H, W), integers from 0 on.
 
     Raises:
-        DataError: not a readable picture with one channel, or other numbers.
+        DataError: the file is not a readable picture with one channel, or has other numbers.
     """
     values = read_map(path)[1]
     if values.ndim != 2:
@@ -35,17 +35,17 @@ def read_values(path: Path) -> NDArray[Any]:
 
 
 def survey(paths: Sequence[Path], most: int = SURVEYED) -> dict[Path, list[int]]:
-    """Look which numbers the masks of a split hold.
+    """Find the numbers that occur in the masks of a split.
 
     Args:
-        paths: all of its masks.
-        most: how many are decoded at most, spread evenly over the split.
+        paths: all masks of the split.
+        most: largest number of masks to decode, spread evenly over the split.
 
     Returns:
-        The numbers of each mask that was decoded, in rising order.
+        The numbers in each decoded mask, in rising order.
 
     Raises:
-        DataError: as `read_values`.
+        DataError: as for `read_values`.
     """
     chosen = [paths[index] for index in sorted(set(evenly(len(paths), min(most, len(paths)))))]
     return dict(zip(chosen, side_by_side(_distinct, chosen, "masks"), strict=True))

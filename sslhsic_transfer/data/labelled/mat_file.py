@@ -1,6 +1,6 @@
-"""Arrays of numbers in Matlab 5 files, after MathWorks' description of the format.
+"""Reader of arrays of numbers in Matlab 5 files, after MathWorks' description of the format.
 
-SciPy's reader, written in C, can be brought down by a damaged file, and the process with it.
+SciPy's reader, which is written in C, can crash the process on a damaged file.
 """
 
 import struct
@@ -24,16 +24,16 @@ _LARGEST = 1 << 24  # bytes of an array: two million numbers
 
 
 def read_numbers(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of real numbers in a Matlab 5 file; what else it holds is passed over.
+    """Read the arrays of real numbers in a Matlab 5 file; other content is ignored.
 
     Args:
         path: a .mat file of up to 16 MiB.
 
     Returns:
-        Name -> array, in Matlab's shape.
+        The arrays by name, in Matlab's shape.
 
     Raises:
-        DataError: it is no such file, or damaged.
+        DataError: it is not such a file, or damaged.
     """
     try:
         if path.stat().st_size > _LARGEST:
@@ -60,7 +60,7 @@ def _arrays(content: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Give the type and the bytes of each data element; those of up to four bytes are packed into their tag."""
+    """Yield type and bytes of each data element; elements of up to four bytes are packed into their tag."""
     place = 0
     while place + 8 <= len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)

@@ -1,4 +1,4 @@
-"""The labelled part of NYU Depth v2: pictures and depth in one Matlab file."""
+"""Reader of the labeled part of NYU Depth v2, with pictures and depth in one Matlab file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,23 +19,23 @@ from sslhsic_transfer.errors import DataError
 
 @dataclass(frozen=True)
 class NYU:
-    """A split; the HDF5 file is opened anew for each example, so that workers need share nothing.
+    """A split; the HDF5 file is opened anew for each example, so that workers share nothing.
 
     Attributes:
-        path: nyu_depth_v2_labeled.mat.
-        numbers: of the examples, from 0 on.
+        path: path of nyu_depth_v2_labeled.mat.
+        numbers: numbers of the examples in the file, from 0 on.
     """
 
     path: Path
     numbers: tuple[int, ...]
 
     def picture(self, index: int) -> Image.Image:
-        """One picture, RGB; errors as `depth`."""
+        """Read one picture, RGB; errors as for `depth`."""
         with _hdf5(self.path) as file:
             return Image.fromarray(np.ascontiguousarray(file["images"][self.numbers[index]].transpose(2, 1, 0)))
 
     def depth(self, index: int) -> Depth:
-        """One (H, W) map of metres.
+        """Read one depth map, (H, W) in meters.
 
         Raises:
             DataError: the file cannot be read, or has depths below 0.
@@ -46,10 +46,10 @@ class NYU:
 
 
 def read_nyu(root: Path, split: str) -> NYU | None:
-    """Find a split; None where the files are not there.
+    """Find a split; return None if the files are missing.
 
     Raises:
-        DataError: files that are not what their names say, no such split, or examples beyond the file's.
+        DataError: a file is invalid, there is no such split, or it has examples that the file lacks.
         MissingDependencyError: h5py is not installed.
     """
     path, splits = root / "nyu_depth_v2_labeled.mat", root / "splits.mat"
@@ -83,7 +83,7 @@ def _numbers(splits: Path, split: str) -> list[int]:
 
 
 def _field(file: Any, name: str, path: Path) -> tuple[tuple[int, ...], Any]:
-    """Shape and type of one of the file's arrays."""
+    """Read shape and type of one of the file's arrays."""
     if name not in file or not hasattr(file[name], "shape"):
         raise DataError(f"{path} has no field {name!r} (found: {some(list(file))}); expected NYU v2's file.")
     return tuple(file[name].shape), file[name].dtype
@@ -102,5 +102,5 @@ def _hdf5(path: Path) -> Iterator[Any]:
             yield file
         except DataError:
             raise
-        except Exception as error:  # h5py raises many kinds
+        except Exception as error:  # h5py raises many types
             raise DataError(f"{path} is damaged: {in_short(error)}") from error

@@ -18,7 +18,7 @@ from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.text_files import read_lines
 
 _VOID = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
-IGNORED = 255  # the value of pixels that count for nothing
+IGNORED = 255  # value of pixels that are ignored
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -31,7 +31,7 @@ CITYSCAPES_CLASSES = (
 CAMVID_CLASSES = (  # as SegNet numbers them; 11 is void
     *("sky", "building", "pole", "road", "pavement", "tree", "sign_symbol", "fence", "car", "pedestrian", "bicyclist"),
 )
-_CAMVID_FRAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")  # what the data set's frames are called
+_CAMVID_FRAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")  # names of the data set's frames
 _CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of the 19, in order
 
 LAYOUTS = """\
@@ -49,11 +49,11 @@ class SegmentationData:
     """One split of a data set.
 
     Attributes:
-        name: of the data set.
-        split: which part.
+        name: name of the data set.
+        split: name of the split.
         pairs: picture and mask of each example.
-        classes: names; a mask's numbers count them from 0.
-        values: value in the files -> class, where the files hold something else than classes; others are ignored.
+        classes: names of the classes; a mask's numbers count them from 0.
+        values: class of each value in the files, if these do not hold class numbers; other values are ignored.
     """
 
     name: str
@@ -66,10 +66,10 @@ class SegmentationData:
         return len(self.pairs)
 
     def read_mask(self, index: int) -> NDArray[np.uint8]:
-        """Classes of each pixel: (H, W), below ``len(classes)`` or `IGNORED`.
+        """Read the class of each pixel: (H, W), below ``len(classes)`` or `IGNORED`.
 
         Raises:
-            DataError: not a readable picture with one channel, or numbers that are no class.
+            DataError: the mask is not a readable picture with one channel, or has numbers that are not classes.
         """
         path = self.pairs[index][1]
         values = read_values(path)
@@ -82,15 +82,15 @@ class SegmentationData:
         return table[values]
 
     def require_labels(self) -> list[int]:
-        """Refuse masks that nothing can be learned from or measured on, and log which classes never occur.
+        """Check that masks are suitable for training and evaluation, and log the classes that never occur.
 
-        At most 2000 masks are decoded, all of them where these would be refused.
+        At most 2000 masks are decoded, or all if those would be refused.
 
         Returns:
-            Which numbers of the masks are ignored.
+            The numbers of the masks that are ignored.
 
         Raises:
-            DataError: every pixel is ignored, or all but those of one class; numbers that are no class, or masks that
+            DataError: every pixel is ignored, or all but those of one class; or numbers are not classes, or a mask
                 cannot be read.
         """
         for most in (SURVEYED, len(self)):
@@ -103,7 +103,7 @@ class SegmentationData:
             ignored = [value for value, number in classes.items() if number == IGNORED]
             absent = [name for number, name in enumerate(self.classes) if number not in classes.values()]
             seen = len(self.classes) - len(absent)
-            numbered = self.values is None and self.classes != VOC_CLASSES  # by the user: 255 may be meant as a class
+            numbered = self.values is None and self.classes != VOC_CLASSES  # by the user, who may mean 255 as a class
             refused = seen == 0 or (seen == 1 and bool(ignored) and numbered)
             if not refused:
                 break
@@ -137,7 +137,7 @@ class SegmentationData:
             )
 
     def _table(self) -> NDArray[np.uint8]:
-        """Class of each value; the last is that of all larger ones."""
+        """Make the table of the class of each value; the last entry is for all larger values."""
         values = self.values if self.values is not None else {number: number for number in range(len(self.classes))}
         table = np.full(max(255, *values) + 2, IGNORED, dtype=np.uint8)
         table[list(values)] = list(values.values())
@@ -147,19 +147,19 @@ class SegmentationData:
 def find_segmentation(
     root: str | Path, split: str, layout: str = "auto", *, mask_values: Sequence[int] | None = None
 ) -> SegmentationData:
-    """Find a split of a segmentation data set; its layout is recognised.
+    """Find a split of a segmentation data set, and recognize its layout.
 
     Args:
         root: folder of the data set.
-        split: such as ``"train"`` or ``"val"``: what the layout calls it.
+        split: the layout's name of the split, such as ``"train"`` or ``"val"``.
         layout: "lists", "voc", "ade20k", "cityscapes" or "folders"; "auto": the first that fits.
-        mask_values: number of each class in the masks, in the order of the classes, such as ``(0, 255)`` for masks of
-            black and white; all other numbers are ignored. None: as the layout has it.
+        mask_values: number of each class in the masks, in the order of the classes, such as ``(0, 255)`` for black and
+            white masks; all other numbers are ignored. None: the layout's numbers.
 
     Raises:
-        DataError: no such split in a known layout, files that are not there, no classes.txt, masks of another size than
-            their pictures, or masks that teach nothing.
-        ConfigError: not one of ``mask_values`` for each class.
+        DataError: there is no such split in a known layout, files or classes.txt are missing, or masks differ in size
+            from their pictures.
+        ConfigError: ``mask_values`` does not have one number for each class.
     """
     readers = {"lists": _lists, "voc": _voc, "ade20k": _ade20k, "cityscapes": _cityscapes, "folders": _folders}
     found = recognise(root, split, layout, readers, LAYOUTS)
@@ -198,7 +198,7 @@ def _lists(root: Path, split: str) -> SegmentationData | None:
 
 
 def _is_camvid(root: Path, pairs: Sequence[tuple[Path, Path]]) -> bool:
-    """Tell whether a folder without classes.txt holds CamVid in SegNet's numbers, by the names of files and folders."""
+    """Check by names of files and folders if a folder without classes.txt holds CamVid with SegNet's numbers."""
     return not (root / CLASSES_NAME).is_file() and all(
         _CAMVID_FRAME.fullmatch(picture.stem) and mask.parent.name.endswith("annot") for picture, mask in pairs
     )

@@ -1,4 +1,4 @@
-"""Sizes of pictures and of their maps, compared before anything is trained: headers alone are read, side by side."""
+"""Comparison of the sizes of pictures and maps before training, from headers only, in several threads."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +15,11 @@ from sslhsic_transfer.errors import DataError, ImageError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# A header takes 0.05 ms where the files are in memory, so that COCO's 118,000 pictures take seconds; threads wait for
-# disks and networks together, and more of them would wait for one another.
+# A header takes 0.05 ms if the files are in memory, so COCO's 118,000 pictures take seconds. Threads help to wait for
+# disks and networks; more of them would wait for one another.
 _READERS = 8
-_CHUNK = 64  # items that a reader takes at once
-_NAMED = 3  # faults that a message lists
+_CHUNK = 64  # items per task of a thread
+_NAMED = 3  # problems listed in a message
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Sizes:
     """Width and height of a picture.
 
     Attributes:
-        upright: as it is used, after the turn that its EXIF orientation asks for.
-        stored: as the file has it.
+        upright: size of the picture as it is used, turned by its EXIF orientation.
+        stored: size of the picture in the file.
     """
 
     upright: tuple[int, int]
@@ -36,7 +36,7 @@ class Sizes:
 
 
 def side_by_side(function: Callable[[Item], Result], items: Sequence[Item], title: str) -> list[Result]:
-    """Apply a function to every item in several threads; a bar shows what takes more than some seconds."""
+    """Apply a function to every item in several threads; a progress bar appears after some seconds."""
 
     def work(start: int) -> list[Result]:
         return [function(item) for item in items[start : start + _CHUNK]]
@@ -53,14 +53,14 @@ def side_by_side(function: Callable[[Item], Result], items: Sequence[Item], titl
 
 
 def picture_sizes(paths: Sequence[Path], source: Path) -> list[Sizes]:
-    """Sizes of picture files, by their headers.
+    """Read the sizes of picture files from their headers.
 
     Args:
         paths: the files.
-        source: where they are named.
+        source: the file or folder that lists them.
 
     Raises:
-        DataError: some are no pictures; the first are named.
+        DataError: some are not pictures; the message names the first ones.
     """
     found = side_by_side(_sizes_or_error, paths, "sizes of pictures")
     unreadable = [str(error) for error in found if isinstance(error, ImageError)]
@@ -77,10 +77,10 @@ def _sizes_or_error(path: Path) -> Sizes | ImageError:
 
 
 def map_size(path: Path) -> tuple[int, int]:
-    """Width and height of a map that is a picture file; maps are never turned.
+    """Read width and height of a map in a picture file; maps are never turned.
 
     Raises:
-        DataError: it is no picture.
+        DataError: the file is not a picture.
     """
     return map_header(path)[1]
 
@@ -91,16 +91,16 @@ def require_same_sizes(
     source: Path,
     size_of: Callable[[Path], tuple[int, int]] = map_size,
 ) -> None:
-    """Refuse maps of another size than their pictures, which are upright.
+    """Check that maps have the size of their upright pictures.
 
     Args:
         pairs: picture and map of each example.
-        kind: what the message calls a map: "mask".
-        source: where they are named.
-        size_of: a map's file -> width and height.
+        kind: name of a map in messages, such as "mask".
+        source: the file or folder that lists them.
+        size_of: function that reads width and height of a map's file.
 
     Raises:
-        DataError: how many differ, and the first of them by the names of both files.
+        DataError: some differ; the message counts them and names the first ones.
     """
     sizes = picture_sizes([picture for picture, _ in pairs], source)
 
@@ -121,17 +121,17 @@ def require_same_sizes(
 
 
 def shown(size: tuple[int, int]) -> str:
-    """``640 × 480``."""
+    """Format a size, such as ``640 × 480``."""
     return f"{size[0]} × {size[1]}"
 
 
 def refuse(problems: Sequence[str], said: str, remedy: str = "") -> None:
-    """Raise an error that lists the first problems, if there are some.
+    """Raise an error that lists the first problems, if there are any.
 
     Args:
-        problems: one for each example that cannot be used.
-        said: what is said of them together.
-        remedy: what to do about all of them.
+        problems: one text for each example that cannot be used.
+        said: summary of all problems.
+        remedy: advice for all problems.
 
     Raises:
         DataError: there are problems.

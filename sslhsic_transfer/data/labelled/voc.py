@@ -1,4 +1,4 @@
-"""Detection data as Pascal VOC has them: an XML file a picture."""
+"""Detection data in Pascal VOC's format, one XML file for each picture."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,10 +22,10 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(root: Path, split: str) -> tuple[list[AnnotatedPicture], tuple[str, ...], Path] | None:
-    """Read a split: its pictures, the names of its classes, and the file they are from; None where there is none.
+    """Read a split's pictures, names of classes and list; return None if there is no such list.
 
     Raises:
-        DataError: files that are not there, or annotations that are not VOC's.
+        DataError: files are missing, or annotations are not in VOC's format.
     """
     place = next((p for p in (root, root / "VOC2007", root / "VOCdevkit" / "VOC2007") if _is_voc(p)), root)
     source = place / "ImageSets" / "Main" / f"{split}.txt"
@@ -70,13 +70,13 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _other_content(path: Path) -> str | None:
-    """Tell what stands in the place of a file that is no XML; a page that looks like it is left to the parser."""
+    """Describe the content of a file that is not XML; web pages, which look like XML, are left to the parser."""
     found = what_file_is_instead(path)
     return None if found and "web page" in found else found
 
 
 def _all_classes(place: Path, parsed: dict[Path, ElementTree.Element]) -> tuple[str, ...]:
-    """Every class that any annotation of the data set names, so that splits agree."""
+    """Collect the classes named in any annotation of the data set, so that splits agree."""
     files = sorted(path for path in (place / "Annotations").glob("*.xml") if not path.name.startswith("."))
     trees = (parsed[path] if path in parsed else _parse(path) for path in files)
     names = (class_name(entry.findtext("name") or "") for tree in trees for entry in tree.iter("object"))

@@ -1,4 +1,4 @@
-"""Names in Pascal VOC's lists, and the pictures that have these names."""
+"""Reader of the names in Pascal VOC's lists, and search for their pictures."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,20 +10,20 @@ from sslhsic_transfer.data.picture_formats import readable_suffixes
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.text_files import read_lines
 
-_FLAGGED = re.compile(r"\S+\s+-?\d")  # a name, and whether the picture has an object of some class
+_FLAGGED = re.compile(r"\S+\s+-?\d")  # a name, and a flag for objects of some class
 
 
 def read_names(source: Path, known: Callable[[str], bool]) -> list[str]:
-    """Read the names of a list, one a line.
+    """Read the names of a list, one per line.
 
-    Names may hold blanks, have the suffix of the picture or folders before them, and be followed by other columns.
+    Names may contain blanks, have the picture's suffix or folders before them, and be followed by other columns.
 
     Args:
         source: the text file.
-        known: whether there are labels by a name.
+        known: function that checks if there are labels for a name.
 
     Raises:
-        DataError: two lines that differ lead to one name.
+        DataError: two different lines lead to the same name.
     """
     names: list[str] = []
     written: dict[str, str] = {}
@@ -38,7 +38,7 @@ def read_names(source: Path, known: Callable[[str], bool]) -> list[str]:
 
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:
-    """Columns of a line that may name the picture, and the name that each would mean."""
+    """Yield columns of a line that may name the picture, with the name that each would mean."""
     for column in first_columns(text):
         yield column, column
         path = PurePosixPath(column.replace("\\", "/"))
@@ -49,10 +49,10 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
 
 
 class PictureFolder:
-    """A folder of pictures by their names without suffix; it is looked through when a name is no .jpg.
+    """A folder of pictures by name without suffix, which is listed only if a name is not that of a .jpg.
 
     Args:
-        folder: where the pictures lie.
+        folder: the folder of the pictures.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,14 +60,14 @@ class PictureFolder:
         self._by_name: dict[Path, list[Path]] | None = None
 
     def find(self, name: str, filename: str | None = None) -> Path:
-        """The picture of a name: ``NAME.jpg``, or the one file with another suffix.
+        """Find the picture of a name: ``NAME.jpg``, or the only file with another suffix.
 
         Args:
-            name: without suffix.
-            filename: what the annotation calls the file, in case that the name alone does not tell.
+            name: the name without suffix.
+            filename: the annotation's name of the file, used if the name alone is ambiguous.
 
         Returns:
-            The file, which may not be there.
+            The file, which may not exist.
 
         Raises:
             DataError: several files have this name.

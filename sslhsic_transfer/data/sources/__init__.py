@@ -1,6 +1,6 @@
-"""Where pictures to train on come from: folders, tar shards, torchvision's and Hugging Face's data sets, streams.
+"""Sources of training pictures: folders, tar shards, torchvision's and Hugging Face's data sets, streams.
 
-`find_data` understands what a user types; each kind of source is a file here.
+`find_data` finds the source that a user's text describes; each kind of source has its own module.
 """
 
 from sslhsic_transfer.data.sources.find import find_data

@@ -10,13 +10,13 @@ from sslhsic_transfer.errors import ConfigError
 
 @dataclass(frozen=True)
 class Address:
-    """An address, taken apart.
+    """A parsed address.
 
     Attributes:
         text: the address as it was given.
-        scheme: what stands before ``://``.
-        target: what stands between it and the question mark.
-        parameters: what stands after it, ``name=value``, separated by ``&``.
+        scheme: the part before ``://``.
+        target: the part between ``://`` and the question mark.
+        parameters: the pairs ``name=value`` after the question mark, separated by ``&``.
     """
 
     text: str
@@ -26,10 +26,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Take an address apart; ``%20`` and the like are decoded, a plus sign stays one.
+        """Parse an address; ``%20`` and the like are decoded, but a plus sign is kept.
 
         Raises:
-            ConfigError: a parameter without a value, or given twice.
+            ConfigError: a parameter has no value, or is given twice.
         """
         scheme, _, rest = text.partition("://")
         target, _, query = rest.partition("?")
@@ -43,22 +43,22 @@ class Address:
         return cls(text, scheme, unquote(target), parameters)
 
     def get(self, name: str) -> str | None:
-        """A parameter; None where it is not given."""
+        """Return a parameter, or None if it is not given."""
         return self.parameters.get(name)
 
     def flag(self, name: str) -> bool:
-        """A parameter that is true or false; false where it is not given.
+        """Return a boolean parameter, or False if it is not given.
 
         Raises:
-            ConfigError: it is neither.
+            ConfigError: it is neither true nor false.
         """
         return as_flag(self, name, self.parameters.get(name, "false"))
 
     def count(self, name: str) -> int | None:
-        """A parameter that is a positive whole number; None where it is not given.
+        """Return a parameter that is a positive integer, or None if it is not given.
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: it is not a positive integer.
         """
         value = self.parameters.get(name)
         if value is None:
@@ -68,10 +68,10 @@ class Address:
         return int(value)
 
     def require_known(self, known: Iterable[str]) -> None:
-        """Refuse parameters that are not among ``known``.
+        """Check that all parameters are among ``known``.
 
         Raises:
-            ConfigError: there are some.
+            ConfigError: some are not.
         """
         known = sorted(known)
         unknown = [name for name in self.parameters if name not in known]
@@ -83,10 +83,10 @@ class Address:
 
 
 def as_flag(address: Address, name: str, value: str) -> bool:
-    """``value`` of the parameter ``name`` as true or false.
+    """Convert ``value`` of the parameter ``name`` to a boolean.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither true nor false.
     """
     if value.lower() not in ("true", "false"):
         raise ConfigError(f"{address.text}: {name}={value}; expected true or false.")
@@ -94,7 +94,7 @@ def as_flag(address: Address, name: str, value: str) -> bool:
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """`` (did you mean …?)``, or nothing where nothing is close."""
+    """Make the text `` (did you mean …?)``, or an empty one if no known name is close."""
     lower = {option.lower(): option for option in known}
     close = [lower[match] for match in get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
     return f" (did you mean {' or '.join(close)}?)" if close else ""

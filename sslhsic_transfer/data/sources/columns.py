@@ -1,4 +1,4 @@
-"""Which columns of a Hugging Face data set hold the pictures and their labels."""
+"""Choice of the columns of a Hugging Face data set that hold the pictures and their labels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,24 +9,24 @@ from sslhsic_transfer.errors import DataError
 
 
 def image_column(address: Address, features: Mapping[str, Any]) -> str:
-    """The column that the user names, else the only one of pictures, else the one called ``image``.
+    """Choose the column that the user names, else the only one of pictures, else the one called ``image``.
 
     Raises:
-        DataError: there is none, or the choice is not clear.
+        DataError: there is no such column, or the choice is not clear.
     """
     return _choose(address, "image", features, import_datasets().Image) or _none(address, features)
 
 
 def label_column(address: Address, dataset: Any) -> tuple[tuple[str, ...], list[int]]:
-    """Classes and labels, by the column that the user names, else the only one of classes, else ``label``.
+    """Read classes and labels from the column that the user names, else the only one of classes, else ``label``.
 
-    A column without names for its classes holds whole numbers or words. An empty name, ``label=``, asks for none.
+    A column without names for its classes holds integers or words. An empty name, ``label=``, asks for no labels.
 
     Returns:
-        The classes and the labels of all rows; both empty where some rows have no label, or all have the same.
+        The classes and the labels of all rows; both are empty if some rows have no label, or all have the same.
 
     Raises:
-        DataError: the column is not there or holds something else, or the choice is not clear.
+        DataError: the column is missing or holds something else, or the choice is not clear.
     """
     if address.get("label") == "":
         return (), []

@@ -1,4 +1,4 @@
-"""Pictures as Hugging Face data sets hold them: the content of a file, or the place of one."""
+"""Encoded pictures of Hugging Face data sets: the content of a file, or its path."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from sslhsic_transfer.errors import ImageError
 
 
 def open_encoded(value: Mapping[str, Any] | None, name: str) -> Image.Image:
-    """Open a picture without decoding it yet; one that lies elsewhere than on this machine is fetched.
+    """Open a picture without decoding it yet; one that is not on this machine is downloaded.
 
     Args:
         value: ``bytes`` and ``path``, either of which may be None.
-        name: what the error calls it.
+        name: its name in errors.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: the picture cannot be read.
     """
     content, path = (value["bytes"], value["path"]) if value else (None, None)
     if content is not None:
@@ -34,7 +34,7 @@ def open_encoded(value: Mapping[str, Any] | None, name: str) -> Image.Image:
 
 
 def name_encoded(value: Mapping[str, Any] | None) -> str:
-    """The path of a picture and, since many share one, the start of the SHA-256 of its content."""
+    """Make a name from a picture's path and, since many may share one, the start of the SHA-256 of its content."""
     content, path = (value["bytes"], value["path"]) if value else (None, None)
     if content is None:
         return str(path or "an empty row")
@@ -42,9 +42,9 @@ def name_encoded(value: Mapping[str, Any] | None) -> str:
 
 
 def import_datasets(module: str = "datasets") -> Any:
-    """The package ``datasets``, or a module of it.
+    """Import the package ``datasets``, or a module of it.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: the package is not installed.
     """
     return optional_import(module, extra="data", purpose="Reading Hugging Face data sets")

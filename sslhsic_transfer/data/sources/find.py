@@ -1,4 +1,4 @@
-"""From what a user types to pictures."""
+"""Search for the data that a user's text describes."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sslhsic_transfer.data.sources.shards import ShardedPictures, expand
 from sslhsic_transfer.data.sources.torchvision import find_in_torchvision
 from sslhsic_transfer.errors import ConfigError, DataError
 
-# What stands before :// -> what finds the pictures of such an address.
+# Function that finds the pictures of an address, by the part before ://.
 SCHEMES: dict[str, Callable[[Address], PretrainingData]] = {
     "hf": find_in_huggingface,
     "torchvision": find_in_torchvision,
@@ -22,7 +22,7 @@ _REMOTE = frozenset({"abfs", "az", "file", "ftp", "gcs", "gs", "http", "https", 
 
 
 def find_data(data: str | Path) -> PretrainingData:
-    """Understand what a user gives as data.
+    """Find the data that a user names.
 
     Args:
         data: a folder of pictures or of tar shards, perhaps with ``train/`` and ``val/`` in it; a ``.tar`` file or a
@@ -30,8 +30,8 @@ def find_data(data: str | Path) -> PretrainingData:
             ``hf://ORG/NAME`` or ``hf://BUILDER?data_files=…``.
 
     Raises:
-        DataError: no pictures.
-        ConfigError: an address that is not understood.
+        DataError: there are no pictures.
+        ConfigError: the address is not valid.
         MissingDependencyError: the address needs a package that is not installed.
     """
     text = str(data)

@@ -1,4 +1,4 @@
-"""What pictures a source holds, as a hash that a checkpoint keeps."""
+"""Hash of a source's pictures, which is kept in checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from sslhsic_transfer.data.sources.shards import ShardedPictures
 from sslhsic_transfer.data.sources.streams import Stream
 from sslhsic_transfer.data.sources.torchvision import TorchvisionPictures
 
-_SAMPLED = 64  # pictures of a source whose list of files is not known
+_SAMPLED = 64  # number of pictures from a source without a list of files
 
 
 def fingerprint(pictures: Pictures | Stream) -> str:
-    """Hash what tells pictures from others of the same number, wherever they lie.
+    """Hash a source's properties that distinguish it from others, independent of its location.
 
-    Of folders the relative names of all files and the sizes of up to 50,000; of shards their names, and where each
-    picture lies in them; of torchvision's data sets the files or a sample of the arrays; of Hugging Face's a sample of
-    the encoded pictures; of streams how they are divided. Labels and classes count, too.
+    For folders these are the relative names of all files and the sizes of up to 50,000. For shards they are their names
+    and the positions of pictures, for torchvision's data sets the files or a sample of the arrays, for Hugging Face's a
+    sample of the encoded pictures, and for streams the number of parts. The hash includes number, labels and classes.
 
     Returns:
         A SHA-256 in hexadecimal digits.
@@ -54,7 +54,7 @@ def _of_torchvision(pictures: TorchvisionPictures) -> Any:
 
 
 def _encoded(value: Any) -> Any:
-    """The bytes of a picture, or the name and size of its file."""
+    """Return what to hash of a picture: its bytes, or its address or file."""
     content, path = (value["bytes"], value["path"]) if value else (None, None)
     if content is not None or path is None:
         return content

@@ -1,4 +1,4 @@
-"""Folders: of pictures, or of tar shards."""
+"""Data folders, which hold pictures or tar shards."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from sslhsic_transfer.errors import ConfigError, DataError
 
 
 def find_in_folder(directory: Path) -> PretrainingData:
-    """Understand a data folder: ``train/`` and ``val/`` in it, or class folders, or just pictures, or tar shards.
+    """Find the data in a folder with ``train/`` and ``val/``, class folders, plain pictures or tar shards.
 
-    A ``test/`` folder is never touched.
+    A ``test/`` folder beside ``train/`` is never read.
 
     Raises:
-        DataError: no pictures.
+        DataError: there are no pictures.
     """
     name = directory.resolve().name
     if not (directory / "train").is_dir():
@@ -34,7 +34,7 @@ def find_in_folder(directory: Path) -> PretrainingData:
 
 
 def refuse_output_among(pictures: Pictures | Stream, output: Path) -> None:
-    """Refuse a run among its pictures: when it is taken up, it would find its own, such as curves.png.
+    """Refuse an output folder among the pictures: a resumed run would find its own there, such as curves.png.
 
     Raises:
         ConfigError: the output lies in a folder whose pictures are trained on.
@@ -47,7 +47,7 @@ def refuse_output_among(pictures: Pictures | Stream, output: Path) -> None:
 
 
 def _open(directory: Path, *, labelled: bool = False) -> Pictures:
-    """Pictures are looked for first, so that a stray archive beside them changes nothing."""
+    """Open a folder of pictures or, only if there are none, of tar shards; a stray archive thus changes nothing."""
     archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
     if not archives or any(pictures_below(directory)):
         return ImageFolder.scan(directory, labelled=labelled)

@@ -1,4 +1,4 @@
-"""What is found: pictures to train on, and perhaps pictures to watch the run with."""
+"""Pretraining data: pictures to train on, and perhaps pictures for the online evaluation."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from sslhsic_transfer.errors import DataError
 
 @dataclass(frozen=True)
 class PretrainingData:
-    """Pictures to train on and, where there are labels, to watch the run with.
+    """Pictures to train on and, if there are labels, pictures for the online evaluation.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         train: the pictures to train on.
-        validation: labelled pictures for the online k-NN; None: those of ``train`` query one another.
+        validation: labeled pictures for the online k-NN; None: those of ``train`` query one another.
 
     Raises:
         DataError: ``validation`` has no labels, or other classes than ``train``.

@@ -1,4 +1,4 @@
-"""Hugging Face data sets: from the Hub, from files by one of the package's builders, or saved to disk."""
+"""Hugging Face data sets from the Hub, from files by one of the package's builders, or saved to disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +23,11 @@ class HuggingFacePictures:
     """The pictures of a `datasets.Dataset`.
 
     Args:
-        dataset: with the one column ``image``, not decoded.
+        dataset: the data set, with the single column ``image``, not decoded.
         image: the name of the column.
         classes: names of the classes; empty: no labels.
         labels: index into ``classes`` of each picture.
-        name: what the user finds it by.
+        name: the data set's name for the user.
     """
 
     def __init__(self, dataset: Any, image: str, classes: tuple[str, ...], labels: Sequence[int], name: str) -> None:
@@ -41,24 +41,24 @@ class HuggingFacePictures:
         return len(self.dataset)
 
     def open(self, index: int) -> Image.Image:
-        """One picture, not yet decoded.
+        """Open one picture, not yet decoded.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
         return open_encoded(self.dataset[index][self.image], f"{self._name}[{index}]")
 
     def name(self, index: int) -> str:
-        """The row of a picture, and its path or the SHA-256 of its content."""
+        """Return a picture's name: its row, and its path or the SHA-256 of its content."""
         return f"{self._name}[{index}]: {name_encoded(self.dataset[index][self.image])}"
 
 
 def find_in_huggingface(address: Address) -> PretrainingData:
-    """Understand ``hf://``: a data set of the Hub, a builder such as ``imagefolder`` or ``parquet``, a saved data set.
+    """Find the data of ``hf://``: on the Hub, by a builder such as ``imagefolder`` or ``parquet``, or saved on disk.
 
     Raises:
-        ConfigError: parameters that are not known or do not go together.
-        DataError: the data cannot be loaded, or there is no picture in them.
+        ConfigError: parameters are unknown or do not go together.
+        DataError: the data cannot be loaded, or hold no pictures.
         MissingDependencyError: ``datasets`` is not installed.
     """
     streaming = address.flag("streaming")

@@ -1,7 +1,7 @@
-"""WebDataset shards: tar files in which the files of one example follow one another and share the start of their name.
+"""WebDataset shards: tar files in which the files of an example are adjacent and share the start of their name.
 
-Each tar is read through once, for where its pictures begin; after that, any picture is one read at its place. Order,
-views and resuming are therefore those of folders.
+Each tar is read once to find the positions of its pictures; after that, a picture takes one read at its position.
+Order, views and resuming are therefore the same as for folders.
 """
 
 import re
@@ -31,10 +31,10 @@ from sslhsic_transfer.data.picture_formats import (
 from sslhsic_transfer.data.storage import require_sound_machine
 from sslhsic_transfer.errors import DataError, ImageError
 
-# One picture of a shard: where its bytes begin, how many there are, its label.
+# One picture of a shard: position of its first byte, number of bytes, label.
 _Entry = tuple[int, int, str | None]
 
-# How the names of compressed shards end.
+# Suffixes of compressed shards.
 COMPRESSED = (".tgz", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst")
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -48,8 +48,8 @@ class ShardedPictures:
     Attributes:
         shards: the tar files.
         places: (N, 3) int64: number of the shard, first byte, number of bytes.
-        classes: names of the classes: what the ``.cls`` files, or ``label`` in the ``.json`` files, hold; where that is
-            numbers, all from 0 to the largest. Empty unless every picture has one and they differ.
+        classes: names of the classes, from the ``.cls`` files or ``label`` in the ``.json`` files; if these are
+            numbers, all from 0 to the largest. Empty unless every picture has a label and they differ.
         labels: index into ``classes`` of each picture.
     """
 
@@ -60,13 +60,13 @@ class ShardedPictures:
 
     @classmethod
     def index(cls, shards: Sequence[Path]) -> "ShardedPictures":
-        """Find the pictures in tar files; a progress bar shows when that takes more than seconds.
+        """Find the pictures in tar files; a progress bar appears if this takes more than a few seconds.
 
-        A warning tells of examples that are passed over because their pictures cannot be read here, or have a second
-        dot in their names.
+        A warning names examples that are skipped because their pictures have an unreadable format or a second dot in
+        their names.
 
         Raises:
-            DataError: compressed, damaged or no tar files, or no pictures in them.
+            DataError: a file is compressed, damaged or not a tar, or there are no pictures.
         """
         refuse_compressed(shards)
         places: list[NDArray[np.int64]] = []
@@ -85,15 +85,15 @@ class ShardedPictures:
         return len(self.places)
 
     def open(self, index: int) -> Image.Image:
-        """One picture, not yet decoded.
+        """Open one picture, not yet decoded.
 
         Raises:
-            ImageError: it is not a picture, or the shard is gone or has become shorter.
+            ImageError: it is not a picture, or the shard is missing or has become shorter.
         """
         number, start, size = map(int, self.places[index])
         name = f"picture {index} of {self.shards[number]}"
         try:
-            with self.shards[number].open("rb") as file:  # each time anew: processes must not share a position
+            with self.shards[number].open("rb") as file:  # opened anew, as processes must not share a position
                 file.seek(start)
                 content = file.read(size)
         except OSError as error:
@@ -104,7 +104,7 @@ class ShardedPictures:
         return open_bytes(content, name)
 
     def name(self, index: int) -> str:
-        """The shard and the file in it, which is looked up there: for a few pictures only."""
+        """Return the shard and the file's name in it, which is looked up in the shard and therefore slow."""
         number, start, _ = map(int, self.places[index])
         try:
             with tarfile.open(self.shards[number], "r:") as tar:
@@ -115,10 +115,10 @@ class ShardedPictures:
 
 
 def expand(pattern: str) -> tuple[Path, ...]:
-    """The shards that a file name, a glob or a brace pattern such as ``train-{000..012}.tar`` means, in its order.
+    """List the shards that match a file name, a glob or a brace pattern such as ``train-{000..012}.tar``, in order.
 
     Raises:
-        DataError: it means none, or one that is not there.
+        DataError: nothing matches, or a shard is missing.
     """
     if Path(pattern).is_file():
         return (Path(pattern),)
@@ -142,10 +142,10 @@ def expand(pattern: str) -> tuple[Path, ...]:
 
 
 def refuse_compressed(paths: Sequence[Path]) -> None:
-    """Say what to do with compressed shards.
+    """Check that no shard is compressed.
 
     Raises:
-        DataError: there are some.
+        DataError: one is compressed; the message says what to do.
     """
     compressed = [path for path in paths if path.name.endswith(COMPRESSED)]
     if compressed:
@@ -168,11 +168,11 @@ def _called(shards: Sequence[Path]) -> str:
 
 
 class _PassedOver:
-    """Pictures of examples of which none is read.
+    """Pictures of examples that are skipped.
 
     Attributes:
-        unread: those in formats that Pillow does not read here.
-        misnamed: those whose suffix does not follow the first dot.
+        unread: pictures in formats that Pillow cannot read here.
+        misnamed: pictures whose suffix does not follow the first dot of the name.
     """
 
     def __init__(self) -> None:
@@ -180,13 +180,13 @@ class _PassedOver:
         self.misnamed: list[PurePath] = []
 
     def expected(self) -> str:
-        """What was expected of pictures, where there are none."""
+        """Describe the pictures that were expected, for an error that there are none."""
         if self.misnamed:
             return self._rename()
         return f"{expected_pictures(self.unread)} A name ends with what follows its first dot."
 
     def tell(self, where: str) -> None:
-        """Warn of them."""
+        """Warn about the skipped pictures."""
         tell_of_unread(where, self.unread, stacklevel=3)
         tell_passed_over(where, self.misnamed, self._rename(), stacklevel=3)
 
@@ -196,11 +196,11 @@ class _PassedOver:
 
 
 def _entries(path: Path, passed: _PassedOver) -> Iterator[_Entry]:
-    """The pictures of one shard; of several in one example, the first.
+    """Yield the pictures of one shard; from an example with several pictures, the first.
 
     Args:
         path: the tar file.
-        passed: gets a picture of each example of which none is read.
+        passed: collects one picture of each skipped example.
     """
     readable, unreadable = readable_suffixes(), unreadable_suffixes()
     try:
@@ -220,7 +220,7 @@ def _entries(path: Path, passed: _PassedOver) -> Iterator[_Entry]:
                     yield (*picture, label)
                 elif unread or misnamed:
                     (passed.unread if unread else passed.misnamed).append(PurePath(f"{path}/{unread or misnamed}"))
-    except Exception as error:  # tarfile raises many kinds, MemoryError for a size that is none among them
+    except Exception as error:  # tarfile raises many types, also MemoryError for an invalid size
         if isinstance(error, OSError):
             require_sound_machine(error, path)
         raise DataError(
@@ -230,7 +230,7 @@ def _entries(path: Path, passed: _PassedOver) -> Iterator[_Entry]:
 
 
 def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
-    """Files that are not hidden: their key, up to the first dot of the name, the extension after it, their place."""
+    """Yield key, extension and member of each visible file; the first dot separates key and extension."""
     for member in tar:
         if member.isreg() and not member.issparse():
             folder, slash, base = member.name.rpartition("/")

@@ -1,4 +1,4 @@
-"""Streams: pictures that come one after another and cannot be asked for by number."""
+"""Streams: pictures that can only be read one after another, not by number."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -13,25 +13,25 @@ from sslhsic_transfer.data.sources.encoded import import_datasets, name_encoded,
 
 @dataclass(frozen=True)
 class StreamedPicture:
-    """One picture of a stream, its content still encoded.
+    """One encoded picture of a stream.
 
     Attributes:
-        value: ``bytes`` and ``path``.
+        value: its ``bytes`` and ``path``.
     """
 
     value: Mapping[str, Any] | None
 
     def open(self) -> Image.Image:
-        """The picture, not yet decoded.
+        """Open the picture, not yet decoded.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
         return open_encoded(self.value, self.name)
 
     @property
     def name(self) -> str:
-        """What the user finds it by."""
+        """The picture's name for the user."""
         return name_encoded(self.value)
 
 
@@ -40,11 +40,11 @@ class Stream:
     """A streamed data set, which several readers share.
 
     Attributes:
-        dataset: a `datasets.IterableDataset` with the one column ``image``, not decoded.
+        dataset: a `datasets.IterableDataset` with the single column ``image``, not decoded.
         image: the name of the column.
-        length: pictures of an epoch.
-        buffer: how many pictures a reader holds at once, to shuffle them.
-        classes: none: a stream's labels are not read.
+        length: number of pictures in an epoch.
+        buffer: number of pictures in a reader's shuffle buffer.
+        classes: always empty, as a stream's labels are not read.
     """
 
     dataset: Any
@@ -58,17 +58,17 @@ class Stream:
 
     @property
     def shards(self) -> int:
-        """How many files, or the like, can be read independently of one another."""
+        """Number of parts, such as files, that can be read independently."""
         return int(self.dataset.num_shards)
 
     def read(self, epoch: int, *, seed: int, reader: int, readers: int) -> Iterator[StreamedPicture]:
-        """One reader's part of an epoch, shuffled: a function of these numbers alone.
+        """Read one reader's part of an epoch, shuffled; the result depends only on the arguments.
 
-        The readers' parts of an epoch have no picture in common and together hold all. Where ``readers`` divides the
-        number of shards, each reads its own ones; else all read all, and skip what is the others'.
+        The readers' parts of an epoch are disjoint and together hold all pictures. If ``readers`` divides the number of
+        shards, each reads its own shards; otherwise each reads all and skips the pictures of the others.
         """
         shuffled = self.dataset.shuffle(seed=mix_seed(seed, epoch), buffer_size=self.buffer)
         part = import_datasets("datasets.distributed").split_dataset_by_node(shuffled, rank=reader, world_size=readers)
-        # Not iter(part): in a worker process, that would be divided among the workers once more.
+        # Not iter(part), which would be divided among workers once more in a worker process.
         batches = part.iter(batch_size=1)
         return map(StreamedPicture, itertools.chain.from_iterable(batch[self.image] for batch in batches))

@@ -1,4 +1,4 @@
-"""torchvision's data sets, by the names of their classes."""
+"""Torchvision's data sets, by the names of their classes."""
 
 import inspect
 import os
@@ -14,9 +14,9 @@ from sslhsic_transfer.data.sources.address import Address, as_flag, suggestion
 from sslhsic_transfer.data.sources.found import PretrainingData
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, MissingDependencyError
 
-# The parameters by which classes choose a part of their data; `split` means something else where there is `train`, too.
+# Parameters by which classes choose a part of their data. Beside `train`, `split` has another meaning.
 _PARTS = ("train", "split", "image_set", "version")
-# Parameters of the classes that are functions, and so not for an address.
+# Parameters of the classes that are functions, which an address cannot give.
 _FUNCTIONS = frozenset({"transform", "target_transform", "transforms", "loader", "is_valid_file"})
 
 
@@ -25,10 +25,10 @@ class TorchvisionPictures:
 
     Args:
         dataset: the data set, without transforms.
-        name: what the user finds it by.
+        name: its name for the user.
 
     Attributes:
-        classes: its classes; empty where it has no single label for each picture.
+        classes: its classes; empty if it does not have exactly one label for each picture.
         labels: index into ``classes`` of each picture.
 
     Raises:
@@ -42,7 +42,7 @@ class TorchvisionPictures:
             raise DataError(f"{name} holds no pictures.")
         try:
             self.open(0).close()
-        except ImageError as error:  # if it is but damaged, so be it
+        except ImageError as error:  # a merely damaged picture is not an error here
             if isinstance(error.__cause__, TypeError):
                 raise DataError(str(error)) from error
         self.classes, self.labels = _classes(dataset)
@@ -51,10 +51,10 @@ class TorchvisionPictures:
         return len(self.dataset)
 
     def open(self, index: int) -> Image.Image:
-        """One picture; not yet decoded where its class lets others open its files.
+        """Open one picture, which is not yet decoded if the data set's class allows that.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the picture cannot be read.
         """
         with picture_errors(self.name(index)):
             example = self.dataset[index]
@@ -64,7 +64,7 @@ class TorchvisionPictures:
             return picture
 
     def name(self, index: int) -> str:
-        """The file of a picture, where its class lists files; else its number."""
+        """Return the file of a picture if the data set's class lists files, else its number."""
         for files in self._lists():
             if (file := _file_of(files[index])) is not None:
                 return file
@@ -72,7 +72,7 @@ class TorchvisionPictures:
 
     @property
     def files(self) -> list[str] | None:
-        """The files of all pictures, where its class lists them."""
+        """The files of all pictures, or None if the data set's class does not list them."""
         for files in self._lists():
             found = [file for entry in files if (file := _file_of(entry)) is not None]
             if len(found) == len(files):
@@ -92,14 +92,14 @@ def _file_of(entry: Any) -> str | None:
 
 
 def find_in_torchvision(address: Address) -> PretrainingData:
-    """Understand ``torchvision://CLASS?root=DIR``; further parameters are those of the class.
+    """Find the data of ``torchvision://CLASS?root=DIR``; further parameters are those of the class.
 
-    Without a word from the user, the part that the class itself takes is trained on, mostly ``train``; nothing is
-    validated on, and nothing is downloaded.
+    By default the training data are the class's default part, usually ``train``; there are no validation data, and
+    nothing is downloaded.
 
     Raises:
-        ConfigError: no such class, or parameters it does not have.
-        DataError: the data are not there, or are not pictures.
+        ConfigError: there is no such class, or it lacks a parameter.
+        DataError: the data are missing, or are not pictures.
     """
     kind = _class_named(address)
     parameters = _parameters(kind)
@@ -132,7 +132,7 @@ def _class_named(address: Address) -> type:
 
 
 def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """Those of the class and, where it hands further ones on, of its bases."""
+    """Collect the parameters of a class and, if it passes keyword arguments on, of its bases."""
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(kind):
         own = inspect.signature(vars(base)["__init__"]).parameters if "__init__" in vars(base) else {}
@@ -172,7 +172,7 @@ def _open(
 def _part(
     address: Address, kind: type, parameters: dict[str, inspect.Parameter], part: str | None, order: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The argument that chooses a part of the data: the first of ``order`` that the class has."""
+    """Make the argument that chooses a part of the data: the first of ``order`` that the class has."""
     if part is None:
         return {}
     name = next((name for name in order if name in parameters), None)
@@ -188,7 +188,7 @@ def _part(
 
 
 def _value(address: Address, parameter: inspect.Parameter, value: str) -> Any:
-    """A parameter's text as what its default is."""
+    """Convert a parameter's text to the type of its default."""
     default = parameter.default
     if isinstance(default, bool):
         return as_flag(address, parameter.name, value)
@@ -203,7 +203,7 @@ def _value(address: Address, parameter: inspect.Parameter, value: str) -> Any:
 
 
 def _classes(dataset: Any) -> tuple[tuple[str, ...], Sequence[int]]:
-    """The labels, under any of the names that torchvision has for them."""
+    """Find classes and labels, under any of the names that torchvision has for them."""
     for attribute in ("targets", "labels", "_labels", "y"):
         values: Any = getattr(dataset, attribute, None)
         values = values.tolist() if hasattr(values, "tolist") else values

@@ -1,4 +1,4 @@
-"""What every run shares: our names made known, logs, checkpoints."""
+"""Settings shared by all runs: registration of the adapter, logs, checkpoints."""
 
 custom_imports = dict(imports=["sslhsic_transfer.adapters.mmseg"])
 runner_type = "SSLHSICRunner"

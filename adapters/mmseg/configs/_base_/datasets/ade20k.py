@@ -1,4 +1,4 @@
-"""ADE20K (SceneParse150): 20,210 pictures of training, 2,000 of validation."""
+"""ADE20K (SceneParse150): 20,210 training pictures, 2,000 validation pictures."""
 
 _base_ = "data.py"
 

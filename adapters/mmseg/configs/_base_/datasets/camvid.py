@@ -1,4 +1,4 @@
-"""CamVid in the layout of SegNet: 367 pictures of train, 101 of val, 11 classes."""
+"""CamVid in the layout of SegNet: 367 pictures in train, 101 in val, 11 classes."""
 
 _base_ = "data.py"
 

@@ -1,4 +1,4 @@
-"""Cityscapes: 2,975 finely annotated pictures of train, 500 of val."""
+"""Cityscapes: 2,975 finely annotated pictures in train, 500 in val."""
 
 _base_ = "data.py"
 

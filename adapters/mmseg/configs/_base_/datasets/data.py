@@ -1,4 +1,4 @@
-"""Loading and augmentation that the data sets share: batches of 16 on 8 GPUs, whole pictures for evaluation."""
+"""Loading and augmentation shared by the data sets: batches of 16 on 8 GPUs, whole pictures for evaluation."""
 
 load = [dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")]
 scale = dict(type="SSLHSICRandomScale", ratio_range=(0.5, 2.0))

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012: 10,582 pictures of train_aug, 1,449 of val."""
+"""PASCAL VOC 2012: 10,582 pictures in train_aug, 1,449 in val."""
 
 _base_ = "data.py"
 

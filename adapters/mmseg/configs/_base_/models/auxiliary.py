@@ -1,4 +1,4 @@
-"""With a second head, which learns from c4 as in mmseg's own DeepLabV3+ and UPerNet."""
+"""A second head, which learns from c4 as in mmseg's own DeepLabV3+ and UPerNet."""
 
 _base_ = "segmentor.py"
 

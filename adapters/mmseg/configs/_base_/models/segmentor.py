@@ -1,6 +1,6 @@
-"""Encoder and decoder; MODEL stands for what ``--cfg-options model.backbone.model=…`` must name.
+"""Encoder and decoder; MODEL is a placeholder for ``--cfg-options model.backbone.model=…``.
 
-Channels and normalisation are those of an ImageNet ResNet-50; SSLHSICRunner sets them to the encoder's.
+Channels and normalization are those of an ImageNet ResNet-50; SSLHSICRunner sets them to the encoder's.
 """
 
 norm_cfg = dict(type="SyncBN", requires_grad=True)
