@@ -1,4 +1,4 @@
-"""Whether a network's tensors are still those that they were."""
+"""Checksums of a network's tensors, to tell whether they have changed."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def checksums(module: nn.Module) -> tuple[int, ...] | None:
-    """A number for each tensor of the state dict, by its bits: any training changes them, no device does.
+    """Compute a number for each tensor of the state dict from its bits; training changes it, another device does not.
 
     None where tensors have no values, as on the meta device.
     """

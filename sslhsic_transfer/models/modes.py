@@ -1,4 +1,4 @@
-"""Networks to look at: in eval mode for a while, or as copies of one kind."""
+"""Put networks in eval mode for a while, or copy them for comparison."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def plain_copy(module: _M) -> _M:
-    """A float32 copy on the CPU, in eval mode, without gradients: what results are held against.
+    """Copy a network in float32 to the CPU, in eval mode and without gradients, as a reference for results.
 
     In reduced precision, TF32 on a GPU included, a network is no reference for another.
     """

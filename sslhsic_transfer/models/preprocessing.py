@@ -79,7 +79,7 @@ class Preprocessing(BaseModel):
 
     @classmethod
     def for_size(cls, size: int) -> "Preprocessing":
-        """The usual choice for square inputs of ``size`` pixels: the centre 7/8 of the short side.
+        """Make the usual choice for square inputs of ``size`` pixels: the center 7/8 of the short side.
 
         Raises:
             ConfigError: a size that is too small or too large.
@@ -87,7 +87,7 @@ class Preprocessing(BaseModel):
         return validated(cls, {"resize": round(size * 8 / 7), "crop": size}, source=f"Preprocessing for {size} px")
 
     def at_size(self, size: int) -> "Preprocessing":
-        """The same for crops of another size, with the same share of the picture in them.
+        """Make the same for crops of another size, with the same share of the picture in them.
 
         Raises:
             ConfigError: a size that is too small or too large.
@@ -164,7 +164,7 @@ class Preprocessing(BaseModel):
         return torch.from_numpy(pixels).permute(2, 0, 1).to(picture.device)
 
     def _refuse_slivers(self, picture: "Tensor") -> "Tensor":
-        """A file of a hundred bytes may be a line of pixels that resizing makes gigabytes of."""
+        """Refuse long lines of pixels: resizing would make gigabytes of a file of a hundred bytes."""
         height, width = picture.shape[-2:]
         if self.resize**2 * max(height, width) > _MOST_PIXELS * min(height, width):
             raise ImageError(

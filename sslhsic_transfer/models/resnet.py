@@ -148,7 +148,7 @@ class _DilatedSameConv2d(nn.Conv2d):
 
 
 def same_padding(x: Tensor, symmetric: int) -> list[int]:
-    """Padding (left, right, top, bottom) of a stride-2 layer of odd kernel size 2·symmetric + 1 under ``SAME``.
+    """Compute ``SAME`` padding (left, right, top, bottom) of a stride-2 layer of odd kernel size 2·symmetric + 1.
 
     Odd inputs are padded symmetrically; even ones get one row and one column less at the start.
     """

@@ -46,7 +46,7 @@ class VisionTransformer(TimmBackbone):
         return given
 
     def _ends(self) -> list[int]:
-        """The last block of each stage."""
+        """List the last block of each stage."""
         depth = len(self.network.blocks)
         return [depth * quarter // 4 - 1 for quarter in range(1, 5)]
 

@@ -1,6 +1,7 @@
 """The Python examples of README and guide, run as a reader would paste them."""
 
 import pytest
+import timm
 import torch
 
 from sslhsic_transfer import from_pretrained
@@ -8,7 +9,14 @@ from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_exampl
 from tests.docs.pages import name_of, pages, read
 
 # Page -> how many blocks it has.
-RUN_HERE = {"README.md": 2, "docs/index.md": 1, "docs/models.md": 1, "docs/objective.md": 1, "docs/onnx.md": 2}
+RUN_HERE = {
+    "README.md": 2,
+    "docs/conversion.md": 1,
+    "docs/index.md": 1,
+    "docs/models.md": 1,
+    "docs/objective.md": 1,
+    "docs/onnx.md": 2,
+}
 # Those are run in tests/hub (test_download.py, test_other_libraries.py) and in test_dense.py; tutorials in tutorials/.
 ELSEWHERE = {"docs/hub.md": 2, "docs/dense.md": 8}
 
@@ -29,6 +37,16 @@ def run(page, number, **names):
 def test_every_example_is_run():
     found = {name_of(page): len(python_examples(read(page))) for page in pages() if "tutorials" not in page.parts}
     assert {page: count for page, count in found.items() if count} == RUN_HERE | ELSEWHERE
+
+
+def test_conversion_takes_convnexts_and_vits_of_timm(monkeypatch):
+    """There is no network here, so that timm makes the network without its weights."""
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **options: create(name, **options))
+    names = run("docs/conversion.md", 0)
+    assert names["encoder"].config.architecture == "vit_small_patch16_dinov3"
+    assert names["encoder"].metadata["timm"]["license"] == "dinov3-license"
+    assert names["untrained"].feature_dim == 768
 
 
 def test_readme_begins_with_two_pictures(here):
