@@ -10,7 +10,7 @@ class Fields(griffe.Extension):
     """Makes a field's description its docstring, and its default its value."""
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **others: Any) -> None:
-        """Called by griffe for each attribute that it finds."""
+        """Add the description of a field that griffe has found."""
         call = attr.value
         if not isinstance(call, griffe.ExprCall) or str(call.function) != "Field":
             return

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @event_priority(100)  # before mkdocstrings looks whether its folder is there
 def on_config(config: Any) -> Any:
-    """Called by mkdocs before each build."""
+    """Lay the package out before mkdocs builds."""
     lay_out(ROOT / "build" / "package")
     return config
 
