@@ -22,6 +22,8 @@ from sslhsic_transfer.errors import ConfigError
 Method = Literal["minmax", "percentile", "entropy"]
 METHODS: dict[Method, str] = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 _OPERATORS = ["Conv", "Add", "MaxPool", "Relu"]
+# With layer normalization, the sums of blocks have values too far apart for 8 bits; most work is products with weights.
+_NORMALIZED = ["Conv", "Gemm", "MatMul"]
 _BATCH = 16
 
 
@@ -76,7 +78,10 @@ def has_wide_products() -> bool:
 
 
 def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> Any:
-    """Quantize a copy of a float32 graph; all but convolutions, sums and pooling stays in float32.
+    """Quantize a copy of a float32 graph.
+
+    In a ResNet all but convolutions, sums and pooling stays in float32; in a ConvNeXt or Vision Transformer all but
+    convolutions and products with weights.
 
     Args:
         model: an ``onnx.ModelProto``.
@@ -95,6 +100,9 @@ def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> 
     names = {node.name for node in model.graph.node if node.op_type == "Conv"}
     if unknown := [name for name in settings.skip if name not in names]:
         raise ConfigError(f"No convolutions are called {', '.join(unknown)}; there are: {', '.join(sorted(names))}.")
+    normalized = any(node.op_type == "LayerNormalization" for node in model.graph.node)
+    weights = {initializer.name for initializer in model.graph.initializer}
+    attention = [node.name for node in model.graph.node if node.op_type == "MatMul" and weights.isdisjoint(node.input)]
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
     onnx.helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is already simplified
@@ -106,12 +114,12 @@ def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> 
             output,
             _reader(quantization, model.graph.input[0].name, _fitting(model, images)),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=_OPERATORS,
+            op_types_to_quantize=_NORMALIZED if normalized else _OPERATORS,
             per_channel=True,
             reduce_range=settings.narrow,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=list(settings.skip),
+            nodes_to_exclude=[*settings.skip, *attention],
             calibrate_method=getattr(quantization.CalibrationMethod, METHODS[settings.method]),
             extra_options={
                 "CalibTensorRangeSymmetric": False,

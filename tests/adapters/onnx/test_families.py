@@ -46,9 +46,11 @@ def test_every_form_of_file_passes_its_check(name, options, tmp_path):
     assert export(create(name), tmp_path / "model.onnx", **options).verification.passed
 
 
-def test_a_convnext_in_int8(digits, tmp_path):
-    report = export(create("convnext_atto"), tmp_path / "model.onnx", precision="int8", calibration=digits / "train")
-    assert report.verification.passed
+@pytest.mark.parametrize("name", [FAMILIES[0], pytest.param(FAMILIES[2], marks=pytest.mark.slow)])
+def test_int8(name, digits, tmp_path):
+    encoder, path = create(name), tmp_path / "model.onnx"
+    assert export(encoder, path, precision="int8", calibration=digits / "train").verification.passed
+    assert path.stat().st_size < 1.1 * sum(parameter.numel() for parameter in encoder.parameters())
 
 
 @pytest.mark.parametrize("name", FAMILIES[:2])
