@@ -32,7 +32,7 @@ def export_run(folder: RunFolder, trainer: Trainer, data: PretrainingData, evalu
         "objective": recipe.objective,
         "data": data.name,
         "pictures": len(data.train),
-        "epochs": recipe.epochs,
+        "epochs": recipe.epochs if recipe.steps is None else round(trainer.epoch, 4),
         "steps": trainer.total_steps,
         "processes": trainer.accelerator.num_processes,
         "precision": "fp32" if trainer.accelerator.mixed_precision == "no" else trainer.accelerator.mixed_precision,

@@ -267,6 +267,9 @@ class Recipe(_Section):
     augmentation: AugmentationSettings = Field(default=AugmentationSettings(), description="Settings of the two views.")
     optimizer: OptimizerSettings = Field(default=OptimizerSettings(), description="Settings of the optimizer.")
     epochs: int = Field(default=1000, ge=1, description="Number of passes over the training pictures.")
+    steps: int | None = Field(
+        default=None, ge=1, description="Number of steps in place of `epochs`, for a trial of seconds; null: by epochs."
+    )
     batch_size: int = Field(default=4096, ge=2, description="Number of pictures per step, over all processes.")
     micro_batch_size: int | None = Field(
         default=None,

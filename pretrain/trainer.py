@@ -54,7 +54,7 @@ class Trainer:
         self.accelerator = accelerator
         self.pictures = pictures
         self.step = 0
-        self.total_steps = recipe.epochs * pictures // recipe.batch_size
+        self.total_steps = recipe.steps or recipe.epochs * pictures // recipe.batch_size
         self._build(fresh)
         self._recorded = self._recorded_step()
         self._draws: tuple[Features, ...] = ()  # of the recorded step

@@ -90,6 +90,13 @@ def test_tensorboard_has_the_same_scalars(run):
     assert [event.value for event in events.Scalars("loss")] == pytest.approx(expected)
 
 
+def test_a_trial_makes_as_many_steps_as_asked_for(tiny_overrides, digits, tmp_path):
+    recipe = load_recipe("demo", (*tiny_overrides, "steps=3", "epochs=500"))
+    encoder = from_pretrained(pretrain(recipe, digits, tmp_path / "run", progress=False))
+    assert [record["step"] for record in RunFolder(tmp_path / "run").read_metrics() if "loss" in record] == [1, 2, 3]
+    assert (encoder.metadata["steps"], encoder.metadata["epochs"]) == (3, round(3 * 16 / 72, 4))
+
+
 def test_weights_have_moved_and_the_target_has_followed(run, tiny):
     from sslhsic_transfer.training.checkpoint import load_checkpoint
 
