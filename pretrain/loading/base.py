@@ -8,7 +8,8 @@ from sslhsic_transfer.data.images import Pictures
 from sslhsic_transfer.data.sources import Stream
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.stages import view_stages
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View
 
 Source = TypeVar("Source", Pictures, Stream)

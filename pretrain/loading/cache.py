@@ -18,7 +18,7 @@ from sslhsic_transfer.data.images import Pictures, to_rgb, upright_size
 from sslhsic_transfer.data.readers import reading_ahead
 from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ConfigError, ImageError
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, DataSettings
 
 # Number of pictures that a reader hands over at a time.
 _PART = 64

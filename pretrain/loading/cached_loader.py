@@ -15,7 +15,8 @@ from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.pretrain.loading.cache import PictureCache
 from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset, candidates
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import Crops, View, collate_crops, cut_batch, cut_views, draw_views
 from sslhsic_transfer.training.sampler import Example
 

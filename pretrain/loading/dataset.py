@@ -13,7 +13,7 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.data.images import Pictures
 from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import DataError, ImageError
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View, two_views
 from sslhsic_transfer.training.sampler import Example
 

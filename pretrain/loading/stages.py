@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 
 
 def view_stages(steps: range, recipe: Recipe, pictures: int) -> Iterator[tuple[range, AugmentationSettings]]:

@@ -9,7 +9,7 @@ from sslhsic_transfer.data.images import Pictures
 from sslhsic_transfer.data.readers import reading_ahead
 from sslhsic_transfer.pretrain.loading.base import Loader
 from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset, damage_in
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View
 from sslhsic_transfer.training.sampler import StepSampler
 

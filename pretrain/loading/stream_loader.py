@@ -18,7 +18,8 @@ from sslhsic_transfer.data.sources.streams import Stream, StreamedPicture
 from sslhsic_transfer.errors import CheckpointError, DataError, ImageError
 from sslhsic_transfer.pretrain.loading.base import Loader
 from sslhsic_transfer.pretrain.loading.dataset import Sample, damage_in
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, Recipe
+from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import View, two_views
 from sslhsic_transfer.training.sampler import chunk_sizes
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sections import MonitorSettings
 
 
 @torch.no_grad()

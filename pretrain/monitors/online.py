@@ -15,7 +15,7 @@ from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.metrics.rank import rankme
 from sslhsic_transfer.metrics.ridge import ridge_accuracy
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sections import MonitorSettings
 from sslhsic_transfer.results import Result, new_result
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import View, scaled_box
 from sslhsic_transfer.pretrain.views.draws import Colours, ViewDraw
 from sslhsic_transfer.pretrain.views.resampling import crop_matrices

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import View
 from sslhsic_transfer.pretrain.views.draws import ORDERS, Batch, Colours
 from sslhsic_transfer.pretrain.views.resampling import blur_matrices

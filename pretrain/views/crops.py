@@ -11,7 +11,7 @@ from torch import Tensor
 from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer.data.images import to_rgb, upright_size
 from sslhsic_transfer.data.picture_formats import beyond_pillows_bounds
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
 
 # Every order of brightness, contrast, saturation and hue, as indices 0 to 3.
 ORDERS = tuple(permutations(range(4)))

@@ -11,7 +11,7 @@ from sslhsic_transfer.data.images import load_image, open_bytes, open_image
 from sslhsic_transfer.data.labelled.layouts import read_map
 from sslhsic_transfer.data.picture_formats import readable_formats, readable_suffixes, unreadable_suffixes
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import two_views
 from tests.memory import peak_of
 

@@ -16,7 +16,7 @@ from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.errors import DataError, DeviceMemoryError, ImageError, StorageError
 from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 
 
 @pytest.fixture

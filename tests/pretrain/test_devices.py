@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 from sslhsic_transfer import SSLHSICLoss, create_encoder
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.networks import Learner
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import ColourOperations, View
 from sslhsic_transfer.pretrain.views.draws import draw_colours
 from sslhsic_transfer.training.optimizer import build_optimizer, set_learning_rate

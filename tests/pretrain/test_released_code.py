@@ -11,8 +11,8 @@ from torch import nn
 
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.pretrain.networks import Learner
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
 from sslhsic_transfer.pretrain.schedules import target_decay
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import two_views
 from sslhsic_transfer.pretrain.views.draws import draw_crop
 from sslhsic_transfer.sample import sign_digits

@@ -11,7 +11,7 @@ import webdataset
 from PIL import Image
 
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import two_views
 from tests.pretrain.conftest import own_precision as own_precision
 from tests.pretrain.conftest import tiny as tiny

@@ -8,7 +8,7 @@ from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.errors import ConfigError, ImageError
 from sslhsic_transfer.pretrain.loading import cache as module
 from sslhsic_transfer.pretrain.loading.cache import build_cache, stored_size
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, DataSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, DataSettings
 from sslhsic_transfer.pretrain.views.draws import draw_views
 
 CPU = torch.device("cpu")

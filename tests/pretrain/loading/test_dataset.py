@@ -7,7 +7,7 @@ from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.dataset import TwoViewDataset
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.training.sampler import StepSampler, check_shares
 
 

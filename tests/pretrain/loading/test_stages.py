@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from sslhsic_transfer.pretrain import Recipe
 from sslhsic_transfer.pretrain.loading.stages import view_stages
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 
 
 def stages(steps, *progressive, pictures=100, batch_size=10):

@@ -7,7 +7,7 @@ from torch import nn
 
 from sslhsic_transfer._memory import memory_gib
 from sslhsic_transfer.pretrain.monitors.health import CollapseGuard, embedding_std, gradient_norm
-from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sections import MonitorSettings
 
 
 def test_an_even_spread_has_deviation_one_and_a_collapse_none():

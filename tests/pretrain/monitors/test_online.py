@@ -10,7 +10,7 @@ from sslhsic_transfer.metrics.knn import knn_accuracy
 from sslhsic_transfer.metrics.rank import rankme
 from sslhsic_transfer.metrics.ridge import ridge_accuracy
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
-from sslhsic_transfer.pretrain.recipe import MonitorSettings
+from sslhsic_transfer.pretrain.sections import MonitorSettings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import collate_crops, cut_batch, cut_views, draw_views
 from tests.fake_cuda import CUDA, fake_cuda
 

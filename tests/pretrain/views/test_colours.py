@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as F
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views import ColourOperations, Colours, View
 from sslhsic_transfer.pretrain.views import colours as module
 from sslhsic_transfer.pretrain.views.draws import ORDERS, draw_colours

@@ -9,7 +9,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views import two_views
 from sslhsic_transfer.pretrain.views.draws import draw_crop
 

@@ -7,8 +7,8 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
-from sslhsic_transfer.pretrain.recipe import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
+from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
 from sslhsic_transfer.pretrain.views.draws import ORDERS, draw_colours, draw_crop
 
 PAPER = AugmentationSettings()
