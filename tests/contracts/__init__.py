@@ -64,7 +64,7 @@ class AdapterContract:
         return trained_encoder(request.param)
 
     @torch.no_grad()
-    @pytest.mark.parametrize("size", [(64, 64), (97, 65), (70, 131)])
+    @pytest.mark.parametrize("size", [(64, 64), (97, 70)])
     def test_feature_maps_are_the_encoders(self, encoder, size):
         model = self.build(encoder).eval()
         images = torch.randn(2, 3, *size)

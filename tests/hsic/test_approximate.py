@@ -108,12 +108,12 @@ def test_low_noise_has_less_than_half_the_papers_noise_in_the_gradient():
     assert low < 0.5 * paper
 
 
-@pytest.mark.parametrize("options", [{"num_features": 256}, {"num_features": 4096}, {"low_noise": False}])
+@pytest.mark.parametrize("options", [{"num_features": 256}, {"num_features": 2048}, {"low_noise": False}])
 def test_gradient_noise_is_the_deviation_of_the_gradient_over_its_norm(options):
     views = list(unit_views(64, 2, 32).float().unbind(1))
-    expected = relative_deviation(views, 20, **options)
+    expected = relative_deviation(views, 16, **options)
     estimates = []
-    for seed in range(20):
+    for seed in range(16):
         criterion = SSLHSICLoss(estimator="features", seed=seed, **options)
         estimates.append(criterion.gradient_noise(views).item())
         assert criterion.draws_made == 0

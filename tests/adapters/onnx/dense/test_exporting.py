@@ -201,7 +201,7 @@ class Applied(nn.Module):
     ("function", "message"),
     [
         (lambda images: images * torch.linalg.svdvals(images).mean(), r"_linalg_svd"),
-        (torch.sin, r"becomes the operators Sin, which files of dense models may not hold"),
+        (torch.tan, r"becomes the operators Tan, which files of dense models may not hold"),
     ],
 )
 def test_a_refused_operator_names_itself(function, message, tmp_path):
