@@ -50,3 +50,16 @@ def write_odd_picture(path: Path) -> Path:
         colours.putalpha(alpha)
         colours.save(path)
     return path
+
+
+def noting_inputs(monkeypatch, backbone: type) -> dict[bool, list]:
+    """Note the pictures that a class of backbones receives: in training under True, in evaluation under False."""
+    seen = {True: [], False: []}
+    forward = backbone.forward
+
+    def noting(self, images):
+        seen[self.training].extend(image.clone() for image in images)
+        return forward(self, images)
+
+    monkeypatch.setattr(backbone, "forward", noting)
+    return seen

@@ -9,8 +9,8 @@ from torch import nn
 
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, UnknownArchitectureError
-from sslhsic_transfer.models.backbone import Backbone
-from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.backbone import Backbone, OutputStride, share_members
+from sslhsic_transfer.models.config import EncoderConfig, FeatureSpec, Stage
 
 # By which timm names an architecture for pictures of a common size, which may be left out here.
 _SIZE = "_224"
@@ -63,9 +63,21 @@ class TimmBackbone(Backbone):
 
     def __init__(self, config: EncoderConfig, network: nn.Module) -> None:
         super().__init__(config)
-        self._modules, self._parameters, self._buffers = network._modules, network._parameters, network._buffers
-        self._non_persistent_buffers_set = network._non_persistent_buffers_set
+        share_members(self, network)
         object.__setattr__(self, "network", network)
+        self._output_stride: OutputStride = 32
+
+    @property
+    def specs(self) -> dict[Stage, FeatureSpec]:
+        """Channels and stride of each feature map, dilation included."""
+        return {
+            stage: FeatureSpec(spec.channels, min(spec.stride, self._output_stride))
+            for stage, spec in self.config.specs.items()
+        }
+
+    def dilate(self, output_stride: OutputStride) -> None:
+        """Give no map a coarser stride than this."""
+        self._output_stride = output_stride
 
 
 def refuse_zero_init(zero_init_residual: bool, architecture: str) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer.models.config import SMALLEST_SIDE, STAGES, EncoderConfig, FeatureSpec, Stage, family_of
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, family_of
 
 OutputStride = Literal[8, 16, 32]
 Part = Literal["stem", "c2", "c3", "c4", "c5"]
@@ -24,12 +24,10 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         config: which network of the family.
-        smallest_side: of pictures, in pixels.
         shared_names: children that every map passes through after its stage.
         head_names: children that the pooled embedding alone passes through.
     """
 
-    smallest_side = SMALLEST_SIDE
     shared_names: tuple[str, ...] = ()
     head_names: tuple[str, ...] = ()
 
@@ -42,7 +40,7 @@ class Backbone(nn.Module, ABC):
         """Compute several outputs in one pass, and nothing beyond the last of them.
 
         Args:
-            images: (B, 3, H, W), normalised; H and W at least `smallest_side`.
+            images: (B, 3, H, W), normalised; H and W at least `SMALLEST_SIDE`.
             outputs: ``"pooled"``, ``"c2"``, … ``"c5"``.
 
         Returns:
@@ -95,6 +93,12 @@ class Backbone(nn.Module, ABC):
                 self.get_submodule(name).eval()
 
 
+def share_members(module: nn.Module, network: nn.Module) -> None:
+    """Make a network's children, parameters and buffers those of a module, too, under the same names."""
+    module._modules, module._parameters, module._buffers = network._modules, network._parameters, network._buffers
+    module._non_persistent_buffers_set = network._non_persistent_buffers_set
+
+
 def places(side: int, stride: int) -> int:
     """Compute ⌈side/stride⌉, the places of a map; without negative numbers, whose division ONNX rounds otherwise."""
     return (side + stride - 1) // stride
@@ -129,8 +133,7 @@ class HasBackbone(nn.Module):
 
     def adopt(self, backbone: Backbone) -> None:
         """Take a backbone in; what either gets or loses later, both do."""
-        self._modules, self._parameters, self._buffers = backbone._modules, backbone._parameters, backbone._buffers
-        self._non_persistent_buffers_set = backbone._non_persistent_buffers_set
+        share_members(self, backbone)
         object.__setattr__(self, "backbone", backbone)
 
     @property
@@ -140,7 +143,7 @@ class HasBackbone(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device that holds the weights."""
         return self.backbone.first_weight.device
 
     @property

@@ -20,13 +20,13 @@ class ConvNeXt(TimmBackbone):
 
     def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
         """Compute the stages up to the last that is asked for."""
-        network = self.network
+        network, specs = self.network, self.specs
         height, width = images.shape[-2:]
         x = network.stem(F.pad(images, (0, (32 - width % 32) % 32, 0, (32 - height % 32) % 32)))
         given: dict[Output, Tensor] = {}
         for stage, layers in zip(STAGES, network.stages, strict=True):
             x = layers(x)
-            stride = self.specs[stage].stride
+            stride = specs[stage].stride
             given[stage] = x[..., : places(height, stride), : places(width, stride)]
             if "pooled" not in outputs and given.keys() >= set(outputs):
                 break
@@ -47,19 +47,9 @@ class ConvNeXt(TimmBackbone):
 
     head_names = ("norm_pre", "head")
 
-    @property
-    def specs(self) -> dict[Stage, FeatureSpec]:
-        """Channels and stride of each feature map, dilation included."""
-        return {
-            stage: FeatureSpec(spec.channels, min(spec.stride, self._output_stride))
-            for stage, spec in self.config.specs.items()
-        }
-
-    _output_stride: int = 32
-
     def dilate(self, output_stride: OutputStride) -> None:
         """Give the last stages stride 1, and dilate what follows, so that on the coarser grid nothing changes."""
-        self._output_stride = output_stride
+        super().dilate(output_stride)
         dilation = 1
         for number in {32: (), 16: (3,), 8: (2, 3)}[output_stride]:
             stage: Any = self.get_submodule(f"stages.{number}")

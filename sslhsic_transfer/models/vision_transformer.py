@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sslhsic_transfer.models._timm import TimmBackbone, make, refuse_zero_init, shape_of
 from sslhsic_transfer.models._timm import resolve as resolve
-from sslhsic_transfer.models.backbone import Output, OutputStride, Part, places
+from sslhsic_transfer.models.backbone import Output, Part, places
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
 
 _OPTIONS = {"dynamic_img_size": True, "dynamic_img_pad": True}
@@ -26,7 +26,7 @@ class VisionTransformer(TimmBackbone):
 
     def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
         """Run the blocks up to the last that is asked for."""
-        network = self.network
+        network, specs = self.network, self.specs
         stages = [stage for stage in STAGES if stage in outputs]
         ends = self._ends()
         tokens, levels = network.forward_intermediates(
@@ -38,7 +38,7 @@ class VisionTransformer(TimmBackbone):
         )
         height, width = images.shape[-2:]
         given: dict[Output, Tensor] = {
-            stage: self._resampled(level, height, width, self.specs[stage].stride)
+            stage: self._resampled(level, height, width, specs[stage].stride)
             for stage, level in zip(stages, levels, strict=False)
         }
         if "pooled" in outputs:
@@ -80,20 +80,6 @@ class VisionTransformer(TimmBackbone):
 
     shared_names = ("norm",)
     head_names = ("fc_norm", "head")
-
-    @property
-    def specs(self) -> dict[Stage, FeatureSpec]:
-        """Channels and stride of each feature map."""
-        return {
-            stage: FeatureSpec(spec.channels, min(spec.stride, self._output_stride))
-            for stage, spec in self.config.specs.items()
-        }
-
-    _output_stride: int = 32
-
-    def dilate(self, output_stride: OutputStride) -> None:
-        """Give no map a coarser stride than this; the tokens are the same."""
-        self._output_stride = output_stride
 
 
 def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> VisionTransformer:

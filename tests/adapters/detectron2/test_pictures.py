@@ -32,7 +32,7 @@ from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.detection import BoxedPicture, DetectionData
 from sslhsic_transfer.errors import ImageError
 from tests.adapters.detectron2.networks import SMALL
-from tests.odd_pictures import NAMES, SIZE, write_odd_picture
+from tests.odd_pictures import NAMES, SIZE, noting_inputs, write_odd_picture
 
 TINY = {"sides": SIZE[1:], "max_size": 200, "batch_size": 1, "iterations": len(NAMES), "learning_rate": 1e-4}
 
@@ -58,15 +58,7 @@ def odd(tmp_path_factory):
 @pytest.fixture
 def received(monkeypatch):
     """The inputs of encoders, in training and in evaluation."""
-    seen = {True: [], False: []}
-    forward = SSLHSICBackbone.forward
-
-    def noting(self, images):
-        seen[self.training].extend(image.clone() for image in images)
-        return forward(self, images)
-
-    monkeypatch.setattr(SSLHSICBackbone, "forward", noting)
-    return seen
+    return noting_inputs(monkeypatch, SSLHSICBackbone)
 
 
 @pytest.fixture

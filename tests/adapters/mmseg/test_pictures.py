@@ -15,7 +15,7 @@ from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, ImageError
-from tests.odd_pictures import NAMES, SIZE, write_odd_picture
+from tests.odd_pictures import NAMES, SIZE, noting_inputs, write_odd_picture
 
 OLDER = {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
 TINY = {"crop": SIZE[::-1], "scale": (1, 1), "batch_size": 1, "iterations": len(NAMES), "every": len(NAMES)}
@@ -46,15 +46,7 @@ def odd(tmp_path_factory):
 @pytest.fixture
 def received(monkeypatch):
     """The inputs of backbones, in training and in evaluation."""
-    seen = {True: [], False: []}
-    forward = SSLHSICEncoder.forward
-
-    def noting(self, images):
-        seen[self.training].extend(image.clone() for image in images)
-        return forward(self, images)
-
-    monkeypatch.setattr(SSLHSICEncoder, "forward", noting)
-    return seen
+    return noting_inputs(monkeypatch, SSLHSICEncoder)
 
 
 def expected(data, encoder):
