@@ -1,11 +1,13 @@
 """Fixtures that several rooms share: small real pictures, a model folder, the command line as a real process."""
 
 import os
+import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +24,24 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     _threads = 1
 torch.set_num_threads(_threads)
 os.environ["OMP_NUM_THREADS"] = str(_threads)  # for the processes that tests start
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # libraries under test draw from it
+    torch.manual_seed(seed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Draw the same numbers for fixtures on every run, whichever tests ran before."""
+    _seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call():
+    """Draw the same numbers for a test whether or not its fixtures existed already; other numbers than theirs."""
+    _seed(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
