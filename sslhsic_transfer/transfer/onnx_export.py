@@ -12,11 +12,11 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.transfer.classification import ClassificationTask
 from sslhsic_transfer.transfer.config import TransferConfig
-from sslhsic_transfer.transfer.models import load_transferred
-from sslhsic_transfer.transfer.native import WEIGHTS_NAME
+from sslhsic_transfer.transfer.frameworks.plain import WEIGHTS_NAME
+from sslhsic_transfer.transfer.model import load_transferred
 from sslhsic_transfer.transfer.settings import ClassificationSettings, DetectionSettings
+from sslhsic_transfer.transfer.tasks.classification import ClassificationTask
 
 
 def export_transferred(folder: str | Path, path: str | Path, **options: Any) -> ExportReport:

@@ -22,10 +22,10 @@ from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
-from sslhsic_transfer.transfer.examples import seeded
-from sslhsic_transfer.transfer.models import FRAMEWORKS, TransferredModel, load_transferred
+from sslhsic_transfer.transfer.model import FRAMEWORKS, TransferredModel, load_transferred
 from sslhsic_transfer.transfer.settings import SETTINGS, ClassificationSettings, DepthSettings, Task, TransferSettings
 from sslhsic_transfer.transfer.tasks import TASKS
+from sslhsic_transfer.transfer.tasks.augmentation import seeded
 
 # The metrics that go into results.json; evaluation.json has all of them.
 _RECORDED = (

@@ -12,10 +12,10 @@ from sslhsic_transfer.adapters.onnx import LinearHead, OnnxEncoder, export
 from sslhsic_transfer.data.labelled.classification import find_classification
 from sslhsic_transfer.errors import ConfigError, DataError, InputError, VerificationError
 from sslhsic_transfer.transfer import load_transferred, transfer
-from sslhsic_transfer.transfer.classification import ClassificationExamples
 from sslhsic_transfer.transfer.evaluation import evaluate_classification
 from sslhsic_transfer.transfer.onnx_export import export_transferred, verify_transferred
 from sslhsic_transfer.transfer.settings import ClassificationSettings
+from sslhsic_transfer.transfer.tasks.classification import ClassificationExamples
 
 SETTINGS = ("test=test", "workers=0", "warmup=3", "log_every=5", "batch_size=24", "iterations=20", "crop_area=[0.6,1]")
 

@@ -19,7 +19,8 @@ from sslhsic_transfer.errors import (
 )
 from sslhsic_transfer.pretrain.monitors.plot import read_records
 from sslhsic_transfer.results import load_results
-from sslhsic_transfer.transfer import load_transferred, transfer, with_detectron2
+from sslhsic_transfer.transfer import load_transferred, transfer
+from sslhsic_transfer.transfer.frameworks import detectron2 as with_detectron2
 from sslhsic_transfer.transfer.run import _encoder
 from sslhsic_transfer.transfer.settings import DetectionSettings
 from tests.dense_data import SIZE, depth_lists, detection_coco, mask_of, scene, segmentation_lists

@@ -16,7 +16,7 @@ from sslhsic_transfer.adapters.onnx.runtime.pictures import (
 )
 from sslhsic_transfer.data.images import to_uint8_array
 from sslhsic_transfer.sample import sign_digits
-from sslhsic_transfer.transfer.examples import bytes_at
+from sslhsic_transfer.transfer.tasks.augmentation import bytes_at
 
 DIGITS = sorted((sign_digits().root / "test").rglob("*.jpg"))[::40]
 

@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
-from sslhsic_transfer.transfer.foreign_log import take_over_log
+from sslhsic_transfer.transfer.frameworks.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import DetectionSettings
 
 _WORK = "detectron2"  # Detectron2's checkpoints and logs in the run's folder

@@ -13,10 +13,6 @@ from sslhsic_transfer.data.labelled.classification import find_classification
 from sslhsic_transfer.data.labelled.detection import find_detection
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.transfer.classification import ClassificationExamples, ClassificationTask
-from sslhsic_transfer.transfer.depth import DepthTask
-from sslhsic_transfer.transfer.detection import DetectionTask
-from sslhsic_transfer.transfer.segmentation import SegmentationTask
 from sslhsic_transfer.transfer.settings import (
     ClassificationSettings,
     DepthSettings,
@@ -24,6 +20,10 @@ from sslhsic_transfer.transfer.settings import (
     SegmentationSettings,
 )
 from sslhsic_transfer.transfer.tasks import TASKS
+from sslhsic_transfer.transfer.tasks.classification import ClassificationExamples, ClassificationTask
+from sslhsic_transfer.transfer.tasks.depth import DepthTask
+from sslhsic_transfer.transfer.tasks.detection import DetectionTask
+from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
 from tests.dense_data import detection_coco, detection_voc, segmentation_lists
 
 PREPROCESSING = Preprocessing.for_size(64)

@@ -15,9 +15,9 @@ from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
-from sslhsic_transfer.transfer.examples import seeded
 from sslhsic_transfer.transfer.loop import fit
 from sslhsic_transfer.transfer.tasks import TASKS
+from sslhsic_transfer.transfer.tasks.augmentation import seeded
 
 WEIGHTS_NAME = "model.safetensors"
 

@@ -19,8 +19,8 @@ from sslhsic_transfer.adapters.torchvision import Classifier
 from sslhsic_transfer.data.labelled.classification import ClassificationData
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.examples import Example, normalised, seeded
 from sslhsic_transfer.transfer.settings import ClassificationSettings
+from sslhsic_transfer.transfer.tasks.augmentation import Example, normalised, seeded
 
 
 class ClassificationTask:

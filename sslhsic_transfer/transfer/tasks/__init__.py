@@ -10,9 +10,6 @@ from sslhsic_transfer.data.labelled.classification import find_classification
 from sslhsic_transfer.data.labelled.depth import DepthData, find_depth
 from sslhsic_transfer.data.labelled.detection import DetectionData, find_detection
 from sslhsic_transfer.data.labelled.segmentation import find_segmentation
-from sslhsic_transfer.transfer.classification import ClassificationTask
-from sslhsic_transfer.transfer.depth import DepthTask
-from sslhsic_transfer.transfer.detection import DetectionTask
 from sslhsic_transfer.transfer.evaluation import (
     evaluate_classification,
     evaluate_depth,
@@ -25,8 +22,11 @@ from sslhsic_transfer.transfer.panels import (
     detection_panels,
     segmentation_panels,
 )
-from sslhsic_transfer.transfer.segmentation import SegmentationTask
 from sslhsic_transfer.transfer.settings import Task
+from sslhsic_transfer.transfer.tasks.classification import ClassificationTask
+from sslhsic_transfer.transfer.tasks.depth import DepthTask
+from sslhsic_transfer.transfer.tasks.detection import DetectionTask
+from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
 
 
 @dataclass(frozen=True)

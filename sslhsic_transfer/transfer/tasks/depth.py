@@ -15,7 +15,8 @@ from sslhsic_transfer.data.labelled.depth import DepthData
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.examples import (
+from sslhsic_transfer.transfer.settings import DepthSettings
+from sslhsic_transfer.transfer.tasks.augmentation import (
     Example,
     MapPredictor,
     at_size_of,
@@ -24,7 +25,6 @@ from sslhsic_transfer.transfer.examples import (
     seeded,
     short_side_factor,
 )
-from sslhsic_transfer.transfer.settings import DepthSettings
 
 _GRADIENT_WEIGHT = 0.5
 

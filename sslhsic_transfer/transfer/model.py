@@ -11,9 +11,11 @@ from PIL import Image
 from sslhsic_transfer._devices import computing_device
 from sslhsic_transfer.data.images import Picture, evenly, to_uint8_tensor
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.transfer import native, with_detectron2, with_mmseg
 from sslhsic_transfer.transfer.config import Framework, TransferConfig
 from sslhsic_transfer.transfer.drawing import side_by_side
+from sslhsic_transfer.transfer.frameworks import detectron2 as with_detectron2
+from sslhsic_transfer.transfer.frameworks import mmseg as with_mmseg
+from sslhsic_transfer.transfer.frameworks import plain as native
 from sslhsic_transfer.transfer.settings import Task
 from sslhsic_transfer.transfer.tasks import TASKS
 

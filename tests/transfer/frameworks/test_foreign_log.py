@@ -1,7 +1,7 @@
 import json
 
 from sslhsic_transfer.training.run_folder import RunFolder
-from sslhsic_transfer.transfer.foreign_log import take_over_log
+from sslhsic_transfer.transfer.frameworks.foreign_log import take_over_log
 
 NAMES = {"iteration": "step", "total_loss": "loss"}
 

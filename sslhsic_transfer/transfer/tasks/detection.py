@@ -17,8 +17,8 @@ from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.examples import Example, seeded
 from sslhsic_transfer.transfer.settings import DetectionSettings
+from sslhsic_transfer.transfer.tasks.augmentation import Example, seeded
 
 _NETWORKS = {"faster_rcnn": faster_rcnn, "retinanet": retinanet}
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]

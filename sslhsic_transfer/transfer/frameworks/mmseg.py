@@ -17,9 +17,9 @@ from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
-from sslhsic_transfer.transfer.examples import at_size_of, bytes_at
-from sslhsic_transfer.transfer.foreign_log import take_over_log
+from sslhsic_transfer.transfer.frameworks.foreign_log import take_over_log
 from sslhsic_transfer.transfer.settings import SegmentationSettings
+from sslhsic_transfer.transfer.tasks.augmentation import at_size_of, bytes_at
 
 if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.runner import Head

@@ -19,7 +19,8 @@ from sslhsic_transfer.data.labelled.segmentation import IGNORED, SegmentationDat
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.examples import (
+from sslhsic_transfer.transfer.settings import SegmentationSettings
+from sslhsic_transfer.transfer.tasks.augmentation import (
     Example,
     MapPredictor,
     at_size_of,
@@ -29,7 +30,6 @@ from sslhsic_transfer.transfer.examples import (
     seeded,
     short_side_factor,
 )
-from sslhsic_transfer.transfer.settings import SegmentationSettings
 
 _NETWORKS = {"fcn": fcn, "deeplabv3": deeplabv3}
 
