@@ -4,30 +4,38 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from sslhsic_transfer.data.readers import reading_ahead
 
 
-def with_our_workers(loader: DataLoader[Any]) -> DataLoader[Any]:
+def with_our_workers(
+    loader: DataLoader[Any], *, dataset: Dataset[Any] | None = None, sampler: Sampler[Any] | None = None
+) -> DataLoader[Any]:
     """Make a loader of the same batches with this library's readers, which stop after each pass over the data.
 
     Args:
         loader: the loader that a framework builds; ``drop_last`` is ignored for an iterable data set.
+        dataset: data set in the place of the loader's.
+        sampler: sampler in the place of the loader's, if that has one and no sampler of batches.
     """
     if isinstance(loader.dataset, IterableDataset):
         batching: dict[str, Any] = {"batch_size": loader.batch_size}  # a batch cut short by an error must be kept
     elif loader.batch_size is None:
         batching = {"batch_sampler": loader.batch_sampler}
     else:
-        batching = {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
+        batching = {
+            "batch_size": loader.batch_size,
+            "sampler": sampler or loader.sampler,
+            "drop_last": loader.drop_last,
+        }
     if loader.num_workers:
         batching |= {
             "prefetch_factor": loader.prefetch_factor,
             "multiprocessing_context": loader.multiprocessing_context,
         }
     ours = reading_ahead(
-        loader.dataset,
+        dataset or loader.dataset,
         loader.num_workers,
         pinned=loader.pin_memory,
         collate_fn=loader.collate_fn,

@@ -5,14 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import is_main_process
+from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmseg.registry import RUNNERS
 
+from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.adapters.loading import with_our_workers
 from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
 from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
+from sslhsic_transfer.adapters.mmseg.resuming import CHECKPOINT, NumberedSampler, SeededExamples, StepSeedHook
+from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
+from sslhsic_transfer.data.readers import saving_first
 from sslhsic_transfer.models.config import STAGES
 from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.training.divergence import divergence
 
 CONFIGS = Path(__file__).parent / "configs"  # for Config.fromfile and mmseg's tools
 
@@ -23,17 +30,67 @@ class SSLHSICRunner(Runner):
 
     ``--cfg-options model.backbone.model=… data_root=…`` is enough to use another encoder, of any width, and another
     folder of data. A picture that cannot be read ends the run with an error that names it, without the reader's
-    traceback.
+    traceback, and with a checkpoint of the steps before.
+
+    With mmengine's ``InfiniteSampler`` and a seed, an example's augmentation depends only on its place in the order of
+    examples, and a step's random numbers on its iteration: a resumed run continues as if it had never stopped.
     """
 
     @staticmethod
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
         """Build a loader as mmengine does, with this library's readers."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        ours = with_our_workers(loader)
+        if seed is not None and isinstance(loader.sampler, InfiniteSampler):
+            examples = SeededExamples(loader.dataset, seed)
+            ours = with_our_workers(loader, dataset=examples, sampler=NumberedSampler(loader.sampler))
+        else:
+            ours = with_our_workers(loader)
         wrapper: Any = ours.dataset
         wrapper.metainfo = getattr(loader.dataset, "metainfo", None)  # mmengine reads the classes from it
         return ours
+
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """Register mmengine's hooks, the config's, and the one that seeds each step."""
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(StepSeedHook())
+
+    def train(self) -> Any:
+        """Train to the end.
+
+        Raises:
+            SSLHSICError: a picture cannot be read; the first process saves the state after the last step.
+        """
+        with saving_first(self._save_reached):
+            return super().train()
+
+    def save_checkpoint(self, out_dir: str, filename: str, *arguments: Any, **options: Any) -> None:
+        """Write a checkpoint as mmengine does, which appears in a local folder only once it is complete."""
+        if "://" in out_dir or not is_main_process():
+            super().save_checkpoint(out_dir, filename, *arguments, **options)
+            return
+        with atomic_path(Path(out_dir) / filename) as temporary:
+            super().save_checkpoint(out_dir, temporary.name, *arguments, **options)
+
+    def save_step(self, step: int) -> Path:
+        """Write the checkpoint from which a run goes on after ``step`` steps, and return its path."""
+        path = Path(self.work_dir) / CHECKPOINT.format(step)
+        # Without this meta, mmengine takes the call to be within a step, and counts one more.
+        self.save_checkpoint(self.work_dir, path.name, meta={"epoch": self.epoch, "iter": step}, by_epoch=False)
+        write_text(Path(self.work_dir) / "last_checkpoint", str(path))
+        return path
+
+    def _save_reached(self) -> Path | None:
+        """Save the state after the last step; return the file, or None if there is no finite state to save."""
+        loop = self._train_loop
+        step = getattr(loop, "iter", 0)
+        if not isinstance(loop, IterBasedTrainLoop) or not step or not is_main_process():
+            return None
+        latest = find_latest_checkpoint(self.work_dir)
+        if latest is not None and Path(latest).name == CHECKPOINT.format(step) and Path(latest).is_file():
+            return Path(latest)
+        if divergence(None, self.model.parameters(), step, causes=""):
+            return None
+        return self.save_step(step)
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> Any:
@@ -109,7 +166,7 @@ def pipelines(
         "hue_delta": 1,  # the least that mmseg allows
     }
     training = [*data["load"], scaled, crops, *([colours] if color_jitter else []), *data["flip_and_pack"]]
-    return training, data["test_pipeline"]
+    return training, with_our_readers(data["test_pipeline"])
 
 
 def _plain(name: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from mmengine.config import ConfigDict
 from mmengine.device import get_device
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from sslhsic_transfer._config import flattened
@@ -22,6 +21,7 @@ from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
 from sslhsic_transfer.adapters.mmseg.divergence import DivergenceHook
 from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME, read_config
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
+from sslhsic_transfer.adapters.mmseg.resuming import LatestCheckpointHook, checkpoints
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from sslhsic_transfer.models.backbone import OutputStride
@@ -72,7 +72,7 @@ def fine_tune(
         train: the training data.
         val: the data to evaluate on, by mmseg's IoUMetric, after every ``every`` iterations; results are in
             ``vis_data/`` of the output's folder of logs. None: no evaluation.
-        output: folder to write, with ``config.json``, ``model.pth``, mmengine's checkpoints and logs.
+        output: folder to write, with ``config.json``, ``model.pth``, mmengine's latest checkpoint and logs.
         model: an encoder, or what `from_pretrained` takes; None for an untrained network.
         architecture: architecture of the untrained network, as for `SSLHSICEncoder`.
         head: the head over the encoder, a file of ``configs/_base_/models``.
@@ -96,7 +96,8 @@ def fine_tune(
         precision: precision of forward passes; "fp16" needs an accelerator.
         every: iterations between evaluations and checkpoints; by default a fifth of all.
         log_every: iterations between lines of mmengine's log, whose losses are means over ten.
-        resume: whether to continue from the last checkpoint in ``output``, if there is one.
+        resume: whether to continue from the last checkpoint in ``output``, if there is one. The result is that of a run
+            that never stopped.
 
     Returns:
         ``output``.
@@ -104,7 +105,7 @@ def fine_tune(
     Raises:
         ConfigError: arguments are invalid; the message lists all of them.
         DataError: the two splits have different classes, or a mask and its picture different sizes.
-        ImageError: a picture cannot be read.
+        ImageError: a picture cannot be read; the state after the last step is saved.
         OutputExistsError: ``output`` holds a run, and ``resume`` is not set.
         CheckpointError: the checkpoint to resume from is damaged, or its run has other settings.
         TrainingError: loss or weights are no longer finite; such weights are not saved.
@@ -148,7 +149,7 @@ def fine_tune(
         "randomness": {"seed": seed},
     }
     config = {"default_scope": "mmseg", "model": segmentor, "test_pipeline": test_pipeline, "training": training}
-    _claim(output, json_text(config), resume)
+    latest = _claim(output, json_text(config), resume)
 
     training["train_dataloader"]["dataset"] = _dataset(train, train_pipeline)
     measuring: dict[str, Any] = {}
@@ -172,13 +173,14 @@ def fine_tune(
         custom_hooks=[DivergenceHook((log_every, every), causes)],
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": min(log_every, every), "log_metric_by_epoch": False},
-            "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": every, "max_keep_ckpts": 1},
+            "checkpoint": LatestCheckpointHook(every),
         },
         log_processor={"by_epoch": False},
         log_level="ERROR",
         visualizer={"type": "Visualizer", "vis_backends": [{"type": "LocalVisBackend"}]},
         default_scope="mmseg",
-        resume=resume,
+        load_from=latest and str(latest),
+        resume=latest is not None,
         experiment_name=f"fine-tune-{uuid.uuid4().hex[:8]}",  # names are global in mmengine
     )
     _save(runner.train(), train.classes, output)
@@ -220,22 +222,33 @@ def _schedulers(name: str, warmup: int, iterations: int) -> list[dict[str, Any]]
     return [*before, {**kind, "begin": warmup, "end": iterations, "by_epoch": False, "eta_min": 0.0}]
 
 
-def _claim(output: Path, config: str, resume: bool) -> None:
-    """Write the config, or check that a run to resume has the same config and a checkpoint that can be trusted."""
+def _claim(output: Path, config: str, resume: bool) -> Path | None:
+    """Write the config, or check that a run to resume has the same; return the latest checkpoint, if there is one."""
     path = output / CONFIG_NAME
     if not path.exists():
         write_text(path, config)
-        return
+        return None
     if not resume:
         raise OutputExistsError(f"{output} holds a run already: choose another folder, or resume=True to go on.")
     before = read_config(path)
     if _shaping(before) != _shaping(json.loads(config)):
         raise CheckpointError(f"{output} is of a run with other settings (see {path.name}): repeat those to go on.")
     write_text(path, json_text(before))  # an older version's config may have named mmseg's reader of pictures
-    # Mmengine itself would run code in the checkpoint, both in pickled objects and in the text of a config.
-    if (latest := find_latest_checkpoint(str(output))) and "config" in read_checkpoint(latest)["meta"]:
+    latest = next(reversed(checkpoints(output)), None)
+    if latest is not None:
+        _require_trusted(latest)
+    return latest
+
+
+def _require_trusted(checkpoint: Path) -> None:
+    """Check that a checkpoint is one of a run here, since mmengine would run code in it, pickled or in a config."""
+    content = read_checkpoint(str(checkpoint))
+    meta = content.get("meta") if isinstance(content, dict) else None
+    if not isinstance(meta, dict) or not {"state_dict", "optimizer"} <= content.keys() or "iter" not in meta:
+        raise CheckpointError(f"{checkpoint} is no checkpoint of a run. Delete it.")
+    if "config" in meta:
         raise CheckpointError(
-            f"{latest} holds a config to be run, which no checkpoint of this library does. Delete it."
+            f"{checkpoint} holds a config to be run, which no checkpoint of this library does. Delete it."
         )
 
 

@@ -1,10 +1,12 @@
 """Steps of mmseg's pipelines: this library's readers of pictures and masks, and a random scale."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, Resize
+from mmengine.fileio import BaseStorageBackend, register_backend
 from mmseg.registry import TRANSFORMS
 
 from sslhsic_transfer.data.images import load_image
@@ -68,6 +70,29 @@ def _require_same_size(results: Mapping[str, Any]) -> None:
             f"{results['img_path']} has {width} × {height} pixels, its mask {results['seg_map_path']} "
             f"{wide} × {high}; expected the same size."
         )
+
+
+@register_backend("sslhsic", force=True)  # force, as a module may be imported again
+class PictureBackend(BaseStorageBackend):  # type: ignore[misc]
+    """Storage by which mmseg's own reader of pictures gets what `load_image` reads.
+
+    For programs that build ``LoadImageFromFile`` themselves, such as ``MMSegInferencer``:
+    ``dict(type="LoadImageFromFile", backend_args=dict(backend="sslhsic"))``.
+    """
+
+    def get(self, filepath: str) -> bytes:
+        """Return the picture as an upright RGB bitmap, which every decoder reads alike.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        bitmap = io.BytesIO()
+        load_image(filepath).save(bitmap, format="BMP")
+        return bitmap.getvalue()
+
+    def get_text(self, filepath: str) -> str:
+        """Refuse text, which this storage does not have."""
+        raise NotImplementedError("This storage holds pictures only.")
 
 
 # Replacements of mmseg's readers, and the values that these support of options that change the result.

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.util import Finalize
@@ -65,8 +65,19 @@ def saved_first(batches: Iterable[T], save: Callable[[], Path | None]) -> Iterat
     Raises:
         SSLHSICError: as raised by the loader; the message names the saved state.
     """
-    try:
+    with saving_first(save):
         yield from batches
+
+
+@contextmanager
+def saving_first(save: Callable[[], Path | None]) -> Iterator[None]:
+    """Save the state if reading fails within the block, before the error is raised; see `saved_first`.
+
+    Raises:
+        SSLHSICError: as raised in the block; the message names the saved state.
+    """
+    try:
+        yield
     except _READING_ERRORS as error:
         where = save()
         if where is None:

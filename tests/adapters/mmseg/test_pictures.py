@@ -1,20 +1,32 @@
 """What a network receives, by every way to it, is what `load_image` reads, normalised by the encoder's numbers."""
 
 import json
+import re
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
-from mmseg.apis import inference_model
+from mmengine.config import Config, ConfigDict
+from mmseg.apis import MMSegInferencer, inference_model
 from PIL import Image
 
 from sslhsic_transfer import Preprocessing, create_encoder
-from sslhsic_transfer.adapters.mmseg import SSLHSICDataset, SSLHSICEncoder, evaluate, fine_tune, load_segmentor, predict
+from sslhsic_transfer.adapters.mmseg import (
+    CONFIGS,
+    SSLHSICDataset,
+    SSLHSICEncoder,
+    evaluate,
+    fine_tune,
+    load_segmentor,
+    predict,
+)
+from sslhsic_transfer.adapters.mmseg.configured import fit_model
 from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.segmentation import find_segmentation
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, ImageError
+from tests.adapters.mmseg.test_configs import lay_out
 from tests.odd_pictures import NAMES, SIZE, noting_inputs, write_odd_picture
 
 OLDER = {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
@@ -120,6 +132,33 @@ def test_options_that_ours_does_not_have_are_refused(odd, step, message):
         SSLHSICDataset(str(odd), "val", pipeline=[step])
 
 
+def test_mmsegs_inferencer_reads_as_ours_does(odd, encoder, received, tmp_path):
+    """By a config here, or by any whose reader names this library's storage; arrays stay mmseg's BGR."""
+    lay_out("camvid", tmp_path)
+    encoder.save_pretrained(tmp_path / "model")
+    config = Config.fromfile(CONFIGS / "fcn_camvid.py")
+    config.merge_from_dict({"model.backbone.model": str(tmp_path / "model"), "data_root": str(tmp_path)})
+    fit_model(config.model, encoder)
+    config.visualizer.name = "inferencer"  # names are global
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would rather have a checkpoint
+        inferencer = MMSegInferencer(config, device="cpu", show_progress=False)
+    data = find_segmentation(odd, "val")
+    paths = [str(path) for path, _ in data.pairs]
+    found = inferencer(paths, batch_size=1)["predictions"]
+    assert all(map(matches, received[False], expected(data, encoder)))
+    assert len(received[False]) == len(NAMES)
+    for prediction, ours in zip(found, predict(inferencer.model, paths), strict=True):
+        np.testing.assert_array_equal(prediction, ours)
+    bgr = np.asarray(load_image(paths[0]))[..., ::-1]
+    np.testing.assert_array_equal(inferencer(np.ascontiguousarray(bgr))["predictions"], found[0])
+
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes((odd / "images/val/grey16.png").read_bytes()[:200])
+    with pytest.raises(ImageError, match=r"damaged\.png"):
+        inferencer(str(damaged))
+
+
 def test_floating_pictures_have_the_same_values(odd):
     path = str(odd / "images/val/grey16.png")
     (step,) = with_our_readers([{**OLDER, "to_float32": True}])
@@ -158,7 +197,8 @@ def test_an_unreadable_picture_is_named_as_it_is(made, tmp_path, encoder, worker
     with pytest.raises(ImageError) as caught:
         fine_tune(train, val, tmp_path / "run", model=encoder, **options)
     assert str(damaged) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    _, *saved = str(caught.value).split("\n")
+    assert not saved or re.fullmatch(r"The steps before are saved in \S*iter_\d\.pth: .* --resume\.", saved[0])
     assert not (tmp_path / "run/model.pth").exists()
 
 

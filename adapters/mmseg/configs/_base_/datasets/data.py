@@ -3,7 +3,9 @@
 load = [dict(type="LoadSSLHSICPicture"), dict(type="LoadSSLHSICMask")]
 scale = dict(type="SSLHSICRandomScale", ratio_range=(0.5, 2.0))
 flip_and_pack = [dict(type="RandomFlip", prob=0.5), dict(type="PackSegInputs")]
-test_pipeline = [*load, dict(type="PackSegInputs")]
+# MMSegInferencer asks for mmseg's reader, which by this backend reads what LoadSSLHSICPicture does.
+read = dict(type="LoadImageFromFile", backend_args=dict(backend="sslhsic"))
+test_pipeline = [read, dict(type="LoadSSLHSICMask"), dict(type="PackSegInputs")]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
