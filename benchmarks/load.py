@@ -1,24 +1,31 @@
 """How long it takes to load a model that is on the disk: ours, timm's, transformers', and the bare file.
 
-python benchmarks/load.py [--architecture NAME] [--rounds N]
+python benchmarks/load.py [--architecture NAME] [--rounds N] [--output DIR] [--note TEXT]
 
 One model folder, loaded by each in turn, round after round, imports not counted. "first" verifies hash, finiteness
 and features; "again" finds the mark that a first load of the same file has left. Prints medians, their ratio to
-timm's, and checks that all networks give the same embedding.
+timm's, and checks that all networks give the same embedding. Writes load.json.
 """
 
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.pop(0)  # this file's folder, whose onnx.py would stand for the package of that name
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import torch
 
+from benchmarks import reports
 from sslhsic_transfer import create_encoder, from_pretrained
+from sslhsic_transfer._files import write_json
 from sslhsic_transfer.hub.verified import cache_folder
+from sslhsic_transfer.results import stamp
 
 
 def forget() -> None:
@@ -48,6 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--note", default="", help="what the record says of the machine")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["SSLHSIC_CACHE"] = str(Path(place) / "cache")
@@ -66,9 +75,10 @@ def main() -> None:
     for name, embedding in embeddings.items():
         torch.testing.assert_close(embedding, embeddings["timm"], rtol=1e-5, atol=1e-5, msg=name)
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    print(f"{options.architecture}, {options.rounds} rounds; seconds, and the ratio to timm's")
-    for name, median in medians.items():
-        print(f"{name:16s} {median:7.3f}  {median / medians['timm']:5.2f}")
+    measured = stamp() | {"torch": torch.__version__, "rounds": options.rounds, "note": options.note}
+    record = {"measured": measured, "architecture": options.architecture, "seconds": medians}
+    write_json(options.output / "load.json", record)
+    print(reports.loading(record))
 
 
 if __name__ == "__main__":

@@ -16,19 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.pop(0)  # this file's folder, where it would stand for the package of its own name
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 import torch
 
+from benchmarks import reports
 from sslhsic_transfer import from_pretrained
+from sslhsic_transfer._files import write_json
 from sslhsic_transfer.adapters.onnx import OnnxEncoder, Quantization, export
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.metrics.knn import knn_predict
+from sslhsic_transfer.results import stamp
 
 SUBJECTS = ("torch fp32", "torch bf16", "torch.compile fp32", "timm's export", "ours fp32", "ours fp16", "ours int8")
 BASE = "torch fp32"
@@ -141,25 +146,6 @@ def export_by_timm(options: argparse.Namespace, encoder: Any, path: Path) -> Non
     onnx_export(network.eval(), str(path), input_size=(3, options.size, options.size), dynamic_size=True)
 
 
-def table(found: dict[str, dict[str, Any]], batches: Sequence[int], files: Path) -> str:
-    """Markdown: a line a subject."""
-    heads = ["", *(f"images/s, batch {batch} | p50 / p99 ms" for batch in batches)]
-    heads += ["file, MB", "memory, MB", "20-NN, %", "same class, %", "cosine"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * (len(batches) + len(heads)) + "|"]
-    for subject, values in found.items():
-        cells = [subject]
-        for batch in batches:
-            median, worst = (values[f"{name} ms, batch {batch}"] for name in ("p50", "p99"))
-            cells += [f"{values[f'images/s, batch {batch}']:.1f}", f"{median:.0f} / {worst:.0f}"]
-        path = files / f"{'timm' if 'timm' in subject else subject.split()[-1]}.onnx"
-        cells += ["–" if subject.startswith("torch") else f"{path.stat().st_size / 1e6:.1f}"]
-        cells += [f"{values['memory'] / 1e6:.0f}"]
-        cells += [f"{100 * values[name]:.2f}" if name in values else "–" for name in ("accuracy", "agreement")]
-        cells += [f"{values['cosine']:.5f}" if "cosine" in values else "–"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -178,15 +164,19 @@ def main() -> None:
     if options.subject:
         work(options)
         return
-    options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         files = Path(place)
         export_all(options, files)
         found = measure(options, files)
         for subject, values in accuracies(options, files).items():
             found[subject] |= values
-        (options.output / "onnx.json").write_text(json.dumps(found, indent=1))
-        print(table(found, options.batches, files))
+        for subject in found:
+            name = "timm" if "timm" in subject else subject.split()[-1]
+            if not subject.startswith("torch"):
+                found[subject]["file"] = (files / f"{name}.onnx").stat().st_size
+        record = {"measured": stamp(), "model": options.model, "batches": options.batches, "subjects": found}
+        write_json(options.output / "onnx.json", record)
+        print(reports.onnx(record))
     for batch in options.batches:
         speed = {subject: values[f"images/s, batch {batch}"] for subject, values in found.items()}
         ratios = [f"{name} / {BASE} {speed[name] / speed[BASE]:.2f}" for name in speed if name != BASE]

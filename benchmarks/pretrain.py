@@ -7,7 +7,6 @@ gpu_parts/steps.py. Writes pretrain.json.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import warnings
@@ -20,10 +19,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from benchmarks import reports
 from benchmarks.gpu_parts.clock import speed
 from benchmarks.gpu_parts.steps import bare_step, device, input_alone, lightly_byol, whole_engine
+from sslhsic_transfer._files import write_json
 from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.recipe import Recipe
+from sslhsic_transfer.results import stamp
 
 _WARM_UP = 3
 
@@ -69,13 +71,17 @@ def main() -> None:
         ]
         for peer in ("bare network step", "lightly's BYOL")
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    facts = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": str(device()), "speeds": speeds}
-    (options.output / "pretrain.json").write_text(json.dumps(facts | {"ratios": ratios}, indent=1))
-    for name, value in medians.items():
-        print(f"{name:20} {value:7.1f} images/s")
-    for name, values in ratios.items():
-        print(f"{name}: {statistics.median(values):.2f} (rounds: {', '.join(f'{value:.2f}' for value in values)})")
+    record = {
+        "measured": stamp() | {"torch": torch.__version__, "device": str(device())},
+        "speeds": speeds,
+        "images/s": medians,
+        "ratios": {
+            name: {"least": min(values), "median": statistics.median(values), "largest": max(values), "rounds": values}
+            for name, values in ratios.items()
+        },
+    }
+    write_json(options.output / "pretrain.json", record)
+    print(reports.pretraining(record) + reports.within_a_round(record))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ Each cell is a fresh process, since OpenMP reads its settings when torch is load
 the column says, each in an endless loop at normal priority and in a session of its own, as from other terminals: Linux
 shares processors between sessions first. It trains by the demo's recipe on the bundled pictures, readers included. The
 first step is not counted; a cell that is slower than the limit gives what it has. Needs a machine that is otherwise
-idle: what was idle at the start is printed first. Writes shared_cpu.json. Five minutes on two cores.
+idle: what was idle at the start is printed first, and stands in the record. Writes shared-cpu.json. Five minutes on
+two cores.
 """
 
 import argparse
 import contextlib
-import json
 import math
 import os
 import signal
@@ -24,8 +24,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import reports
+from sslhsic_transfer._files import write_json
 from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer._threads import idle_processors, share_processors
+from sslhsic_transfer.results import stamp
 
 _SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OURS = "as runs start now"
@@ -140,29 +145,27 @@ def main() -> None:
                 threads[name, busy], times = measure(name, busy, options.seconds, options.limit)
                 cells.setdefault((name, busy), []).extend(times)
                 print(f"{name}, {busy} busy: {', '.join(f'{value:.2f}' for value in times)}", file=sys.stderr)
-    report(options.busy, cells, threads)
-    options.output.mkdir(parents=True, exist_ok=True)
+    quiet = statistics.median(cells[next(iter(CONTENDERS)), options.busy[0]])
     records = [
-        {"contender": name, "busy": busy, "threads": threads[name, busy], "seconds": times}
+        {
+            "contender": name,
+            "busy": busy,
+            "threads": threads[name, busy],
+            "seconds": times,
+            "median": finite(statistics.median(times)),
+            "slowest": finite(max(times)),
+            "times quiet": finite(statistics.median(times) / quiet),
+        }
         for (name, busy), times in cells.items()
     ]
-    (options.output / "shared_cpu.json").write_text(json.dumps({"idle": idle, "cells": records}, indent=1))
+    record = {"measured": stamp(), "processors idle at the start": idle, "cells": records}
+    write_json(options.output / "shared-cpu.json", record)
+    print(reports.shared_cpu(record))
 
 
-def report(loads: list[int], cells: dict[tuple[str, int], list[float]], threads: dict[tuple[str, int], int]) -> None:
-    """Print median, maximum, threads, and the median's ratio to today's quiet one, torch's own."""
-    quiet = statistics.median(cells["as torch starts", loads[0]])
-    print(
-        "| seconds a step: median (slowest), × quiet, threads | " + " | ".join(f"{busy} busy" for busy in loads) + " |"
-    )
-    print("|---" * (1 + len(loads)) + "|")
-    for name in CONTENDERS:
-        row = []
-        for busy in loads:
-            median, slowest = statistics.median(cells[name, busy]), max(cells[name, busy])
-            figures = f"{median:.2f} ({slowest:.2f}), {median / quiet:.1f} ×"
-            row.append(f"{figures if math.isfinite(median) else 'beyond the limit'}, {threads[name, busy]}")
-        print(f"| {name} | " + " | ".join(row) + " |")
+def finite(value: float) -> float | None:
+    """A number of a record; none for a cell that was given up."""
+    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -86,12 +86,16 @@ def new_result(**facts: Any) -> Result:
     Args:
         facts: fields of `Result`; pass ``hardware`` if it differs from what `hardware` returns for this process.
     """
-    stamp = {
+    return validated(Result, stamp() | facts, source="Result")
+
+
+def stamp() -> dict[str, str | None]:
+    """Return commit, date and hardware of a measurement that this process makes now, as fields of `Result`."""
+    return {
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware(),
     }
-    return validated(Result, stamp | facts, source="Result")
 
 
 def load_results(path: str | Path) -> list[Result]:
