@@ -1,4 +1,4 @@
-"""Write the tables of the documentation that come from results.json or another page, between their marks.
+"""Write the tables of the documentation that come from results.json or docs/measured/, between their marks.
 
 python tools/tables.py [--check]
 
@@ -7,7 +7,6 @@ A table stands between ``<!-- table NAME -->`` and ``<!-- end of table -->`` in 
 """
 
 import argparse
-import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from sslhsic_transfer.results import LOWER_IS_BETTER, RESULTS_NAME, Result, load
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # this is run as a file
 
-from tools import loss_tables  # noqa: E402
+from tools import cpu_tables, loss_tables  # noqa: E402
 from tools.gpu_tables import benchmark_table, check_table  # noqa: E402
 
 _TASKS = {"knn": "20-NN", "linear": "linear probe"}
@@ -46,18 +45,12 @@ def _labels() -> str:
     return _table([result for result in few if result.metric == "top-1"])
 
 
-def _rivals() -> str:
-    """The first table of docs/comparison.md: SSL-HSIC and other objectives at equal budget."""
-    lines = (ROOT / "docs/comparison.md").read_text(encoding="utf-8").splitlines()
-    (first, *_) = (number for number, line in enumerate(lines) if line.startswith("|"))
-    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), lines[first:])) + "\n"
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "global": _global,
     "dense": _dense,
     "labels": _labels,
-    "rivals": _rivals,
+    "rivals": cpu_tables.TABLES["six-objectives"],
+    **cpu_tables.TABLES,
     **loss_tables.TABLES,
     "gpu-check": check_table,
     **{f"gpu-{part}": partial(benchmark_table, part) for part in ("pretrain", "embed", "loss", "probes")},
