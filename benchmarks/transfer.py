@@ -19,8 +19,6 @@ from sslhsic_transfer.pretrain.monitors.panels import finish_panel, grid_shape
 from sslhsic_transfer.pretrain.monitors.plot import as_curves, read_records
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, over_seeds, save_results
 from sslhsic_transfer.transfer import transfer
-from sslhsic_transfer.transfer.config import Framework
-from sslhsic_transfer.transfer.settings import Task
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Row:
         settings: what differs from the defaults; made for minutes on two CPU cores.
     """
 
-    task: Task
-    framework: Framework
+    task: str
+    framework: str
     data: str
     settings: tuple[str, ...]
 

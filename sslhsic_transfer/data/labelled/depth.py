@@ -54,6 +54,11 @@ class DepthData:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Depth has no classes."""
+        return ()
+
     def require_depth(self, least: float, cap: float) -> None:
         """Check that depth is suitable for training and evaluation; at most 500 maps are decoded.
 

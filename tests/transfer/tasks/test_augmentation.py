@@ -8,11 +8,10 @@ from sslhsic_transfer.data.labelled.depth import find_depth
 from sslhsic_transfer.data.labelled.detection import find_detection
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.transfer.settings import DepthSettings, DetectionSettings, SegmentationSettings
 from sslhsic_transfer.transfer.tasks.augmentation import at_size_of, network_input, seeded
-from sslhsic_transfer.transfer.tasks.depth import DepthTask
-from sslhsic_transfer.transfer.tasks.detection import DetectionTask
-from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
+from sslhsic_transfer.transfer.tasks.depth import DepthSettings, DepthTask
+from sslhsic_transfer.transfer.tasks.detection import DetectionSettings, DetectionTask
+from sslhsic_transfer.transfer.tasks.segmentation import SegmentationSettings, SegmentationTask
 from tests.dense_data import depth_lists, detection_coco, segmentation_lists
 
 PREPROCESSING = Preprocessing.for_size(64)
