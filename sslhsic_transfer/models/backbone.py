@@ -69,7 +69,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def dilate(self, output_stride: OutputStride) -> None:
-        """Lower the stride of the last map in place, keeping the weights' meaning.
+        """Lower the stride of the last map in place, keeping the weights' meaning; do nothing where it is that already.
 
         Raises:
             ConfigError: the family cannot.
