@@ -31,7 +31,9 @@ def test_a_family_of_backbones(monkeypatch, tmp_path, digits):
     assert loaded.embed(sorted((digits / "test").rglob("*.*"))[:3]).shape == (3, 64)
     detector = faster_rcnn(loaded, 2, freeze_at=1, min_size=64, max_size=96).eval()
     assert "boxes" in detector([images[0].sigmoid()])[0]
-    results = transfer("classification", tmp_path / "model", digits, tmp_path / "run", overrides=QUICK, progress=False)
+    results = transfer(
+        "classification", tmp_path / "model", digits, tmp_path / "run", overrides=(*QUICK, "test=test"), progress=False
+    )
     assert results[0].metric == "top-1"
 
 
