@@ -1,7 +1,7 @@
 """How a picture becomes an encoder's input: numbers that travel with the weights."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,7 +22,14 @@ _MEANS = (-1.0, 2.0)
 _DEVIATIONS = (0.001, 10.0)
 _MOST_PIXELS = 1 << 26  # of a resized picture, before it is cropped
 
-Triple = tuple[float, float, float]
+ChannelMean = Annotated[
+    tuple[float, float, float],
+    Field(description="Mean of each channel, on the scale [0, 1]; it is subtracted."),
+]
+ChannelStd = Annotated[
+    tuple[float, float, float],
+    Field(description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it."),
+]
 
 
 class Preprocessing(BaseModel):
@@ -48,13 +55,8 @@ class Preprocessing(BaseModel):
         "which first cuts out the center square of crop / resize of the short side and then resizes it to `crop` by "
         "TensorFlow's bicubic interpolation (a = −½).",
     )
-    mean: Triple = Field(
-        default=IMAGENET_MEAN, description="Mean of each channel, on the scale [0, 1]; it is subtracted."
-    )
-    std: Triple = Field(
-        default=IMAGENET_STD,
-        description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it.",
-    )
+    mean: ChannelMean = IMAGENET_MEAN
+    std: ChannelStd = IMAGENET_STD
 
     @model_validator(mode="after")
     def _consistent(self) -> "Preprocessing":

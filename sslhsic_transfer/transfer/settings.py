@@ -24,6 +24,12 @@ ColorJitter = Annotated[
         description="Strength of the random changes of brightness, contrast and saturation; 0: none.",
     ),
 ]
+ClipGradient = Annotated[
+    float,
+    Field(ge=0, description="Largest norm of the gradient, to which larger ones are clipped; 0: no clipping."),
+]
+LearningRate = Annotated[float, Field(gt=0, description="Peak learning rate, reached at the end of the warm-up.")]
+BatchSize = Annotated[int, Field(ge=1, description="Number of pictures per step, over all processes.")]
 
 
 class TransferSettings(BaseModel):
@@ -42,11 +48,9 @@ class TransferSettings(BaseModel):
         description="Layout of the data set's folder, such as coco or voc; auto: recognized from its files.",
     )
     iterations: int = Field(default=2000, ge=1, description="Number of training steps.")
-    batch_size: int = Field(default=8, ge=1, description="Number of pictures per step, over all processes.")
+    batch_size: BatchSize = 8
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="Name of the optimizer.")
-    learning_rate: float = Field(
-        default=5e-4, gt=0, description="Peak learning rate, reached at the end of the warm-up."
-    )
+    learning_rate: LearningRate = 5e-4
     weight_decay: float = Field(
         default=1e-4, ge=0, description="Weight decay; biases and normalization layers never decay."
     )
@@ -62,9 +66,7 @@ class TransferSettings(BaseModel):
         description="Learning rate after the warm-up. cosine: falls to 0 on a cosine; poly: falls to 0 as (1 − "
         "t)^0.9; steps: falls to a tenth at 70 % of the run and again at 90 %.",
     )
-    clip_gradient: float = Field(
-        default=0.0, ge=0, description="Largest norm of the gradient, to which larger ones are clipped; 0: no clipping."
-    )
+    clip_gradient: ClipGradient = 0.0
     freeze_at: int = Field(
         default=0,
         ge=0,

@@ -23,7 +23,7 @@ from sslhsic_transfer.data.labelled.classification import ClassificationData, fi
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.drawing import draw_scores
-from sslhsic_transfer.transfer.settings import ColorJitter, TransferSettings
+from sslhsic_transfer.transfer.settings import BatchSize, ColorJitter, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import Example, normalized, seeded
 from sslhsic_transfer.transfer.tasks.task import Task
 
@@ -63,7 +63,7 @@ class ClassificationSettings(TransferSettings):
         lt=1,
         description="Share of the target probability that is spread evenly over all classes; 0: none.",
     )
-    batch_size: int = Field(default=64, ge=1, description="Number of pictures per step, over all processes.")
+    batch_size: BatchSize = 64
 
     @model_validator(mode="after")
     def _labels_are_chosen_once(self) -> "ClassificationSettings":

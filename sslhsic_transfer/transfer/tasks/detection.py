@@ -20,7 +20,7 @@ from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.metrics.average_precision import average_precision
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.transfer.drawing import draw_boxes
-from sslhsic_transfer.transfer.settings import TransferSettings
+from sslhsic_transfer.transfer.settings import BatchSize, ClipGradient, LearningRate, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import Example, seeded
 from sslhsic_transfer.transfer.tasks.task import Task, picture_indices
 
@@ -59,15 +59,9 @@ class DetectionSettings(TransferSettings):
     sampled_regions: int = Field(
         default=512, ge=1, description="Number of regions per picture that train Faster R-CNN's head in each step."
     )
-    batch_size: int = Field(default=4, ge=1, description="Number of pictures per step, over all processes.")
-    learning_rate: float = Field(
-        default=2e-4, gt=0, description="Peak learning rate, reached at the end of the warm-up."
-    )
-    clip_gradient: float = Field(
-        default=10.0,
-        ge=0,
-        description="Largest norm of the gradient, to which larger ones are clipped; 0: no clipping.",
-    )
+    batch_size: BatchSize = 4
+    learning_rate: LearningRate = 2e-4
+    clip_gradient: ClipGradient = 10.0
 
 
 class DetectionTask(Task[DetectionSettings, DetectionData, DetectionFunction]):
