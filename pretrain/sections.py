@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Triple
+from sslhsic_transfer.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ChannelMean, ChannelStd
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
@@ -87,13 +87,8 @@ class AugmentationSettings(Section):
     view2: ViewSettings = Field(
         default=ViewSettings(blur=0.1, solarize=0.2), description="Operations of the second view."
     )
-    mean: Triple = Field(
-        default=IMAGENET_MEAN, description="Mean of each channel, on the scale [0, 1]; it is subtracted."
-    )
-    std: Triple = Field(
-        default=IMAGENET_STD,
-        description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it.",
-    )
+    mean: ChannelMean = IMAGENET_MEAN
+    std: ChannelStd = IMAGENET_STD
 
     @model_validator(mode="after")
     def _ordered(self) -> "AugmentationSettings":

@@ -1,16 +1,14 @@
 """The commands `sslhsic transfer …`: fine-tune an encoder on a task, evaluate it, and save the model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
-
-if TYPE_CHECKING:
-    from sslhsic_transfer.transfer.config import Framework
-    from sslhsic_transfer.transfer.settings import Task
+from sslhsic_transfer.transfer.frameworks import frameworks_of
+from sslhsic_transfer.transfer.tasks import TASKS, TaskRow
 
 transfer_app = typer.Typer(help="Fine-tune an encoder on a task, and evaluate it.", no_args_is_help=True)
 
@@ -38,88 +36,34 @@ Init = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the latest checkpoint in OUTPUT.")]
 
 
-@transfer_app.command()
-def classification(
-    model: Encoder,
-    overrides: Overrides = None,
-    *,
-    data: Data,
-    output: Output,
-    init: Init = "pretrained",
-    resume: Resume = False,
-) -> None:
-    """Fine-tune for classification, and measure top-1 accuracy.
+def _add_command(task: str, row: TaskRow) -> None:
+    """Add the command of a task, which takes the frameworks that do it."""
+    frameworks = frameworks_of(task)
 
-    For training with few labels set label_share=0.01, for training the linear layer only freeze_at=5.
+    def run(
+        model: Encoder,
+        overrides: Overrides = None,
+        *,
+        data: Data,
+        output: Output,
+        framework: Annotated[
+            str, typer.Option(metavar="|".join(frameworks), help="Framework whose networks are trained.")
+        ] = frameworks[0],
+        init: Init = "pretrained",
+        resume: Resume = False,
+    ) -> None:
+        _run(task, model, data, output, framework, init, overrides, resume)
 
-    Example: sslhsic transfer classification sslhsic-r18 --data data/flowers --output runs/flowers iterations=500
-    """
-    _run("classification", model, data, output, "torchvision", init, overrides, resume)
-
-
-@transfer_app.command()
-def segmentation(
-    model: Encoder,
-    overrides: Overrides = None,
-    *,
-    data: Data,
-    output: Output,
-    framework: Annotated[
-        Literal["torchvision", "mmseg"], typer.Option(help="Framework whose networks are trained.")
-    ] = "torchvision",
-    init: Init = "pretrained",
-    resume: Resume = False,
-) -> None:
-    """Fine-tune for semantic segmentation, and measure mIoU.
-
-    Example: sslhsic transfer segmentation sslhsic-r18 --data data/street --output runs/street resize=360
-    """
-    _run("segmentation", model, data, output, framework, init, overrides, resume)
-
-
-@transfer_app.command()
-def detection(
-    model: Encoder,
-    overrides: Overrides = None,
-    *,
-    data: Data,
-    output: Output,
-    framework: Annotated[
-        Literal["torchvision", "detectron2"], typer.Option(help="Framework whose networks are trained.")
-    ] = "torchvision",
-    init: Init = "pretrained",
-    resume: Resume = False,
-) -> None:
-    """Fine-tune for object detection, and measure COCO's average precision.
-
-    Example: sslhsic transfer detection sslhsic-r18 --data data/cells --output runs/cells network=retinanet
-    """
-    _run("detection", model, data, output, framework, init, overrides, resume)
-
-
-@transfer_app.command()
-def depth(
-    model: Encoder,
-    overrides: Overrides = None,
-    *,
-    data: Data,
-    output: Output,
-    init: Init = "pretrained",
-    resume: Resume = False,
-) -> None:
-    """Fine-tune for depth from one picture, and measure AbsRel, RMSE and δ < 1.25.
-
-    Example: sslhsic transfer depth sslhsic-r18 --data data/rooms --output runs/rooms network=upproj
-    """
-    _run("depth", model, data, output, "depth", init, overrides, resume)
+    lines = filter(None, (row.summary, row.advice, f"Example: sslhsic transfer {task} {row.example}"))
+    transfer_app.command(task, help="\n\n".join(lines))(run)
 
 
 def _run(
-    task: "Task",
+    task: str,
     model: str,
     data: Path,
     output: Path,
-    framework: "Framework",
+    framework: str,
     init: str,
     overrides: list[str] | None,
     resume: bool,
@@ -134,3 +78,7 @@ def _run(
     if is_main_process():
         print_results(results)
         typer.echo(f"Model: {output / 'model'}/; figures: {output / 'results.json'}; see {output / 'predictions.png'}")
+
+
+for _task, _row in TASKS.items():
+    _add_command(_task, _row)

@@ -1,7 +1,7 @@
 """How a picture becomes an encoder's input: numbers that travel with the weights."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,13 +22,20 @@ _MEANS = (-1.0, 2.0)
 _DEVIATIONS = (0.001, 10.0)
 _MOST_PIXELS = 1 << 26  # of a resized picture, before it is cropped
 
-Triple = tuple[float, float, float]
+ChannelMean = Annotated[
+    tuple[float, float, float],
+    Field(description="Mean of each channel, on the scale [0, 1]; it is subtracted."),
+]
+ChannelStd = Annotated[
+    tuple[float, float, float],
+    Field(description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it."),
+]
 
 
 class Preprocessing(BaseModel):
-    """Resize the short side, crop the centre, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout.
+    """Resize the short side, crop the center, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout.
 
-    With ``style="byol-jax"`` the centre is cut out first and then resized, as BYOL's and SSL-HSIC's JAX code evaluates;
+    With ``style="byol-jax"`` the center is cut out first and then resized, as BYOL's and SSL-HSIC's JAX code evaluates;
     the share of the picture that is kept, crop / resize, is the same.
     """
 
@@ -48,13 +55,8 @@ class Preprocessing(BaseModel):
         "which first cuts out the center square of crop / resize of the short side and then resizes it to `crop` by "
         "TensorFlow's bicubic interpolation (a = −½).",
     )
-    mean: Triple = Field(
-        default=IMAGENET_MEAN, description="Mean of each channel, on the scale [0, 1]; it is subtracted."
-    )
-    std: Triple = Field(
-        default=IMAGENET_STD,
-        description="Standard deviation of each channel, on the scale [0, 1]; values are divided by it.",
-    )
+    mean: ChannelMean = IMAGENET_MEAN
+    std: ChannelStd = IMAGENET_STD
 
     @model_validator(mode="after")
     def _consistent(self) -> "Preprocessing":
@@ -146,7 +148,7 @@ class Preprocessing(BaseModel):
         normalized: Tensor = functional.normalize(values, list(self.mean), list(self.std), inplace=True)
         return normalized
 
-    def centre(self, height: int, width: int) -> tuple[slice, slice]:
+    def center(self, height: int, width: int) -> tuple[slice, slice]:
         """Give the rows and columns of a picture that style ``byol-jax`` cuts out.
 
         A side of ⌊short side · crop / resize⌋ pixels, at least one, whose free pixels are fewer below and to the right
@@ -159,7 +161,7 @@ class Preprocessing(BaseModel):
     def _cut_and_resize(self, picture: "Tensor") -> "Tensor":
         import torch
 
-        rows, columns = self.centre(*picture.shape[-2:])
+        rows, columns = self.center(*picture.shape[-2:])
         pixels = resize_bicubic(picture[:, rows, columns].permute(1, 2, 0).cpu().numpy(), self.crop, self.crop)
         return torch.from_numpy(pixels).permute(2, 0, 1).to(picture.device)
 

@@ -1,9 +1,9 @@
 """transfer.json: the description of a fine-tuned model in its folder."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._files import write_json
@@ -12,9 +12,12 @@ from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.text_files import read_text
-from sslhsic_transfer.transfer.settings import SETTINGS, Task, TransferSettings
+from sslhsic_transfer.transfer.frameworks import frameworks_of
+from sslhsic_transfer.transfer.tasks import TASKS, load_task
 
-Framework = Literal["torchvision", "mmseg", "detectron2", "depth"]
+if TYPE_CHECKING:
+    from sslhsic_transfer.transfer.tasks.task import AnyTask
+
 CONFIG_NAME = "transfer.json"
 
 
@@ -24,8 +27,8 @@ class TransferConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format_version: Literal[1] = Field(default=1, description="Version of the format of transfer.json.")
-    task: Task = Field(description="Task of the network.")
-    framework: Framework = Field(description="Framework that the network comes from.")
+    task: str = Field(description="Task of the network.")
+    framework: str = Field(description="Framework that the network comes from.")
     classes: tuple[str, ...] = Field(
         default=(), description="Names of the classes, in the order of their numbers; empty for depth."
     )
@@ -43,9 +46,23 @@ class TransferConfig(BaseModel):
     )
     settings: dict[str, Any] = Field(description="Settings of the fine-tuning.")
 
-    def typed_settings(self) -> TransferSettings:
-        """Return the settings as an instance of the task's class."""
-        return validated(SETTINGS[self.task], self.settings, source="settings")
+    @model_validator(mode="after")
+    def _is_known(self) -> "TransferConfig":
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}; expected {', '.join(TASKS)}")
+        if self.framework not in frameworks_of(self.task):
+            raise ValueError(f"framework is {self.framework!r}; expected {' or '.join(frameworks_of(self.task))}")
+        return self
+
+    def build_task(self) -> "AnyTask":
+        """Return the task with the settings, preprocessing and classes of the fine-tuning.
+
+        Raises:
+            ConfigError: the settings do not validate.
+        """
+        task = load_task(self.task)
+        settings = validated(task.settings_class, self.settings, source="settings")
+        return task(settings, self.preprocessing, self.classes)
 
     def save(self, folder: Path) -> None:
         """Write transfer.json."""

@@ -1,21 +1,23 @@
 """Export of fine-tuned models to ONNX files with `sslhsic_transfer.adapters.onnx`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.adapters.onnx.dense.exporting import export_dense
+from sslhsic_transfer.adapters.onnx.dense.info import DenseTask
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork
 from sslhsic_transfer.adapters.onnx.dense.verification import verify_dense
 from sslhsic_transfer.adapters.onnx.exporting import ExportReport, export
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
+from sslhsic_transfer.adapters.torchvision.classification import Classifier
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.transfer.config import TransferConfig
+from sslhsic_transfer.transfer.frameworks import load_framework
 from sslhsic_transfer.transfer.frameworks.plain import WEIGHTS_NAME
 from sslhsic_transfer.transfer.model import load_transferred
-from sslhsic_transfer.transfer.settings import ClassificationSettings, DetectionSettings
 from sslhsic_transfer.transfer.tasks.classification import ClassificationTask
 
 
@@ -72,9 +74,9 @@ def classifier_parts(folder: str | Path) -> tuple[Encoder, LinearHead]:
     """
     folder = Path(folder)
     model = load_transferred(folder, "cpu")
-    config, classifier, settings = model.config, model.network, model.config.typed_settings()
-    assert isinstance(settings, ClassificationSettings)
-    task = ClassificationTask(settings, config.preprocessing, config.classes)
+    config, task, classifier = model.config, model.task, cast("Classifier", model.network)
+    if not isinstance(task, ClassificationTask):
+        raise ConfigError(f"{folder} is a model for {config.task}; expected a classifier. See dense_network.")
     encoder = Encoder(config.encoder, task.preprocessing).eval()
     encoder.load_state_dict({name: classifier.state_dict()[name] for name in encoder.state_dict()})
     encoder.name_or_path = str(folder.resolve())
@@ -90,32 +92,18 @@ def dense_network(folder: str | Path) -> DenseNetwork:
     """
     folder = Path(folder)
     config = TransferConfig.load(folder)
-    settings = config.typed_settings()
     if config.task == "classification":
         raise ConfigError(f"{folder} is a classifier; expected a dense model. See classifier_parts.")
-    if config.framework == "detectron2":
-        network, sizes = _of_detectron2(folder)
-    else:
-        network = load_transferred(folder, "cpu").network
-        sizes = {"resize": getattr(settings, "resize", None)}  # torchvision's detectors resize pictures themselves
+    exportable = load_framework(config.framework, config.task).exportable(config.build_task(), config, folder)
     return DenseNetwork(
-        network=network,
-        task=config.task,
+        network=exportable.network,
+        task=cast("DenseTask", config.task),
         framework=config.framework,
-        architecture=getattr(settings, "network", config.framework),
+        architecture=config.settings["network"],
         name="/".join(folder.resolve().parts[-2:]),
         preprocessing=config.preprocessing,
         classes=config.classes,
-        first_label=int(isinstance(settings, DetectionSettings) and config.framework == "torchvision"),
-        **sizes,
+        first_label=exportable.first_label,
+        resize=exportable.resize,
+        longest=exportable.longest,
     )
-
-
-def _of_detectron2(folder: Path) -> tuple[Any, dict[str, int | None]]:
-    """Return the network and the sizes to resize pictures to, because the network does not resize."""
-    from sslhsic_transfer.adapters.detectron2 import load_detector
-    from sslhsic_transfer.adapters.detectron2.tensors import TensorDetector
-
-    detector = load_detector(folder, "cpu")
-    sizes = {"resize": detector.cfg.INPUT.MIN_SIZE_TEST, "longest": detector.cfg.INPUT.MAX_SIZE_TEST}
-    return TensorDetector(detector.model), sizes

@@ -14,8 +14,8 @@ import typer
 from sslhsic_transfer.cli.app import app
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain.recipe_file import SHIPPED, load_recipe
-from sslhsic_transfer.transfer.run import _settings
-from sslhsic_transfer.transfer.settings import SETTINGS
+from sslhsic_transfer.transfer.run import read_settings
+from sslhsic_transfer.transfer.tasks import TASKS
 from tests.docs.pages import ROOT, inline_code, name_of, pages, read, shell_lines
 
 # Of a command that is only spoken of, these stand for the rest.
@@ -71,7 +71,7 @@ def check(words: list[str]) -> None:
     if command.name == "pretrain":
         load_recipe(given["recipe"], overrides)
     elif words[0] == "transfer":
-        _settings(command.name, overrides)
+        read_settings(command.name, overrides)
 
 
 def launched(words: list[str]) -> list[str] | None:
@@ -129,9 +129,9 @@ def refusals(settings: list[str]) -> list[str]:
                 said.append(str(error))
             else:
                 return []
-    for task in SETTINGS:
+    for task in TASKS:
         try:
-            _settings(task, settings)
+            read_settings(task, settings)
         except ConfigError as error:
             said.append(str(error))
         else:

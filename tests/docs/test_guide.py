@@ -27,7 +27,8 @@ from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
 from sslhsic_transfer.sample import sign_digits
-from sslhsic_transfer.transfer.settings import SETTINGS, TransferSettings
+from sslhsic_transfer.transfer.settings import TransferSettings
+from sslhsic_transfer.transfer.tasks import TASKS
 from tests.docs.pages import read, says, table
 
 
@@ -152,7 +153,7 @@ def test_defaults_that_pages_tell():
     assert (recipe.max_damaged, recipe.precision, recipe.cuda_graphs) == (0.01, "auto", "auto")
     recipe = load_recipe("imagenette-r18")
     assert (recipe.loss.gamma, recipe.loss.estimator, recipe.loss.low_noise) == (3, "auto", True)
-    assert set(SETTINGS) == {"classification", "segmentation", "detection", "depth"}
+    assert set(TASKS) == {"classification", "segmentation", "detection", "depth"}
 
 
 def test_configurations_of_mmseg_say_how_they_are_run():

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sslhsic_transfer.cli import main
-from sslhsic_transfer.transfer import native
+from sslhsic_transfer.transfer.frameworks import plain
 
 
 def noting_fit(task, network, examples, folder, *, progress) -> None:
@@ -20,6 +20,6 @@ def noting_fit(task, network, examples, folder, *, progress) -> None:
 
 
 if __name__ == "__main__":
-    fit, native.fit = native.fit, noting_fit
+    fit, plain.fit = plain.fit, noting_fit
     sys.argv[1:1] = ["transfer"]
     main()

@@ -14,8 +14,7 @@ from sslhsic_transfer.errors import ConfigError, DataError, InputError, Verifica
 from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.evaluation import evaluate_classification
 from sslhsic_transfer.transfer.onnx_export import export_transferred, verify_transferred
-from sslhsic_transfer.transfer.settings import ClassificationSettings
-from sslhsic_transfer.transfer.tasks.classification import ClassificationExamples
+from sslhsic_transfer.transfer.tasks.classification import ClassificationExamples, ClassificationSettings
 
 SETTINGS = ("test=test", "workers=0", "warmup=3", "log_every=5", "batch_size=24", "iterations=20", "crop_area=[0.6,1]")
 
@@ -94,11 +93,11 @@ def test_examples_are_a_function_of_their_seed(digits):
 
 def test_the_size_is_the_named_models_and_is_told(classified, digits, tmp_path):
     run, results = classified
-    assert load_transferred(run / "model", "cpu").config.typed_settings().size == 64
+    assert load_transferred(run / "model", "cpu").config.build_task().settings.size == 64
     assert "size 64" in results[0].protocol
     settings = (*SETTINGS, "iterations=1", "warmup=0")
     transfer("classification", "resnet18", digits, tmp_path / "a", init="random", overrides=settings, progress=False)
-    assert load_transferred(tmp_path / "a" / "model", "cpu").config.typed_settings().size == 224
+    assert load_transferred(tmp_path / "a" / "model", "cpu").config.build_task().settings.size == 224
 
 
 def test_accuracies_by_hand(digits, tmp_path):

@@ -20,9 +20,8 @@ from sslhsic_transfer.errors import (
 from sslhsic_transfer.pretrain.monitors.plot import read_records
 from sslhsic_transfer.results import load_results
 from sslhsic_transfer.transfer import load_transferred, transfer
-from sslhsic_transfer.transfer.frameworks import detectron2 as with_detectron2
-from sslhsic_transfer.transfer.run import _encoder
-from sslhsic_transfer.transfer.settings import DetectionSettings
+from sslhsic_transfer.transfer.frameworks.detectron2 import _own_settings
+from sslhsic_transfer.transfer.tasks.detection import DetectionSettings
 from tests.dense_data import SIZE, depth_lists, detection_coco, mask_of, scene, segmentation_lists
 
 QUICK = ("workers=0", "warmup=3", "log_every=5")
@@ -169,7 +168,7 @@ def test_settings_reach_the_other_frameworks(model_folder, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         transfer("segmentation", model_folder, segmentation_lists(tmp_path / "a"), tmp_path / "run", **options)
     assert {name: seen[name] for name in wanted} == wanted
-    found = with_detectron2._own_settings(DetectionSettings(iterations=1000, weight_decay=0.2, warmup=4))
+    found = _own_settings(DetectionSettings(iterations=1000, weight_decay=0.2, warmup=4))
     assert [found[f"SOLVER.WEIGHT_DECAY{part}"] for part in ("", "_BIAS", "_NORM")] == [0.2, 0, 0]
     assert (found["SOLVER.STEPS"], found["SOLVER.WARMUP_FACTOR"]) == ((700, 900), 1 / 5)
     assert (found["SOLVER.CLIP_GRADIENTS.ENABLED"], found["SOLVER.CLIP_GRADIENTS.CLIP_VALUE"]) == (True, 10)
@@ -211,29 +210,6 @@ def test_detection_on_real_pictures(model_folder, blood_cells, tmp_path, framewo
         (metric, "bccd", 4) for metric in ("AP", "AP50", "AP75")
     ]
     assert load_transferred(tmp_path / "run" / "model").config.classes == ("Platelets", "RBC", "WBC")
-
-
-def test_where_the_weights_come_from(model_folder, own_model):
-    encoder, name, size = _encoder(model_folder, "pretrained", 0)
-    assert (name, encoder.weights_sha256 is None, size) == (str(model_folder), False, 64)
-    other, name, size = _encoder(model_folder, "random", 0)
-    assert (name, other.weights_sha256, other.preprocessing) == ("random resnet18", None, encoder.preprocessing)
-    assert size == 64
-    assert not other.conv1.weight.equal(encoder.conv1.weight)
-    assert other.conv1.weight.equal(_encoder(model_folder, "random", 0)[0].conv1.weight)
-    assert not other.conv1.weight.equal(_encoder(model_folder, "random", 1)[0].conv1.weight)
-    assert _encoder("resnet50", "random", 0)[1:] == ("random resnet50", 224)
-    assert _encoder(model_folder, str(own_model), 0)[1] == str(own_model)
-
-
-def test_weights_of_another_network_are_refused(model_folder, tmp_path):
-    from sslhsic_transfer import create_encoder
-
-    other = create_encoder("resnet18", stem="small").save_pretrained(tmp_path / "other")
-    with pytest.raises(ConfigError, match=r"Choose weights of the same network"):
-        _encoder(model_folder, str(other), 0)
-    with pytest.raises(ConfigError, match=r"plain networks only; the model is .*stem='small'"):
-        _encoder(str(other), "supervised", 0)
 
 
 @pytest.mark.parametrize(("task", "framework"), [("segmentation", "mmseg"), ("detection", "detectron2")])

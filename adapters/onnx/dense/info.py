@@ -7,12 +7,12 @@ from pydantic import Field
 from sslhsic_transfer.adapters.onnx.info import FileInfo
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-Task = Literal["segmentation", "detection", "depth"]
+DenseTask = Literal["segmentation", "detection", "depth"]
 DenseInput = Literal["normalized", "resized"]
 DenseOutput = Literal["logits", "classes", "depth", "boxes", "scores", "labels", "masks"]
 
 # Possible outputs of each task's files.
-OUTPUTS: dict[Task, tuple[DenseOutput, ...]] = {
+OUTPUTS: dict[DenseTask, tuple[DenseOutput, ...]] = {
     "segmentation": ("logits", "classes"),
     "depth": ("depth",),
     "detection": ("boxes", "scores", "labels", "masks"),
@@ -24,7 +24,7 @@ class DenseInfo(FileInfo):
 
     kind: ClassVar[str] = "dense model"
 
-    task: Task = Field(description="Task of the network.")
+    task: DenseTask = Field(description="Task of the network.")
     framework: str = Field(
         description="Framework that the network comes from: torchvision, mmseg, detectron2 or depth."
     )

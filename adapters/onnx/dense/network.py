@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput, Task
+from sslhsic_transfer.adapters.onnx.dense.info import DenseOutput, DenseTask
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 
@@ -33,7 +33,7 @@ class DenseNetwork:
     """
 
     network: nn.Module
-    task: Task
+    task: DenseTask
     framework: str
     architecture: str
     name: str

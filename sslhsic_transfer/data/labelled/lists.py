@@ -8,10 +8,34 @@ from itertools import chain
 from pathlib import Path
 
 from sslhsic_transfer.data.labelled.files import all_there, find_files, is_there
+from sslhsic_transfer.data.labelled.layouts import tell
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.text_files import read_lines
 
 _MISSING = "None"  # in lists of depth: the picture has no map
+
+
+def read_split_list(root: Path, split: str, labels: str) -> tuple[Path, list[tuple[Path, Path]]] | None:
+    """Read SPLIT.txt of a folder, if there is one, and log how many of its pictures have no labels.
+
+    Args:
+        root: folder of the data set.
+        split: name of the split.
+        labels: the labels' name in the message, such as "mask".
+
+    Returns:
+        The list, and its pairs of a picture and the file of its labels.
+
+    Raises:
+        DataError: as for `read_pairs`.
+    """
+    source = root / f"{split}.txt"
+    if not source.is_file():
+        return None
+    pairs, left_out = read_pairs(source, root)
+    if left_out:
+        tell(f"{left_out} pictures of {source} have no {labels} and are left out.")
+    return source, pairs
 
 
 def read_pairs(source: Path, root: Path) -> tuple[list[tuple[Path, Path]], int]:

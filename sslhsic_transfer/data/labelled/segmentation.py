@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer.data.labelled.files import all_there, is_there
-from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, pictures_in, read_classes, recognise, some, tell
-from sslhsic_transfer.data.labelled.lists import read_pairs
+from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, pictures_in, read_classes, recognize, some, tell
+from sslhsic_transfer.data.labelled.lists import read_split_list
 from sslhsic_transfer.data.labelled.masks import SURVEYED, read_values, survey
 from sslhsic_transfer.data.labelled.sizes import require_same_sizes
 from sslhsic_transfer.data.labelled.voc_files import PictureFolder, read_names
@@ -162,7 +162,7 @@ def find_segmentation(
         ConfigError: ``mask_values`` does not have one number for each class.
     """
     readers = {"lists": _lists, "voc": _voc, "ade20k": _ade20k, "cityscapes": _cityscapes, "folders": _folders}
-    found = recognise(root, split, layout, readers, LAYOUTS)
+    found = recognize(root, split, layout, readers, LAYOUTS)
     classes = found.classes
     if not 2 <= len(classes) <= IGNORED:
         raise DataError(
@@ -187,12 +187,9 @@ def find_segmentation(
 
 
 def _lists(root: Path, split: str) -> SegmentationData | None:
-    source = root / f"{split}.txt"
-    if not source.is_file():
+    if (listed := read_split_list(root, split, "mask")) is None:
         return None
-    pairs, left_out = read_pairs(source, root)
-    if left_out:
-        tell(f"{left_out} pictures of {source} have no mask and are left out.")
+    source, pairs = listed
     classes = CAMVID_CLASSES if _is_camvid(root, pairs) else _named_classes(root)
     return _data(root, split, pairs, classes, source)
 

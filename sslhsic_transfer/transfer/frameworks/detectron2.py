@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, copy_file
@@ -14,7 +15,8 @@ from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.frameworks.foreign_log import take_over_log
-from sslhsic_transfer.transfer.settings import DetectionSettings
+from sslhsic_transfer.transfer.frameworks.framework import Exportable, Framework
+from sslhsic_transfer.transfer.tasks.detection import DetectionFunction, DetectionSettings, DetectionTask
 
 _WORK = "detectron2"  # Detectron2's checkpoints and logs in the run's folder
 _LOGGED = {"iteration": "step", "total_loss": "loss", "lr": "learning_rate"}
@@ -25,53 +27,62 @@ _NETWORKS: dict[str, Any] = {
 }
 
 
-def train(config: TransferConfig, encoder: Encoder, data: DetectionData, folder: RunFolder, *, progress: bool) -> None:
-    """Fine-tune or resume, and copy the detector to the run's model folder. Detectron2 shows no progress bar.
+class Detectron2(Framework[DetectionTask, DetectionData, DetectionFunction]):
+    """Detection: Detectron2's trainer trains the detector, and its detector is loaded again."""
 
-    Raises:
-        MissingDependencyError: Detectron2 is not installed.
-        ConfigError: Detectron2 does not support the settings.
-    """
-    from sslhsic_transfer.adapters.detectron2 import fine_tune
-    from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
-    from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME
+    def train(
+        self, task: DetectionTask, encoder: Encoder, data: DetectionData, folder: RunFolder, *, progress: bool
+    ) -> None:
+        """Fine-tune or resume, and copy the detector to the run's model folder. Detectron2 shows no progress bar."""
+        from sslhsic_transfer.adapters.detectron2 import fine_tune
+        from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
+        from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME
 
-    settings = config.typed_settings()
-    assert isinstance(settings, DetectionSettings)
-    if settings.schedule == "poly":
-        raise ConfigError("With Detectron2 the schedule is cosine or steps; got schedule=poly.")
-    output = fine_tune(
-        data,
-        None,
-        folder.root / _WORK,
-        model=encoder,
-        network=_NETWORKS[settings.network],
-        sides=settings.sides,
-        max_size=settings.longest_side,
-        iterations=settings.iterations,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        freeze_at=settings.freeze_at,
-        seed=settings.seed,
-        workers=settings.workers,
-        precision=resolve_precision(settings.precision, default_device()),
-        resume=True,
-        settings=_own_settings(settings),
-    )
-    take_over_log(folder, [output / "metrics.json"], _LOGGED, first_step=0)
-    for name in (CONFIG_NAME, CLASSES_NAME):
-        copy_file(output / name, folder.model / name)
-    weights = torch.load(output / WEIGHTS_NAME, map_location="cpu")["model"]
-    with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
-        torch.save({"model": weights}, temporary)
+        settings = task.settings
+        if settings.schedule == "poly":
+            raise ConfigError("With Detectron2 the schedule is cosine or steps; got schedule=poly.")
+        output = fine_tune(
+            data,
+            None,
+            folder.root / _WORK,
+            model=encoder,
+            network=_NETWORKS[settings.network],
+            sides=settings.sides,
+            max_size=settings.longest_side,
+            iterations=settings.iterations,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            freeze_at=settings.freeze_at,
+            seed=settings.seed,
+            workers=settings.workers,
+            precision=resolve_precision(settings.precision, default_device()),
+            resume=True,
+            settings=_own_settings(settings),
+        )
+        take_over_log(folder, [output / "metrics.json"], _LOGGED, first_step=0)
+        for name in (CONFIG_NAME, CLASSES_NAME):
+            copy_file(output / name, folder.model / name)
+        weights = torch.load(output / WEIGHTS_NAME, map_location="cpu")["model"]
+        with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
+            torch.save({"model": weights}, temporary)
 
+    def load(
+        self, task: DetectionTask, config: TransferConfig, folder: Path, device: torch.device
+    ) -> tuple[nn.Module, DetectionFunction]:
+        """Load Detectron2's network, in eval mode, and the function from a picture to its boxes."""
+        from sslhsic_transfer.adapters.detectron2 import load_detector
 
-def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[Any, Any]:
-    """Load Detectron2's network, in eval mode, and the function from a picture to its boxes."""
-    from sslhsic_transfer.adapters.detectron2 import load_detector
+        detector = load_detector(folder, str(device))
+        return detector.model, detector
 
-    detector = load_detector(folder, str(device))
-    return detector.model, detector
+    def exportable(self, task: DetectionTask, config: TransferConfig, folder: Path) -> Exportable:
+        """Load the network as a function of tensors, with the sizes to which its own loader resizes pictures."""
+        from sslhsic_transfer.adapters.detectron2 import load_detector
+        from sslhsic_transfer.adapters.detectron2.tensors import TensorDetector
+
+        detector = load_detector(folder, "cpu")
+        sizes = detector.cfg.INPUT
+        return Exportable(TensorDetector(detector.model), resize=sizes.MIN_SIZE_TEST, longest=sizes.MAX_SIZE_TEST)
 
 
 def _own_settings(settings: DetectionSettings) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""Plain PyTorch networks, torchvision's and the depth heads: trained by `loop`, saved as safetensors."""
+"""Plain PyTorch networks, torchvision's and the depth heads: trained by `fit`, saved as safetensors."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,43 +14,45 @@ from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
+from sslhsic_transfer.transfer.frameworks.framework import Exportable, Framework
 from sslhsic_transfer.transfer.loop import fit
-from sslhsic_transfer.transfer.tasks import TASKS
 from sslhsic_transfer.transfer.tasks.augmentation import seeded
+from sslhsic_transfer.transfer.tasks.task import AnyTask, LabelledData, PredictFunction
 
 WEIGHTS_NAME = "model.safetensors"
 
 
-def train(config: TransferConfig, encoder: Encoder, data: Any, folder: RunFolder, *, progress: bool) -> None:
-    """Fine-tune or resume, and save the network's weights to the run's model folder."""
-    task = _task(config)
-    with seeded(mix_seed(config.typed_settings().seed)):
-        network = task.network(encoder)
-    fit(task, network, task.examples(data), folder, progress=progress)
-    if not is_main_process():
-        return
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    refuse_non_finite(state, "the fine-tuned network")
-    folder.model.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+class PlainNetworks(Framework[AnyTask, LabelledData, PredictFunction]):
+    """The network that the task itself builds, trained with Hugging Face Accelerate."""
 
+    distributed = True
 
-def load(config: TransferConfig, folder: Path, device: torch.device) -> tuple[nn.Module, Any]:
-    """Load the network of a model folder, in eval mode, and its prediction function.
+    def train(self, task: AnyTask, encoder: Encoder, data: LabelledData, folder: RunFolder, *, progress: bool) -> None:
+        """Fine-tune or resume, and save the network's weights to the run's model folder."""
+        with seeded(mix_seed(task.settings.seed)):
+            network = task.network(encoder)
+        fit(task, network, task.examples(data), folder, progress=progress)
+        if not is_main_process():
+            return
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        refuse_non_finite(state, "the fine-tuned network")
+        folder.model.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
+            save_file(state, temporary, metadata={"format": "pt"})
 
-    Raises:
-        ModelNotFoundError: there are no weights.
-        WeightsError: the weights are damaged, or belong to another network.
-    """
-    task = _task(config)
-    network = task.network(Encoder(config.encoder, config.preprocessing))
-    state = read_safetensors_file(folder / WEIGHTS_NAME).tensors
-    check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {CONFIG_NAME}")
-    network.load_state_dict(state)
-    network = network.to(device).eval()
-    return network, task.predictor(network)
+    def load(
+        self, task: AnyTask, config: TransferConfig, folder: Path, device: torch.device
+    ) -> tuple[nn.Module, PredictFunction]:
+        """Load the network of a model folder, in eval mode, and its prediction function."""
+        network = task.network(Encoder(config.encoder, config.preprocessing))
+        state = read_safetensors_file(folder / WEIGHTS_NAME).tensors
+        check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {CONFIG_NAME}")
+        network.load_state_dict(state)
+        network = network.to(device).eval()
+        predict: PredictFunction = task.predictor(network)
+        return network, predict
 
-
-def _task(config: TransferConfig) -> Any:
-    return TASKS[config.task].native(config.typed_settings(), config.preprocessing, config.classes)
+    def exportable(self, task: AnyTask, config: TransferConfig, folder: Path) -> Exportable:
+        """Load the network; its task knows the rest."""
+        network, _ = self.load(task, config, folder, torch.device("cpu"))
+        return Exportable(network, resize=task.input_side, first_label=task.first_label)

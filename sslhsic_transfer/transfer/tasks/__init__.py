@@ -1,90 +1,80 @@
-"""Table of the tasks: their data, plain PyTorch networks, evaluation and panels."""
+"""The table of tasks. A row tells where a task lives and describes its command; tasks are imported when used."""
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from PIL import Image
+from sslhsic_transfer.errors import ConfigError
 
-from sslhsic_transfer.data.labelled.classification import find_classification
-from sslhsic_transfer.data.labelled.depth import DepthData, find_depth
-from sslhsic_transfer.data.labelled.detection import DetectionData, find_detection
-from sslhsic_transfer.data.labelled.segmentation import find_segmentation
-from sslhsic_transfer.transfer.evaluation import (
-    evaluate_classification,
-    evaluate_depth,
-    evaluate_detection,
-    evaluate_segmentation,
-)
-from sslhsic_transfer.transfer.panels import (
-    classification_panels,
-    depth_panels,
-    detection_panels,
-    segmentation_panels,
-)
-from sslhsic_transfer.transfer.settings import Task
-from sslhsic_transfer.transfer.tasks.classification import ClassificationTask
-from sslhsic_transfer.transfer.tasks.depth import DepthTask
-from sslhsic_transfer.transfer.tasks.detection import DetectionTask
-from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
+if TYPE_CHECKING:
+    from sslhsic_transfer.transfer.tasks.task import AnyTask
 
 
 @dataclass(frozen=True)
-class TaskKind:
-    """Functions of one task. Each takes the settings of its own task.
+class TaskRow:
+    """One task.
 
     Attributes:
-        find: (folder, split, settings) -> the split's data.
-        native: (settings, preprocessing, classes) -> the construction, data and loss of a plain PyTorch network.
-        evaluate: (predict, data, settings, progress) -> metrics by name.
-        panels: (predict, data, index) -> an example next to its ground truth and its prediction.
+        module: the module of the task's class, a `Task`.
+        name: the name of that class.
+        networks: the framework that its plain PyTorch networks come from: a name in `FRAMEWORKS`.
+        summary: the first line of the command's help.
+        example: an example of the command.
+        advice: a further line of the command's help.
     """
 
-    find: Callable[[Any, str, Any], Any]
-    native: Callable[[Any, Any, Any], Any]
-    evaluate: Callable[[Any, Any, Any, bool], dict[str, float]]
-    panels: Callable[[Any, Any, int], list[Image.Image]]
+    module: str
+    name: str
+    networks: str
+    summary: str
+    example: str
+    advice: str = ""
+
+    def load(self) -> "type[AnyTask]":
+        """Import the task's class."""
+        task: type[AnyTask] = getattr(importlib.import_module(self.module), self.name)
+        return task
 
 
-def _detection(folder: Any, split: str, settings: Any) -> DetectionData:
-    data = find_detection(folder, split, settings.layout)
-    data.require_objects()
-    return data
-
-
-def _depth(folder: Any, split: str, settings: Any) -> DepthData:
-    data = find_depth(folder, split, settings.layout, units_per_metre=settings.units_per_metre)
-    data.require_depth(settings.protocol.least, settings.protocol.cap)
-    return data
-
-
-TASKS: dict[Task, TaskKind] = {
-    "classification": TaskKind(
-        find=lambda folder, split, settings: find_classification(folder, split, settings.layout),
-        native=ClassificationTask,
-        evaluate=lambda predict, data, _, progress: evaluate_classification(predict.of, data, progress=progress),
-        panels=classification_panels,
+TASKS: dict[str, TaskRow] = {
+    "classification": TaskRow(
+        f"{__name__}.classification",
+        "ClassificationTask",
+        networks="torchvision",
+        summary="Fine-tune for classification, and measure top-1 accuracy.",
+        advice="For training with few labels set label_share=0.01, for training the linear layer only freeze_at=5.",
+        example="sslhsic-r18 --data data/flowers --output runs/flowers iterations=500",
     ),
-    "segmentation": TaskKind(
-        find=lambda folder, split, settings: find_segmentation(
-            folder, split, settings.layout, mask_values=settings.mask_values
-        ),
-        native=SegmentationTask,
-        evaluate=lambda predict, data, _, progress: evaluate_segmentation(predict, data, progress=progress),
-        panels=segmentation_panels,
+    "segmentation": TaskRow(
+        f"{__name__}.segmentation",
+        "SegmentationTask",
+        networks="torchvision",
+        summary="Fine-tune for semantic segmentation, and measure mIoU.",
+        example="sslhsic-r18 --data data/street --output runs/street resize=360",
     ),
-    "detection": TaskKind(
-        find=_detection,
-        native=DetectionTask,
-        evaluate=lambda predict, data, _, progress: evaluate_detection(predict, data, progress=progress),
-        panels=detection_panels,
+    "detection": TaskRow(
+        f"{__name__}.detection",
+        "DetectionTask",
+        networks="torchvision",
+        summary="Fine-tune for object detection, and measure COCO's average precision.",
+        example="sslhsic-r18 --data data/cells --output runs/cells network=retinanet",
     ),
-    "depth": TaskKind(
-        find=_depth,
-        native=lambda settings, preprocessing, _: DepthTask(settings, preprocessing),
-        evaluate=lambda predict, data, settings, progress: evaluate_depth(
-            predict, data, settings.protocol, progress=progress
-        ),
-        panels=depth_panels,
+    "depth": TaskRow(
+        f"{__name__}.depth",
+        "DepthTask",
+        networks="depth",
+        summary="Fine-tune for depth from one picture, and measure AbsRel, RMSE and δ < 1.25.",
+        example="sslhsic-r18 --data data/rooms --output runs/rooms network=upproj",
     ),
 }
+
+
+def load_task(name: str) -> "type[AnyTask]":
+    """Import a task's class by the task's name.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"Unknown task {name!r}; expected {', '.join(TASKS)}.")
+    return TASKS[name].load()

@@ -61,7 +61,7 @@ def crop_flip_jitter(crop: tuple[int, int], jitter: float, preprocessing: Prepro
             v2.RandomCrop(list(crop), pad_if_needed=True, fill={tv_tensors.Image: mean, tv_tensors.Mask: ignored}),
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(jitter, jitter, jitter),
-            normalised(preprocessing),
+            normalized(preprocessing),
         ]
     )
 
@@ -69,7 +69,7 @@ def crop_flip_jitter(crop: tuple[int, int], jitter: float, preprocessing: Prepro
 def network_input(picture: Image.Image, resize: int | None, preprocessing: Preprocessing) -> torch.Tensor:
     """Convert a picture of any size to the (1, 3, H, W) input of a trained network."""
     image = tv_tensors.Image(bytes_at(picture, resize))
-    batch: torch.Tensor = normalised(preprocessing)(image)[None].as_subclass(torch.Tensor)
+    batch: torch.Tensor = normalized(preprocessing)(image)[None].as_subclass(torch.Tensor)
     return batch
 
 
@@ -106,7 +106,7 @@ def at_size_of(picture: Image.Image, maps: torch.Tensor) -> torch.Tensor:
     return F.interpolate(maps.float(), size=picture.size[::-1], mode="bilinear", align_corners=False)
 
 
-def normalised(preprocessing: Preprocessing) -> v2.Compose:
+def normalized(preprocessing: Preprocessing) -> v2.Compose:
     """Return a transform from bytes to the encoder's input; targets pass unchanged."""
     return v2.Compose(
         [

@@ -1,9 +1,14 @@
-"""Depth estimation: examples, loss, and prediction with the trained network."""
+"""Depth from one picture: settings, networks, examples, loss, prediction, evaluation, drawing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
@@ -11,11 +16,13 @@ from torchvision.transforms.v2 import functional as T
 
 from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.depth.losses import berhu, gradient_matching, scale_invariant_log
-from sslhsic_transfer.data.labelled.depth import DepthData
+from sslhsic_transfer.data.labelled.depth import DepthData, find_depth
 from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.metrics.depth import DepthMetrics, DepthProtocol
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.settings import DepthSettings
+from sslhsic_transfer.transfer.drawing import draw_depth
+from sslhsic_transfer.transfer.settings import ColorJitter, Crop, ShortSide, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import (
     Example,
     MapPredictor,
@@ -25,21 +32,58 @@ from sslhsic_transfer.transfer.tasks.augmentation import (
     seeded,
     short_side_factor,
 )
+from sslhsic_transfer.transfer.tasks.task import Task, picture_indices
+
+DepthFunction = Callable[[Image.Image], NDArray[np.float32]]
 
 _GRADIENT_WEIGHT = 0.5
 
 
-class DepthTask:
-    """Construction, data and loss of a depth network.
+class DepthSettings(TransferSettings):
+    """Settings for depth estimation from one picture."""
 
-    Args:
-        settings: the settings of the fine-tuning.
-        preprocessing: the encoder's preprocessing.
-    """
+    network: Literal["upproj", "dpt"] = Field(
+        default="dpt",
+        description="Head on top of the encoder. upproj: the decoder of Laina et al.; dpt: a multi-scale head.",
+    )
+    loss: Literal["berhu", "silog", "silog+gradient"] = Field(
+        default="silog+gradient",
+        description="Training loss. berhu: reverse Huber; silog: scale-invariant logarithmic error; silog+gradient: "
+        "with a term that matches gradients.",
+    )
+    units_per_meter: float = Field(
+        default=1000.0,
+        gt=0,
+        description="Number of units per meter in the PNG depth files of layout lists; 1000: millimeters.",
+    )
+    resize: ShortSide = None
+    crop: Crop = (192, 256)
+    color_jitter: ColorJitter = 0.2
+    protocol: DepthProtocol = Field(
+        default=DepthProtocol(), description="Choices of the evaluation that affect its metrics."
+    )
 
-    def __init__(self, settings: DepthSettings, preprocessing: Preprocessing) -> None:
-        self.settings = settings
-        self.preprocessing = preprocessing
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, values: dict[str, object]) -> dict[str, object]:
+        """Read files of earlier versions, in which units_per_meter was spelled otherwise."""
+        former = "units_per_metre"
+        return {"units_per_meter" if key == former else key: value for key, value in values.items()}
+
+
+class DepthTask(Task[DepthSettings, DepthData, DepthFunction]):
+    """Estimation of depth from one picture, by the heads of `sslhsic_transfer.adapters.depth`."""
+
+    settings_class = DepthSettings
+    recorded = ("abs_rel", "rmse", "delta1")
+    unrecorded = Task.unrecorded | {"protocol"}
+
+    @classmethod
+    def find(cls, folder: str | Path, split: str, settings: DepthSettings) -> DepthData:
+        """Find a split of a data set, and check that depth was measured within the protocol's bounds."""
+        data = find_depth(folder, split, settings.layout, units_per_meter=settings.units_per_meter)
+        data.require_depth(settings.protocol.least, settings.protocol.cap)
+        return data
 
     def network(self, encoder: Encoder) -> nn.Module:
         """Build a depth head on top of a copy of the encoder."""
@@ -50,8 +94,7 @@ class DepthTask:
         """Return the training examples."""
         return DepthExamples(data, self.settings, self.preprocessing)
 
-    @staticmethod
-    def collate(examples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    def collate(self, examples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
         """Return a batch: (B, 3, H, W) pictures and (B, 1, H, W) depth in meters."""
         batch: list[Tensor] = default_collate(examples)
         return batch
@@ -71,6 +114,27 @@ class DepthTask:
     def predictor(self, network: nn.Module) -> "DepthPredictor":
         """Return the prediction function of a trained network."""
         return DepthPredictor(network, self.preprocessing, self.settings.resize)
+
+    @property
+    def input_side(self) -> int | None:
+        """Length to which the short side of pictures is resized before the network; None: they keep their size."""
+        return self.settings.resize
+
+    def measured_by(self) -> str:
+        """Describe the protocol of the evaluation."""
+        return self.settings.protocol.describe()
+
+    def evaluate(self, predict: DepthFunction, data: DepthData, *, progress: bool = False) -> dict[str, float]:
+        """Compute the errors of depth; see `evaluate_depth`."""
+        return evaluate_depth(predict, data, self.settings.protocol, progress=progress)
+
+    def panels(self, predict: DepthFunction, data: DepthData, index: int) -> list[Image.Image]:
+        """Return the picture, its depth and the predicted depth, in the same colors."""
+        picture, truth = data.read_picture(index), data.read_depth(index)
+        predicted = predict(picture)
+        known = truth[truth > 0] if (truth > 0).any() else predicted  # the example may lack measurements
+        nearest, farthest = (float(value) for value in np.quantile(known, (0.02, 0.98)))
+        return [picture, *(draw_depth(depth, nearest, farthest) for depth in (truth, predicted))]
 
 
 class DepthExamples(Dataset[tuple[Tensor, Tensor]]):
@@ -108,3 +172,29 @@ class DepthPredictor(MapPredictor):
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
         """Predict the depth of one picture of any size."""
         return np.asarray(at_size_of(picture, self.output(picture))[0, 0].cpu(), dtype=np.float32)
+
+
+def evaluate_depth(
+    predict: DepthFunction, data: DepthData, protocol: DepthProtocol, *, progress: bool = False
+) -> dict[str, float]:
+    """Compute the metrics of `DepthMetrics`.
+
+    Args:
+        predict: picture -> (H, W) depth in meters.
+        data: the split to measure on.
+        protocol: every choice that affects the metrics.
+        progress: whether to show a progress bar.
+
+    Raises:
+        DataError: no pixel counts.
+    """
+    metrics = DepthMetrics(protocol)
+    for index in picture_indices(data, progress=progress):
+        depth = torch.from_numpy(data.read_depth(index))[None, None]
+        metrics.update(torch.from_numpy(predict(data.read_picture(index)))[None, None], depth, depth > 0)
+    if not metrics.pictures:
+        raise DataError(
+            f"No pixel of {data.split} of {data.name} has a depth within the protocol's bounds and crop: "
+            f"{protocol.describe()}."
+        )
+    return metrics.compute()

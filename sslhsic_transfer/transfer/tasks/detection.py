@@ -1,10 +1,12 @@
-"""Detection with torchvision's networks: examples, loss, and prediction with the trained network."""
+"""Detection of objects as boxes: settings, networks, examples, loss, prediction, evaluation, drawing."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from PIL import Image
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -13,30 +15,68 @@ from torchvision.transforms.v2 import functional as T
 
 from sslhsic_transfer.adapters.torchvision import faster_rcnn, retinanet
 from sslhsic_transfer.data.images import load_image, to_rgb
-from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData
+from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData, find_detection
 from sslhsic_transfer.errors import ConfigError, DataError
+from sslhsic_transfer.metrics.average_precision import average_precision
 from sslhsic_transfer.models.encoder import Encoder
-from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.transfer.settings import DetectionSettings
+from sslhsic_transfer.transfer.drawing import draw_boxes
+from sslhsic_transfer.transfer.settings import BatchSize, ClipGradient, LearningRate, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import Example, seeded
+from sslhsic_transfer.transfer.tasks.task import Task, picture_indices
 
 _NETWORKS = {"faster_rcnn": faster_rcnn, "retinanet": retinanet}
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
+DetectionFunction = Callable[[Image.Image], Boxes]
 
 
-class DetectionTask:
-    """Construction, data and loss of a detector.
+class DetectionSettings(TransferSettings):
+    """Settings for detection of objects as boxes."""
 
-    Args:
-        settings: the settings of the fine-tuning.
-        preprocessing: the encoder's preprocessing; the detectors themselves normalize with it.
-        classes: the names of the classes, without a background.
-    """
+    network: Literal["faster_rcnn", "retinanet", "faster_rcnn_c4"] = Field(
+        default="faster_rcnn",
+        description="Detector on top of the encoder. faster_rcnn and retinanet have a feature pyramid; faster_rcnn_c4 "
+        "has none and needs Detectron2.",
+    )
+    sides: tuple[int, ...] = Field(
+        default=(320,),
+        min_length=1,
+        description="Lengths in pixels for the short side of training pictures; each picture gets one of them at "
+        "random.",
+    )
+    test_side: int | None = Field(
+        default=None,
+        ge=32,
+        description="Length in pixels of the short side of test pictures; null: the largest of `sides`.",
+    )
+    longest_side: int = Field(
+        default=640, ge=32, description="Upper limit of a resized picture's long side, in pixels."
+    )
+    proposals: int = Field(
+        default=1000,
+        ge=1,
+        description="Number of proposed regions per picture that Faster R-CNN classifies at test time.",
+    )
+    sampled_regions: int = Field(
+        default=512, ge=1, description="Number of regions per picture that train Faster R-CNN's head in each step."
+    )
+    batch_size: BatchSize = 4
+    learning_rate: LearningRate = 2e-4
+    clip_gradient: ClipGradient = 10.0
 
-    def __init__(self, settings: DetectionSettings, preprocessing: Preprocessing, classes: Sequence[str]) -> None:
-        self.settings = settings
-        self.preprocessing = preprocessing
-        self.classes = tuple(classes)
+
+class DetectionTask(Task[DetectionSettings, DetectionData, DetectionFunction]):
+    """Detection of objects as boxes. The plain networks are torchvision's, which normalize pictures themselves."""
+
+    settings_class = DetectionSettings
+    recorded = ("AP", "AP50", "AP75")
+    first_label = 1  # 0 is torchvision's background
+
+    @classmethod
+    def find(cls, folder: str | Path, split: str, settings: DetectionSettings) -> DetectionData:
+        """Find a split of a data set, and check that it has objects."""
+        data = find_detection(folder, split, settings.layout)
+        data.require_objects()
+        return data
 
     def network(self, encoder: Encoder) -> nn.Module:
         """Build torchvision's detector on top of a copy of the encoder.
@@ -64,14 +104,12 @@ class DetectionTask:
         """Return the training examples."""
         return DetectionExamples(data)
 
-    @staticmethod
-    def collate(examples: list[tuple[Tensor, dict[str, Tensor]]]) -> Batch:
+    def collate(self, examples: list[tuple[Tensor, dict[str, Tensor]]]) -> Batch:
         """Return a batch: pictures and targets, each of its own size."""
         images, targets = zip(*examples, strict=True)
         return list(images), list(targets)
 
-    @staticmethod
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the sum of the detector's own losses."""
         images, targets = batch
         losses: dict[str, Tensor] = network(images, targets)
@@ -81,6 +119,19 @@ class DetectionTask:
         """Return the prediction function of a trained network."""
         side = self.settings.test_side or max(self.settings.sides)
         return DetectionPredictor(network, side)
+
+    def evaluate(self, predict: DetectionFunction, data: DetectionData, *, progress: bool = False) -> dict[str, float]:
+        """Compute COCO's average precision; see `evaluate_detection`."""
+        return evaluate_detection(predict, data, progress=progress)
+
+    def panels(self, predict: DetectionFunction, data: DetectionData, index: int) -> list[Image.Image]:
+        """Return the picture with its boxes, and with the predicted boxes."""
+        entry = data.pictures[index]
+        picture = load_image(entry.path)
+        return [
+            draw_boxes(picture, entry.truth, data.classes, scores=False),
+            draw_boxes(picture, predict(picture), data.classes),
+        ]
 
 
 class DetectionExamples(Dataset[tuple[Tensor, dict[str, Tensor]]]):
@@ -134,3 +185,15 @@ class DetectionPredictor:
         (found,) = self.network([image])
         boxes, scores, labels = (found[name].cpu() for name in ("boxes", "scores", "labels"))
         return Boxes(boxes.float().numpy(), scores.float().numpy(), labels.numpy() - 1)
+
+
+def evaluate_detection(predict: DetectionFunction, data: DetectionData, *, progress: bool = False) -> dict[str, float]:
+    """Compute COCO's average precision with `average_precision`.
+
+    Args:
+        predict: picture -> `Boxes`.
+        data: the split to measure on.
+        progress: whether to show a progress bar.
+    """
+    found = [predict(load_image(data.pictures[index].path)) for index in picture_indices(data, progress=progress)]
+    return average_precision(data.as_coco(), found)

@@ -8,11 +8,10 @@ from sslhsic_transfer.data.labelled.depth import find_depth
 from sslhsic_transfer.data.labelled.detection import find_detection
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.transfer.settings import DepthSettings, DetectionSettings, SegmentationSettings
 from sslhsic_transfer.transfer.tasks.augmentation import at_size_of, network_input, seeded
-from sslhsic_transfer.transfer.tasks.depth import DepthTask
-from sslhsic_transfer.transfer.tasks.detection import DetectionTask
-from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
+from sslhsic_transfer.transfer.tasks.depth import DepthSettings, DepthTask
+from sslhsic_transfer.transfer.tasks.detection import DetectionSettings, DetectionTask
+from sslhsic_transfer.transfer.tasks.segmentation import SegmentationSettings, SegmentationTask
 from tests.dense_data import depth_lists, detection_coco, segmentation_lists
 
 PREPROCESSING = Preprocessing.for_size(64)
@@ -117,7 +116,7 @@ def test_the_networks_input_is_the_encoders_preprocessing():
     assert network_input(picture, None, PREPROCESSING).shape == (1, 3, 64, 64)
 
 
-def test_maps_are_enlarged_between_the_centres_of_pixels():
+def test_maps_are_enlarged_between_the_centers_of_pixels():
     found = at_size_of(Image.new("RGB", (4, 2)), torch.tensor([[[[0.0, 1.0]]]]))
     assert found[0, 0].tolist() == [[0.0, 0.25, 0.75, 1.0]] * 2
 

@@ -13,17 +13,14 @@ from sslhsic_transfer.data.labelled.classification import find_classification
 from sslhsic_transfer.data.labelled.detection import find_detection
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, find_segmentation
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.transfer.settings import (
+from sslhsic_transfer.transfer.tasks.classification import (
+    ClassificationExamples,
     ClassificationSettings,
-    DepthSettings,
-    DetectionSettings,
-    SegmentationSettings,
+    ClassificationTask,
 )
-from sslhsic_transfer.transfer.tasks import TASKS
-from sslhsic_transfer.transfer.tasks.classification import ClassificationExamples, ClassificationTask
-from sslhsic_transfer.transfer.tasks.depth import DepthTask
-from sslhsic_transfer.transfer.tasks.detection import DetectionTask
-from sslhsic_transfer.transfer.tasks.segmentation import SegmentationTask
+from sslhsic_transfer.transfer.tasks.depth import DepthSettings, DepthTask
+from sslhsic_transfer.transfer.tasks.detection import DetectionSettings, DetectionTask
+from sslhsic_transfer.transfer.tasks.segmentation import SegmentationSettings, SegmentationTask
 from tests.dense_data import detection_coco, detection_voc, segmentation_lists
 
 PREPROCESSING = Preprocessing.for_size(64)
@@ -52,21 +49,22 @@ def test_segmentation_counts_labelled_pixels_alone():
     torch.manual_seed(0)
     scores, classes = torch.randn(2, 3, 4, 5), torch.randint(3, (2, 4, 5))
     classes[:, :2] = IGNORED
-    found = SegmentationTask.loss(lambda images: {"out": images}, [scores, classes])
+    task = SegmentationTask(SegmentationSettings(), PREPROCESSING, ("a", "b", "c"))
+    found = task.loss(lambda images: {"out": images}, [scores, classes])
     torch.testing.assert_close(found, F.cross_entropy(scores[:, :, 2:], classes[:, 2:]))
-    assert SegmentationTask.loss(lambda images: {"out": images}, [scores, torch.full_like(classes, IGNORED)]) == 0
+    assert task.loss(lambda images: {"out": images}, [scores, torch.full_like(classes, IGNORED)]) == 0
 
 
-def test_colours_are_jittered_and_nothing_else(tmp_path):
+def test_colors_are_jittered_and_nothing_else(tmp_path):
     data = find_segmentation(segmentation_lists(tmp_path / "scenes"), "train")
 
     def example(jitter):
         settings = SegmentationSettings(crop=(48, 64), color_jitter=jitter)
         return SegmentationTask(settings, PREPROCESSING, data.classes).examples(data)[2, 5]
 
-    (plain, mask), (coloured, same) = example(0.0), example(0.8)
+    (plain, mask), (colored, same) = example(0.0), example(0.8)
     assert torch.equal(mask, same)
-    assert (plain - coloured).abs().mean() > 0.05
+    assert (plain - colored).abs().mean() > 0.05
 
 
 def test_difficult_objects_are_not_learned_from(tmp_path):
@@ -77,7 +75,7 @@ def test_difficult_objects_are_not_learned_from(tmp_path):
 
 def test_a_split_without_objects_is_refused(tmp_path):
     root, settings = detection_coco(tmp_path / "scenes"), DetectionSettings()
-    find = TASKS["detection"].find
+    find = DetectionTask.find
     assert len(find(root, "val", settings)) == 4
     path = root / "annotations" / "instances_val.json"
     path.write_text(path.read_text().replace('"iscrowd": 0', '"iscrowd": 1'))
@@ -104,3 +102,7 @@ def test_depth_is_learned_within_the_protocols_bounds(name):
     torch.testing.assert_close(
         DepthTask(settings, PREPROCESSING).loss(nn.Identity(), [predicted, depth]), expected[name]
     )
+
+
+def test_the_former_name_of_a_setting_is_read():
+    assert DepthSettings.model_validate({"units_per_metre": 5000.0}).units_per_meter == 5000
