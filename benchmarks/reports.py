@@ -43,8 +43,8 @@ def within_a_round(record: Record) -> str:
     step, peer = (record["ratios"][f"whole engine / {name}"] for name in ("bare network step", "lightly's BYOL"))
     return (
         f"Within a round the engine ran at {step['least']:.2f} to {step['largest']:.2f} of the bare step, "
-        f"{step['median']:.2f} in the median, and at {peer['least']:.2f} to {peer['largest']:.2f} times lightly's speed, "
-        f"{peer['median']:.2f} in the median."
+        f"{step['median']:.2f} in the median, and at {peer['least']:.2f} to {peer['largest']:.2f} times lightly's "
+        f"speed, {peer['median']:.2f} in the median."
     )
 
 
@@ -52,8 +52,8 @@ def onnx(record: Record) -> str:
     """A line for each subject: speed, latency, size, memory, and what its embeddings keep."""
     batches = record["batches"]
     heads = [f"images/s, batch {batch} | p50 / p99 ms" for batch in batches]
-    head = " | ".join(["", *heads, "file, MB", "memory, MB", "20-NN, %", "same class, %", "cosine"])
-    lines = [f"| {head} |", "|---" * (2 * len(batches) + 6) + "|"]
+    head = _row("", *heads, "file, MB", "memory, MB", "20-NN, %", "same class, %", "cosine")
+    lines = [head, "|---" * (2 * len(batches) + 6) + "|"]
     for subject, values in record["subjects"].items():
         cells = []
         for batch in batches:
@@ -110,11 +110,11 @@ def trials(record: Record) -> str:
 
 
 def _head(*cells: str) -> list[str]:
-    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+    return [_row(*cells), "|---" * len(cells) + "|"]
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
 def _text(lines: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import reports
 from benchmarks.loss import exponent
 from benchmarks.transfer import INITS, ROWS
 from sslhsic_transfer import create_encoder
@@ -135,6 +136,29 @@ def test_onnx_files_beside_torch():
         f" {against[1]:.1f} times as many as torch,"
         f" and {float(rows['ours int8'][7]):.1f} % of the pictures keep their class by 20-NN",
     )
+
+
+def test_speed_and_memory_of_one_cpu():
+    """docs/data.md: ratios within a round, and what the command that embeds takes."""
+    embed = measured("picture-memory")["embed"]
+    says(
+        "docs/data.md",
+        reports.within_a_round(measured("pretrain")),
+        f"For one JPEG of {embed['megapixels']:.0f} million pixels `sslhsic embed` takes {embed['peak GB']:.1f} GB in"
+        f" all, for a tiny one {embed['peak GB of a tiny picture']:.1f}.",
+    )
+    growth = 1e9 * (embed["peak GB"] - embed["peak GB of a tiny picture"]) / (1e6 * embed["megapixels"])
+    assert growth == pytest.approx(measured("picture-memory")["bytes a pixel"]["JPEG"], rel=0.1), "as the table says"
+
+
+def test_records_say_where_figures_come_from():
+    """A measurement has date, commit and hardware; one whose file was not kept says from which page it comes."""
+    for name in ("shared-cpu", "pretrain", "onnx", "demo", "six-objectives", "load", "picture-memory"):
+        facts = measured(name)["measured"]
+        assert re.fullmatch(r"[0-9a-f]{40}", facts["commit"]), name
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", facts["date"]), name
+        assert facts["hardware"]
+        assert facts.get("note") or facts["carried over"].startswith("as printed in ")
 
 
 def test_the_gpus_speed():
