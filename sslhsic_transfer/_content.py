@@ -34,7 +34,7 @@ def what_file_is_instead(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             return what_it_is_instead(file.read(_LOOKED_AT))
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from sslhsic_transfer._content import in_short, what_file_is_instead, what_it_is_instead
 from sslhsic_transfer.data.picture_formats import open_picture
 from sslhsic_transfer.data.storage import require_sound_machine
 from sslhsic_transfer.data.strips import as_gray, rgb_array
@@ -85,7 +86,7 @@ def open_bytes(content: bytes, name: str) -> Image.Image:
     Raises:
         ImageError: it is not a picture.
     """
-    with picture_errors(name):
+    with picture_errors(name, content):
         return open_picture(BytesIO(content), name)
 
 
@@ -155,8 +156,12 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
+def picture_errors(source: str | Path | Image.Image, content: bytes | None = None) -> Iterator[None]:
     """Convert errors of Pillow, which have many types such as SyntaxError and struct.error, to ImageError.
+
+    Args:
+        source: the picture, or its path or name.
+        content: content of the file if ``source`` is only its name.
 
     Raises:
         ImageError: the picture cannot be read.
@@ -172,7 +177,8 @@ def picture_errors(source: str | Path | Image.Image) -> Iterator[None]:
         require_sound_machine(error, source)
         if isinstance(error, FileNotFoundError):
             raise ImageError(f"There is no picture at {source}.") from error
-        raise ImageError(f"Cannot read {source} as a picture: {error}") from error
+        instead = what_file_is_instead(Path(source)) if content is None else what_it_is_instead(content)
+        raise ImageError(f"Cannot read {source} as a picture: {instead or in_short(error)}") from error
 
 
 def to_uint8_array(picture: Picture) -> NDArray[np.uint8]:

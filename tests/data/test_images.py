@@ -1,10 +1,20 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from sslhsic_transfer.data import strips
-from sslhsic_transfer.data.images import load_image, open_image, to_rgb, to_uint8_array, to_uint8_tensor, upright_size
+from sslhsic_transfer.data.images import (
+    load_image,
+    open_bytes,
+    open_image,
+    to_rgb,
+    to_uint8_array,
+    to_uint8_tensor,
+    upright_size,
+)
 from sslhsic_transfer.errors import ImageError
 from tests.memory import MIB, peak_of
 
@@ -89,6 +99,27 @@ def test_damaged_files_are_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"damaged\.jpg"):
         load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:7\n",
+            "Git LFS pointer, not the file itself: run `git",
+        ),
+        (b"<!DOCTYPE html><p>not found", "begins with '<!DOCTYPE html><p>not found': it is a web page"),
+        (b"", "it is empty"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_told(tmp_path, content, told):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (lambda: load_image(path), lambda: open_bytes(content, "shard.tar: a.png")):
+        with pytest.raises(ImageError, match=rf"a\.png as a picture: .*{re.escape(told)}"):
+            read()
+    with pytest.raises(ImageError, match="as a picture"):
+        load_image("no\0file.png")
 
 
 def test_tensor_of_a_picture_is_its_pixels():

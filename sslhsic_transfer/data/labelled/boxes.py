@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sslhsic_transfer.data.labelled.annotations import AnnotatedPicture
 from sslhsic_transfer.data.labelled.layouts import tell
 from sslhsic_transfer.data.labelled.sizes import Sizes, picture_sizes, refuse, shown
+from sslhsic_transfer.errors import DataError
 
 _SLACK = 1.0  # pixels that a box may exceed its picture without a notice, as formats count from 0 or 1
 
@@ -97,6 +98,12 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
         for number in np.flatnonzero(outside).tolist()
     ]
     refuse(problems, f"{len(problems)} of {len(objects)} objects of {source} lie outside their pictures", _OUTSIDE)
+    if objects and corners.max() <= 1:
+        raise DataError(
+            f"All {len(objects)} objects of {source} lie within the first pixel of their pictures, such as {named(0)} "
+            f"with the corners {', '.join(f'{value:g}' for value in corners[0])}: they seem to be fractions of width and "
+            "height. Multiply them by the pictures' sizes; expected pixels."
+        )
     kept: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
     cut = (np.abs(corners - boxes) > _SLACK).any(axis=1)
     for which, what in (

@@ -93,6 +93,9 @@ def _objects(tree: ElementTree.Element, classes: tuple[str, ...], path: Path) ->
         name = class_name(entry.findtext("name") or "")
         if name not in classes:
             raise DataError(f"{path}: {what} is {name!r}. Expected VOC's objects, of the classes {', '.join(classes)}.")
+        if entry.find("bndbox") is None:
+            has = ", ".join(part.tag for part in entry) or "nothing"
+            raise DataError(f"{path}: {what} has no bndbox; it has {has}. Expected the corners of a box.")
         values = (read_number(entry.findtext(f"bndbox/{corner}"), f"{path}: {corner} of {what}") for corner in _CORNERS)
         x1, y1, x2, y2 = in_order(*values)
         ignored = as_flag(entry.findtext("difficult"), f"{path}: difficult of {what}")

@@ -34,6 +34,16 @@ def test_boxes_are_cut_at_the_pictures_edges(tmp_path, caplog):
     assert "val.json reach beyond their pictures and are cut, such as annotation 0 of" in caplog.text
 
 
+def test_fractions_of_the_pictures_are_no_pixels(tmp_path):
+    """As some tools write boxes; a file with one box in pixels has all in pixels."""
+    root = detection_coco(tmp_path / "scenes")
+    with pytest.raises(
+        DataError, match=r"All 2 objects of .*val\.json lie within the first pixel .*fractions of width"
+    ):
+        found(root, [0.1, 0.2, 0.5, 0.75], [0, 0, 1, 1])
+    assert found(root, [0, 0, 1, 1], [3, 4, 5, 6]) == [[0, 0, 1, 1], [3, 4, 8, 10]]
+
+
 def test_negative_widths_and_heights_lead_to_the_other_corner(tmp_path):
     assert found(detection_coco(tmp_path / "scenes"), [40, 40, -30, -20], [10, 40, 5, -5]) == [
         [10, 20, 40, 40],

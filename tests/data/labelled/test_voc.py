@@ -43,6 +43,21 @@ def test_lists_may_say_more_than_the_name(tmp_path, listed):
     assert len(find_detection(voc(tmp_path, listed=listed), "train")) == 1
 
 
+@pytest.mark.parametrize(
+    ("parts", "has"), [("<polygon><x1>1</x1></polygon>", "name, polygon"), ("<robndbox/>", "name, robndbox")]
+)
+def test_objects_without_a_box_tell_what_they_have(tmp_path, parts, has):
+    root = voc(tmp_path, f"<object><name>cat</name>{parts}</object>")
+    with pytest.raises(DataError, match=rf"a\.xml: object 1 has no bndbox; it has {has}\. Expected the corners"):
+        find_detection(root, "train")
+
+
+def test_fractions_of_the_pictures_are_no_pixels(tmp_path):
+    root = voc(tmp_path, boxed(0.2, 0.1, 0.9, 0.8))
+    with pytest.raises(DataError, match="fractions of width and height"):
+        find_detection(root, "train")
+
+
 def test_two_lines_that_would_lead_to_one_picture_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"line 2: y/a\.jpg and x/a\.jpg are both called a"):
         find_detection(voc(tmp_path, listed="x/a.jpg\ny/a.jpg"), "train")
