@@ -89,17 +89,21 @@ class ImageFolder:
 def sorted_pictures(root: Path) -> tuple[list[Path], list[Path]]:
     """Find pictures as `pictures_below` does, in the order of their names.
 
-    A warning names folders that may not be read.
+    Warnings name folders that may not be read and links that lead to no file.
 
     Returns:
         Pictures in formats that can be read here, and pictures in others, such as ``.heic``.
     """
     readable = readable_suffixes()
-    barred: list[Path] = []
-    found = sorted(_below(root, readable | unreadable_suffixes(), barred))
-    if barred and is_main_process():
-        shown = f"{len(barred)} folders of {root} may not be read and are passed over, such as {min(barred)}"
-        warnings.warn(f"{shown}: allow it, if there are pictures in them.", stacklevel=4)
+    omitted = _Omitted([], [])
+    found = sorted(_below(root, readable | unreadable_suffixes(), omitted))
+    if omitted.barred and is_main_process():
+        shown = f"{len(omitted.barred)} folders of {root} may not be read and are passed over, such as"
+        warnings.warn(f"{shown} {min(omitted.barred)}: allow it, if there are pictures in them.", stacklevel=4)
+    if omitted.broken and is_main_process():
+        shown = f"{len(omitted.broken)} links of {root} lead to no file and are passed over, such as"
+        advice = "fetch the files, by `git annex get` or `dvc pull` if those made the links"
+        warnings.warn(f"{shown} {min(omitted.broken)}: {advice}.", stacklevel=4)
     unread = [path for path in found if path.suffix.lower() not in readable]
     return [path for path in found if path.suffix.lower() in readable], unread
 
@@ -109,7 +113,15 @@ def pictures_below(root: Path) -> Iterator[Path]:
 
     Linked folders are searched, too, except links back to a folder above.
     """
-    yield from _below(root, readable_suffixes(), [])
+    yield from _below(root, readable_suffixes(), _Omitted([], []))
+
+
+@dataclass(frozen=True)
+class _Omitted:
+    """What a search passes over: folders that may not be read, and links with a picture's suffix to no file."""
+
+    barred: list[Path]
+    broken: list[Path]
 
 
 def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, labelled: bool) -> None:
@@ -135,14 +147,14 @@ def _tell_of_empty(root: Path, classes: set[str], unread: Sequence[Path], *, lab
 
 
 def _below(
-    folder: Path, suffixes: frozenset[str], barred: list[Path], above: frozenset[Path] = frozenset()
+    folder: Path, suffixes: frozenset[str], omitted: _Omitted, above: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
     """Yield files with some suffixes below a folder, unless it is one of the folders above it, by resolved path.
 
     Args:
         folder: the folder to search.
         suffixes: suffixes of the files.
-        barred: collects the folders that may not be read.
+        omitted: collects what is passed over.
         above: resolved folders above this one.
     """
     real = folder.resolve()
@@ -155,13 +167,16 @@ def _below(
         return
     except PermissionError:
         if folder.name != "lost+found":  # a folder of the file system, without pictures
-            barred.append(folder)
+            omitted.barred.append(folder)
         return
     for entry in entries:
         if _is_folder(entry):
-            yield from _below(folder / entry.name, suffixes, barred, above | {real})
-        elif Path(entry.name).suffix.lower() in suffixes and _is_there(entry.is_file):
-            yield folder / entry.name
+            yield from _below(folder / entry.name, suffixes, omitted, above | {real})
+        elif Path(entry.name).suffix.lower() in suffixes:
+            if _is_there(entry.is_file):
+                yield folder / entry.name
+            elif entry.is_symlink() and not (folder / entry.name).exists():
+                omitted.broken.append(folder / entry.name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -13,6 +13,7 @@ from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.state import some
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
+from sslhsic_transfer.training.batch_statistics import advising_on_statistics
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.frameworks import frameworks_of, load_framework
@@ -106,7 +107,10 @@ def _transfer(
     )
     if is_main_process():
         folder.begin(config, resume=resume)
-    with advising_on_memory(f"Set batch_size={max(1, settings.batch_size // 2)}, or smaller pictures, and begin anew."):
+    with (
+        advising_on_memory(f"Set batch_size={max(1, settings.batch_size // 2)}, or smaller pictures, and begin anew."),
+        advising_on_statistics("Set batch_size to 2 or more for each process, or larger pictures, and begin anew."),
+    ):
         framework.train(config.build_task(), encoder, training, folder, progress=progress)
     if not is_main_process():
         return []

@@ -56,7 +56,12 @@ def test_linked_folders_and_files_are_followed(tmp_path):
     (chosen / "cats/linked.png").symlink_to(tmp_path / "store/loose.png")
     (chosen / "cats/broken.png").symlink_to(tmp_path / "nowhere.png")
     (chosen / "dogs").symlink_to(tmp_path / "store/dogs")
-    folder = ImageFolder.scan(chosen, labelled=True)
+    (chosen / "cats/around.png").symlink_to(chosen / "cats/around.png")
+    (chosen / "cats/notes.txt").symlink_to(tmp_path / "nowhere.txt")
+    with pytest.warns(
+        UserWarning, match=r"2 links of .*chosen lead to no file .*cats/around\.png: fetch the files, by"
+    ):
+        folder = ImageFolder.scan(chosen, labelled=True)
     assert [path.relative_to(chosen).as_posix() for path in folder.paths] == ["cats/linked.png", "dogs/deep/1.jpg"]
     assert folder.classes == ("cats", "dogs")
 
@@ -101,7 +106,9 @@ def test_a_link_to_itself_is_passed_over(tmp_path):
     (tmp_path / "a/self.png").symlink_to("self.png")
     (tmp_path / "b/there").symlink_to("back")
     (tmp_path / "b/back").symlink_to("there")
-    assert [path.name for path in ImageFolder.scan(tmp_path).paths] == ["1.png", "2.png"]
+    with pytest.warns(UserWarning, match=r"1 links of .* lead to no file .*self\.png"):
+        folder = ImageFolder.scan(tmp_path)
+    assert [path.name for path in folder.paths] == ["1.png", "2.png"]
 
 
 def test_both_unicode_forms_of_a_name_are_one_class(tmp_path):

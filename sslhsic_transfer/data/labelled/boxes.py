@@ -99,10 +99,11 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
     ]
     refuse(problems, f"{len(problems)} of {len(objects)} objects of {source} lie outside their pictures", _OUTSIDE)
     if objects and corners.max() <= 1:
+        first = ", ".join(f"{value:g}" for value in corners[0])
         raise DataError(
             f"All {len(objects)} objects of {source} lie within the first pixel of their pictures, such as {named(0)} "
-            f"with the corners {', '.join(f'{value:g}' for value in corners[0])}: they seem to be fractions of width and "
-            "height. Multiply them by the pictures' sizes; expected pixels."
+            f"with the corners {first}: they seem to be fractions of width and height. Multiply them by the pictures' "
+            "sizes; expected pixels."
         )
     kept: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=1)
     cut = (np.abs(corners - boxes) > _SLACK).any(axis=1)
