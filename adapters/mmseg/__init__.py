@@ -12,8 +12,8 @@ from sslhsic_transfer.adapters.mmseg.compat import make_ready
 
 if TYPE_CHECKING:
     from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder as SSLHSICEncoder
-    from sslhsic_transfer.adapters.mmseg.configured import CONFIGS as CONFIGS
-    from sslhsic_transfer.adapters.mmseg.configured import SSLHSICRunner as SSLHSICRunner
+    from sslhsic_transfer.adapters.mmseg.config_runner import CONFIGS as CONFIGS
+    from sslhsic_transfer.adapters.mmseg.config_runner import SSLHSICRunner as SSLHSICRunner
     from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset as SSLHSICDataset
     from sslhsic_transfer.adapters.mmseg.inference import evaluate as evaluate
     from sslhsic_transfer.adapters.mmseg.inference import load_segmentor as load_segmentor
