@@ -21,7 +21,7 @@ from sslhsic_transfer.adapters.mmseg import (
     load_segmentor,
     predict,
 )
-from sslhsic_transfer.adapters.mmseg.configured import fit_model
+from sslhsic_transfer.adapters.mmseg.config_runner import fit_model
 from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.segmentation import find_segmentation
