@@ -118,7 +118,7 @@ class _PretrainingRun(TrainingRun):
         """Train to the end and write the model folder."""
         self.accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
         try:
-            with self._device_settings():
+            with self._device_settings(), self._noting_unreadable():
                 self.train(self.loader)
             if self.accelerator.is_main_process:
                 export_run(self.folder, self.trainer, self.data, self.evaluation)
@@ -126,6 +126,16 @@ class _PretrainingRun(TrainingRun):
         finally:
             self.accelerator.end_training()
         return self.folder.model
+
+    @contextmanager
+    def _noting_unreadable(self) -> Iterator[None]:
+        """Note that too many pictures could not be read, so that the run can be resumed on mended ones."""
+        try:
+            yield
+        except DataError:
+            if self.accelerator.is_main_process:
+                self.folder.note_unreadable(fingerprint(self.data.train, sizes=False))
+            raise
 
     @contextmanager
     def _device_settings(self) -> Iterator[None]:
@@ -226,7 +236,8 @@ class _PretrainingRun(TrainingRun):
                 f"{folder.root} was begun on {state['pictures']} pictures; {self.data.name} now holds "
                 f"{len(self.data.train)}. Resume with the same data, or choose another --output."
             )
-        if state.get("pictures_sha256", self.pictures_sha256) != self.pictures_sha256:
+        same = state.get("pictures_sha256", self.pictures_sha256) == self.pictures_sha256
+        if not same and not folder.may_be_mended(fingerprint(self.data.train, sizes=False)):
             raise CheckpointError(
                 f"{folder.root} was begun on other pictures than {self.data.name} now holds, though as many: "
                 "names, sizes or labels differ. Resume with the same data, or begin a new run from these weights by "

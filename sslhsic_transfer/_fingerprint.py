@@ -20,9 +20,14 @@ _LEFT_OUT = frozenset({"name", "root", "split"})
 
 
 class Fingerprint:
-    """A SHA-256 hash over values, with files by their relative names and sizes."""
+    """A SHA-256 hash over values, with files by their relative names and sizes.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: whether sizes of files count; without them, files may be mended.
+    """
+
+    def __init__(self, *, sizes: bool = True) -> None:
+        self._sizes = sizes
         self._digest = hashlib.sha256()
         self._files: list[Path] = []
 
@@ -73,14 +78,14 @@ class Fingerprint:
         prefix = len(root.rstrip(os.sep)) + 1 if root else 0
         for path in self._files:
             self._feed(b"file", os.fsencode(str(path)[prefix:].replace(os.sep, "/")))
-        for size in sizes_of(self._files):
+        for size in sizes_of(self._files) if self._sizes else ():
             self._feed(b"size", str(size).encode())
         self._files = []
 
 
-def fingerprint_of(value: Any) -> str:
+def fingerprint_of(value: Any, *, sizes: bool = True) -> str:
     """Return the fingerprint of a data set that is a dataclass, or of any other value for `Fingerprint.add`."""
-    fingerprint = Fingerprint()
+    fingerprint = Fingerprint(sizes=sizes)
     fingerprint.add(value)
     return fingerprint.hexdigest()
 

@@ -35,6 +35,31 @@ def test_other_pictures_are_refused_where_the_recipe_tells_which_they_were(folde
     folder.begin(Settings(pictures_sha256="b"), resume=True)
 
 
+def test_pictures_may_be_mended_after_one_could_not_be_read(folder):
+    """Their sizes may change then, but not their names, of which the hash without sizes tells."""
+    mended = Settings(pictures_sha256="b")
+    with pytest.raises(CheckpointError, match="other pictures"):
+        folder.begin(mended, resume=True, names_sha256="n")
+    folder.note_unreadable("n")
+    with pytest.raises(CheckpointError, match="other pictures"):
+        folder.begin(mended, resume=True, names_sha256="other")
+    with pytest.raises(CheckpointError, match="other pictures"):
+        folder.begin(mended, resume=True)
+    folder.begin(mended, resume=True, names_sha256="n")
+    folder.unreadable.write_text("{")
+    folder.begin(mended, resume=True, names_sha256="n")  # the recipe has the mended ones now
+    with pytest.raises(CheckpointError, match="other pictures"):
+        folder.begin(Settings(pictures_sha256="c"), resume=True, names_sha256="n")
+
+
+def test_a_start_that_saved_nothing_leaves_no_note(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(Settings(), resume=False)
+    folder.note_unreadable("n")
+    assert not folder.unreadable.exists()
+    folder.begin(Settings(), resume=False)
+
+
 @pytest.mark.parametrize("text", ["rate: [", "- 1", "rate: x", "\0"])
 def test_a_damaged_recipe_is_one_error_and_stays(folder, text):
     folder.recipe.write_text(text)

@@ -16,17 +16,21 @@ from sslhsic_transfer.data.sources.torchvision import TorchvisionPictures
 _SAMPLED = 64  # number of pictures from a source without a list of files
 
 
-def fingerprint(pictures: Pictures | Stream) -> str:
+def fingerprint(pictures: Pictures | Stream, *, sizes: bool = True) -> str:
     """Hash a source's properties that distinguish it from others, independent of its location.
 
     For folders these are the relative names of all files and the sizes of up to 50,000. For shards they are their names
     and the positions of pictures, for torchvision's data sets the files or a sample of the arrays, for Hugging Face's a
     sample of the encoded pictures, and for streams the number of parts. The hash includes number, labels and classes.
 
+    Args:
+        pictures: the source.
+        sizes: whether sizes of files count; without them, files may be mended.
+
     Returns:
         A SHA-256 in hexadecimal digits.
     """
-    found = Fingerprint()
+    found = Fingerprint(sizes=sizes)
     found.add([type(pictures).__name__, len(pictures), list(pictures.classes)])
     if isinstance(pictures, Stream):
         found.add([pictures.image, pictures.shards])
