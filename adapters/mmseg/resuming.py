@@ -19,9 +19,9 @@ CHECKPOINT = "iter_{}.pth"  # mmengine's name, with the number of steps made
 
 
 class Numbered(NamedTuple):
-    """An example's index in the data, and its place in the order in which a process sees examples."""
+    """An example's number in the data, and its place in the order in which a process sees examples."""
 
-    index: int
+    number: int
     place: int
 
 
@@ -56,7 +56,7 @@ class SeededExamples(Dataset[Any]):
 
     def __getitem__(self, numbered: Numbered) -> Any:
         with _seeded(mix_seed(self.seed, self.rank, numbered.place)):
-            return self.dataset[numbered.index]
+            return self.dataset[numbered.number]
 
 
 class StepSeedHook(Hook):  # type: ignore[misc]
