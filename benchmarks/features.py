@@ -65,12 +65,12 @@ WAYS = {
 def unit_views(images: int) -> Tensor:
     """(B, M, d) unit vectors, spread out, an image's views nearer to each other than to others."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(images, 1, DIM, generator=generator)
-    return F.normalize(centres + torch.randn(images, VIEWS, DIM, generator=generator), dim=-1)
+    centers = torch.randn(images, 1, DIM, generator=generator)
+    return F.normalize(centers + torch.randn(images, VIEWS, DIM, generator=generator), dim=-1)
 
 
 def gradient(points: Tensor, draws: list[Features], *, low_noise: bool) -> Tensor:
-    """Of the debiased loss, along the sphere: what normalisation leaves of it."""
+    """Of the debiased loss, along the sphere: what normalization leaves of it."""
     leaf = points.clone().requires_grad_()
     loss, _ = ssl_hsic_loss(leaf, draws, torch.tensor(1.0), regularizer="debiased", low_noise=low_noise)
     (found,) = torch.autograd.grad(loss, leaf)

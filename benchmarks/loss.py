@@ -66,8 +66,8 @@ def measure(function: Loss, size: int, dim: int, budget: float = 4.0) -> dict[st
 def views_of(size: int, dim: int) -> list[torch.Tensor]:
     """Two views of each image, nearer to each other than to others."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(size, dim, generator=generator)
-    return [(centres + torch.randn(size, dim, generator=generator)).requires_grad_() for _ in range(2)]
+    centers = torch.randn(size, dim, generator=generator)
+    return [(centers + torch.randn(size, dim, generator=generator)).requires_grad_() for _ in range(2)]
 
 
 def noise(size: int, dim: int) -> float:

@@ -1,4 +1,4 @@
-"""SSL-HSIC and its rivals on equal terms: the same pictures, network, views, batch, epochs and optimiser.
+"""SSL-HSIC and its rivals on equal terms: the same pictures, network, views, batch, epochs and optimizer.
 
 python benchmarks/objectives.py DATA --tune [NAME …] [--batch-sizes N …] [--epochs N] [--output DIR]
 python benchmarks/objectives.py DATA [--contenders NAME …] [--batch-sizes N …] [--seeds N …] [--epochs N] [--output DIR]

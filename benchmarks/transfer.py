@@ -60,7 +60,7 @@ ROWS: dict[str, Row] = {
     "redkitchen": Row("depth", "depth", "redkitchen_depth", _DEPTH),
 }
 INITS = ("pretrained", "random")
-COLOURS = ("#1f77b4", "#7f7f7f")
+COLORS = ("#1f77b4", "#7f7f7f")
 
 
 def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) -> list[Result]:
@@ -83,7 +83,7 @@ def table(rows: dict[str, dict[str, list[Result]]]) -> str:
 
 
 def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) -> None:
-    """Training losses over steps, a panel a row, a colour an origin of the weights."""
+    """Training losses over steps, a panel a row, a color an origin of the weights."""
     logged = [row for row in rows if (output / row / f"{INITS[0]}-{seeds[0]}" / "metrics.jsonl").exists()]
     height, width = grid_shape(len(logged))
     figure = Figure(figsize=(4.0 * width, 2.6 * height), layout="constrained")
@@ -91,12 +91,12 @@ def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) 
     for unused in panels[len(logged) :]:
         unused.set_axis_off()
     for row, axes in zip(logged, panels, strict=False):
-        for init, colour in zip(INITS, COLOURS, strict=True):
+        for init, color in zip(INITS, COLORS, strict=True):
             curves = [as_curves(read_records(output / row / f"{init}-{seed}"), "step")["loss"] for seed in seeds]
             for steps, losses in curves:
-                axes.plot(steps, losses, color=colour, linewidth=0.7, alpha=0.4)
+                axes.plot(steps, losses, color=color, linewidth=0.7, alpha=0.4)
             steps, means = curves[0][0], [fmean(losses) for losses in zip(*(curve[1] for curve in curves), strict=True)]
-            axes.plot(steps, means, color=colour, linewidth=2, label=init)
+            axes.plot(steps, means, color=color, linewidth=2, label=init)
         finish_panel(axes, "loss", "step")
         axes.set_title(row, loc="left")
         axes.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""The demo's picture: training curves, nearest neighbours of some test pictures, and a map of the embeddings."""
+"""The demo's picture: training curves, nearest neighbors of some test pictures, and a map of the embeddings."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def draw_figure(metrics: Path, embeddings: Path, pictures: Path, output: Path) -
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
     top, bottom = left.subfigures(2, 1, height_ratios=(1, 1.5))
     _curves(top, [json.loads(line) for line in metrics.read_text().splitlines()])
-    _neighbours(bottom, pictures, paths, vectors, labels)
+    _neighbors(bottom, pictures, paths, vectors, labels)
     _map(right, vectors, labels)
     figure.savefig(output, dpi=90)
     plt.close(figure)
@@ -60,19 +60,19 @@ def _curves(figure: Any, records: list[dict[str, float]]) -> None:
         axes.grid(alpha=0.3)
 
 
-def _neighbours(figure: Any, pictures: Path, paths: list[str], vectors: Any, labels: Any) -> None:
+def _neighbors(figure: Any, pictures: Path, paths: list[str], vectors: Any, labels: Any) -> None:
     queries = [int(np.flatnonzero(labels == label)[3]) for label in sorted(set(labels))[:6]]
     grid = figure.subplots(len(queries), NEIGHBOURS + 1)
-    figure.suptitle("test pictures (left) and their nearest neighbours; green: the same digit")
+    figure.suptitle("test pictures (left) and their nearest neighbors; green: the same digit")
     for row, query in zip(grid, queries, strict=True):
         similarity = vectors @ vectors[query]
         similarity[query] = np.inf
         for axes, index in zip(row, np.argsort(-similarity)[: NEIGHBOURS + 1], strict=True):
             axes.imshow(Image.open(pictures / paths[index]))
             axes.set(xticks=[], yticks=[])
-            colour = "black" if index == query else "tab:green" if labels[index] == labels[query] else "tab:red"
+            color = "black" if index == query else "tab:green" if labels[index] == labels[query] else "tab:red"
             for spine in axes.spines.values():
-                spine.set(edgecolor=colour, linewidth=3)
+                spine.set(edgecolor=color, linewidth=3)
 
 
 def _map(figure: Any, vectors: Any, labels: Any) -> None:
@@ -83,4 +83,4 @@ def _map(figure: Any, vectors: Any, labels: Any) -> None:
         axes.scatter(*points[chosen].T, s=14, label=label)
         axes.annotate(label, points[chosen].mean(axis=0), fontsize=16, weight="bold", ha="center", va="center")
     axes.set(xticks=[], yticks=[])
-    axes.set_title("test embeddings (t-SNE), coloured by digit; no label was used in training")
+    axes.set_title("test embeddings (t-SNE), colored by digit; no label was used in training")

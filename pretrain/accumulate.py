@@ -29,7 +29,7 @@ def two_pass_backward(
     backward: Callable[[Tensor], None] = torch.Tensor.backward,
     *,
     networks: nn.Module,
-    unsynchronised: Callable[[], AbstractContextManager[None]] = nullcontext,
+    unsynchronized: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Add the gradient of the whole batch's loss to the parameters' ``grad``.
 
@@ -41,13 +41,13 @@ def two_pass_backward(
         micro_batches: the arguments of ``embed`` for each micro-batch.
         backward: function that starts the loss's backward pass (a gradient scaler's, for example).
         networks: module that holds the BatchNorm layers that ``embed`` uses.
-        unsynchronised: a context in which processes do not exchange gradients, for all micro-batches but the last.
+        unsynchronized: a context in which processes do not exchange gradients, for all micro-batches but the last.
 
     Returns:
         The loss and scalars of the whole batch.
     """
     others = micro_batches[1:]
-    with unsynchronised() if others else nullcontext():
+    with unsynchronized() if others else nullcontext():
         kept = embed(*micro_batches[0])
         with torch.no_grad(), _statistics_at_rest(networks):
             parts = [[view.detach() for view in kept], *(embed(*part) for part in others)]
@@ -61,7 +61,7 @@ def two_pass_backward(
         _backward_from(kept, first)
         del kept
     for number, (part, gradient) in enumerate(zip(others, gradients, strict=True), start=1):
-        with unsynchronised() if number < len(others) else nullcontext():
+        with unsynchronized() if number < len(others) else nullcontext():
             _backward_from(embed(*part), gradient)
     return loss.detach(), scalars
 

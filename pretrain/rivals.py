@@ -122,9 +122,9 @@ class VICReg(_Rival):
     def compute(self, *views: Tensor) -> Tensor:
         """Compute the weighted sum of the three terms."""
         stacked = torch.stack(views)
-        centred, rows = _centred(stacked)
+        centered, rows = _centered(stacked)
         difference, squares, products = sum_each(
-            ((stacked[0] - stacked[1]).square().sum(), centred.square().sum(dim=1), centred.mT @ centred)
+            ((stacked[0] - stacked[1]).square().sum(), centered.square().sum(dim=1), centered.mT @ centered)
         )
         dim = stacked.shape[-1]
         variance, covariance = squares / (rows - 1), _off_diagonal(products / (rows - 1))
@@ -150,19 +150,19 @@ class BarlowTwins(_Rival):
 
     def compute(self, *views: Tensor) -> Tensor:
         """Compute the squared distance from the identity; off-diagonal terms are multiplied by λ."""
-        first, second, rows = _standardised(torch.stack(views))
+        first, second, rows = _standardized(torch.stack(views))
         correlation = sum_over_processes(first.T @ second) / rows
         on_diagonal = (correlation.diagonal() - 1).square().sum()
         return on_diagonal + self.redundancy_weight * _off_diagonal(correlation).square().sum()
 
 
-def _centred(views: Tensor) -> tuple[Tensor, Tensor]:
+def _centered(views: Tensor) -> tuple[Tensor, Tensor]:
     """Subtract each view's mean over the rows of all processes: (M, B, d) -> (M, B, d), and the number of rows."""
     sums, rows = sum_each((views.sum(dim=1, keepdim=True), views.new_tensor(float(views.shape[1]))))
     return views - sums / rows, rows
 
 
-def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _standardized(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Standardize two views to mean 0 and variance 1 in each dimension, as BatchNorm does, over all processes' rows.
 
     Args:
@@ -175,10 +175,10 @@ def _standardised(views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Dividing by about the largest value keeps squares of huge values from overflowing; the result stays the same.
     largest = views.detach().abs().amax(dim=1, keepdim=True)
     scale = sum_over_processes(largest / processes).clamp_min(1)
-    centred, rows = _centred(views / scale)
-    variance = sum_over_processes(centred.square().sum(dim=1, keepdim=True)) / rows
+    centered, rows = _centered(views / scale)
+    variance = sum_over_processes(centered.square().sum(dim=1, keepdim=True)) / rows
     epsilon = (1e-5 / scale.square()).clamp_min(torch.finfo(views.dtype).eps ** 2)
-    first, second = centred * (variance + epsilon).rsqrt()
+    first, second = centered * (variance + epsilon).rsqrt()
     return first, second, rows
 
 

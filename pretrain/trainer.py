@@ -23,7 +23,7 @@ from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.objectives import OBJECTIVES
 from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.schedules import target_decay, warmup_steps
-from sslhsic_transfer.pretrain.views import ColourOperations, View, packed
+from sslhsic_transfer.pretrain.views import ColorOperations, View, packed
 from sslhsic_transfer.training.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.training.schedules import learning_rate
 
@@ -59,7 +59,7 @@ class Trainer:
         self._recorded = self._recorded_step()
         self._draws: tuple[Features, ...] = ()  # of the recorded step
         fused = recipe.compile or (self._recorded is not None and importlib.util.find_spec("triton") is not None)
-        self._colour = ColourOperations(recipe.augmentation, compiled=fused)
+        self._color = ColorOperations(recipe.augmentation, compiled=fused)
 
     @property
     def epoch(self) -> float:
@@ -154,14 +154,14 @@ class Trainer:
                 micro_batches,
                 accelerator.backward,
                 networks=self.learner,
-                unsynchronised=lambda: accelerator.no_sync(self._model),
+                unsynchronized=lambda: accelerator.no_sync(self._model),
             )
         loss, scalars = compare(self._embed(*micro_batches[0]))
         accelerator.backward(loss)
         return loss.detach(), scalars
 
     def _embed(self, view1: View, view2: View) -> list[Tensor]:
-        return self._forward([self._colour(view, self.accelerator.device) for view in (view1, view2)])
+        return self._forward([self._color(view, self.accelerator.device) for view in (view1, view2)])
 
     def _forward(self, views: list[Tensor]) -> list[Tensor]:
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
@@ -196,7 +196,7 @@ class Trainer:
         assert self._recorded is not None
         assert isinstance(self.criterion, SSLHSICLoss)
         device = self.accelerator.device
-        pictures = [part for view in (view1, view2) for part in (view.pixels, *packed(view.colours))]
+        pictures = [part for view in (view1, view2) for part in (view.pixels, *packed(view.colors))]
         like = self._like_embeddings()
         self._draws = self.criterion.draw(like)
         inputs = (part.to(device, non_blocking=True) for part in (*pictures, *tensors_of(self._draws)))
@@ -208,7 +208,7 @@ class Trainer:
     def _make_gradients(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """Run the networks' forward and backward pass on the inputs from `_replay`; also return the embeddings."""
         views, features = (inputs[:3], inputs[3:6]), inputs[6:]
-        embeddings = self._forward([self._colour.program(*view) for view in views])
+        embeddings = self._forward([self._color.program(*view) for view in views])
         loss, scalars = self.criterion(embeddings, rebuilt(self._draws, features))
         self.accelerator.backward(loss)
         return loss.detach(), scalars, [each.detach() for each in embeddings]

@@ -21,9 +21,9 @@ def bicubic_taps(inputs: int, outputs: int) -> tuple[NDArray[np.intp], NDArray[n
     Returns:
         (outputs, 4) indices, and (outputs, 4) float32 weights, whose rows sum to 1.
     """
-    centres = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
-    indices = np.floor(centres).astype(np.intp)[:, None] + np.arange(-1, 3)
-    distances = np.abs(centres[:, None] - indices)
+    centers = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
+    indices = np.floor(centers).astype(np.intp)[:, None] + np.arange(-1, 3)
+    distances = np.abs(centers[:, None] - indices)
     near = (1.5 * distances - 2.5) * distances**2 + 1
     far = ((-0.5 * distances + 2.5) * distances - 4) * distances + 2
     weights = np.where(distances < 1, near, np.where(distances < 2, far, 0.0))

@@ -34,7 +34,7 @@ def optional_import(module: str, *, extra: str, purpose: str) -> ModuleType:
     Args:
         module: the module's import name.
         extra: the extra of this package that installs it.
-        purpose: the feature that needs it, for the message: "the LARS optimiser".
+        purpose: the feature that needs it, for the message: "the LARS optimizer".
 
     Raises:
         MissingDependencyError: the package is not installed.

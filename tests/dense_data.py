@@ -11,7 +11,7 @@ SIZE = (80, 60)  # width, height
 
 
 def scene(number: int) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """A grey picture with one bright square, and its box x1, y1, x2, y2."""
+    """A gray picture with one bright square, and its box x1, y1, x2, y2."""
     random = np.random.default_rng(number)
     noise = random.integers(40, 90, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
@@ -94,7 +94,7 @@ def detection_voc(root: Path, train: int = 8, val: int = 4) -> Path:
 
 
 def depth_lists(root: Path, train: int = 8, val: int = 4) -> Path:
-    """The square is a metre away, the ground three; the first row was not measured."""
+    """The square is a meter away, the ground three; the first row was not measured."""
     for folder in ("rgb", "depth"):
         (root / folder).mkdir(parents=True)
     for split, numbers in splits(train, val):

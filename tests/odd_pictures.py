@@ -7,9 +7,9 @@ from PIL import Image
 
 SIZE = (96, 64)  # width, height once upright; multiples of any network's stride
 NAMES = (
-    "grey16.png",
+    "gray16.png",
     "float.tif",
-    "grey_alpha.png",
+    "gray_alpha.png",
     "palette_clear.png",
     "cmyk.jpg",
     "turned.jpg",
@@ -24,31 +24,31 @@ def write_odd_picture(path: Path) -> Path:
     width, height = SIZE
     brightness = 1 - 0.05 * NAMES.index(path.name)
     x, y = (brightness * axis for axis in np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height)))
-    grey = 0.2 + 0.5 * x + 0.3 * y * x
-    colours = Image.fromarray((np.stack([grey, 1 - x, y], axis=-1) * 255).astype(np.uint8))
+    gray = 0.2 + 0.5 * x + 0.3 * y * x
+    colors = Image.fromarray((np.stack([gray, 1 - x, y], axis=-1) * 255).astype(np.uint8))
     alpha = Image.fromarray((255 * y).astype(np.uint8))
     exif = Image.Exif()
     exif[274] = 6  # to be turned clockwise
-    if path.name == "grey16.png":
-        Image.fromarray((grey * 65535).astype(np.uint16)).save(path)
+    if path.name == "gray16.png":
+        Image.fromarray((gray * 65535).astype(np.uint16)).save(path)
     elif path.name == "float.tif":
-        Image.fromarray(grey.astype(np.float32)).save(path)
-    elif path.name == "grey_alpha.png":
-        Image.merge("LA", [colours.getchannel(0), alpha]).save(path)
+        Image.fromarray(gray.astype(np.float32)).save(path)
+    elif path.name == "gray_alpha.png":
+        Image.merge("LA", [colors.getchannel(0), alpha]).save(path)
     elif path.name == "palette_clear.png":
-        colours.quantize(16).save(path, transparency=3)
+        colors.quantize(16).save(path, transparency=3)
     elif path.name == "cmyk.jpg":
-        colours.convert("CMYK").save(path, quality=95)
+        colors.convert("CMYK").save(path, quality=95)
     elif path.name == "turned.jpg":
-        colours.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+        colors.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
     elif path.name == "turned16.png":
-        turned = np.ascontiguousarray(np.rot90((grey * 65535).astype(np.uint16)))
+        turned = np.ascontiguousarray(np.rot90((gray * 65535).astype(np.uint16)))
         Image.fromarray(turned).save(path, exif=exif)
     elif path.name == "one_bit.png":
-        Image.fromarray(grey > 0.5).save(path)
+        Image.fromarray(gray > 0.5).save(path)
     else:
-        colours.putalpha(alpha)
-        colours.save(path)
+        colors.putalpha(alpha)
+        colors.save(path)
     return path
 
 

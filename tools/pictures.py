@@ -1,8 +1,8 @@
-"""Draw what an encoder sees, for the documentation: neighbours, feature maps as colours, objects, cells, depth.
+"""Draw what an encoder sees, for the documentation: neighbors, feature maps as colors, objects, cells, depth.
 
 python tools/pictures.py MODEL DATA [--output docs/pictures] [--dense RUNS [MORE …]]
 
-Neighbours are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
+Neighbors are bundled pictures of sign language digits (test pictures, then their nearest in the training split, framed
 green where the digit is the same). Feature maps are of DATA/raccoon_det: each stage's first three principal components,
 over all places of the pictures shown, as red, green and blue. With --dense, the folder of what benchmarks/transfer.py
 has trained: test pictures of DATA/bccd and DATA/raccoon_det with their true boxes, and those found by detectors that
@@ -48,7 +48,7 @@ INITS = ("pretrained", "random")
 DETECTORS = {"bccd-detectron2": "bccd", "raccoon-torchvision": "raccoon_det"}  # row of benchmarks/transfer.py -> data
 
 
-def neighbours(encoder: Encoder) -> Image.Image:
+def neighbors(encoder: Encoder) -> Image.Image:
     """A row a digit: a test picture, and the training pictures nearest to it by cosine."""
     sample = sign_digits()
     bank, queries = (ImageFolder.scan(root, labelled=True) for root in (sample.train, sample.test))
@@ -65,31 +65,31 @@ def neighbours(encoder: Encoder) -> Image.Image:
     return side_by_side(sheet)
 
 
-def _tile(path: Path, colour: str) -> Image.Image:
-    return ImageOps.expand(load_image(path).resize((TILE, TILE)), FRAME, colour)
+def _tile(path: Path, color: str) -> Image.Image:
+    return ImageOps.expand(load_image(path).resize((TILE, TILE)), FRAME, color)
 
 
 def components(encoder: Encoder, paths: list[Path]) -> Image.Image:
-    """A row a picture: itself, and its feature maps as colours."""
+    """A row a picture: itself, and its feature maps as colors."""
     pictures = [ImageOps.fit(load_image(path), (SIDE, SIDE)) for path in paths]
     preprocessing = encoder.preprocessing.model_copy(update={"resize": SIDE, "crop": SIDE})
     batch = torch.stack([preprocessing.transform()(picture) for picture in pictures])
     with torch.inference_mode():
         maps = encoder.feature_maps(batch, stages=STAGES)
-    columns = [pictures, *(_as_colours(maps[stage]) for stage in STAGES)]
+    columns = [pictures, *(_as_colors(maps[stage]) for stage in STAGES)]
     return side_by_side(list(zip(*columns, strict=True)))
 
 
-def _as_colours(maps: torch.Tensor) -> list[Image.Image]:
+def _as_colors(maps: torch.Tensor) -> list[Image.Image]:
     """(B, C, H, W) -> B pictures of the first three principal components."""
     places = maps.permute(0, 2, 3, 1).flatten(0, 2)
-    centred = places - places.mean(0)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    colours = centred @ directions[:3].T
-    low, high = colours.quantile(torch.tensor([0.02, 0.98]), dim=0)
-    colours = (255 * (colours - low) / (high - low)).clamp(0, 255).byte()
+    centered = places - places.mean(0)
+    _, _, directions = torch.linalg.svd(centered, full_matrices=False)
+    colors = centered @ directions[:3].T
+    low, high = colors.quantile(torch.tensor([0.02, 0.98]), dim=0)
+    colors = (255 * (colors - low) / (high - low)).clamp(0, 255).byte()
     shape = (len(maps), *maps.shape[-2:], 3)
-    drawn = [Image.fromarray(picture.numpy()) for picture in colours.reshape(shape)]
+    drawn = [Image.fromarray(picture.numpy()) for picture in colors.reshape(shape)]
     return [picture.resize((SIDE, SIDE), Image.Resampling.NEAREST) for picture in drawn]
 
 
@@ -127,7 +127,7 @@ def segmentations(model: str, runs: Path, data: Path) -> Image.Image:
 
 
 def _laid_over(picture: Image.Image, classes: NDArray[np.uint8], count: int) -> Image.Image:
-    """All classes but the first, in colours over the picture."""
+    """All classes but the first, in colors over the picture."""
     blended = Image.blend(picture, draw_classes(classes, count), 0.6)
     return Image.composite(blended, picture, Image.fromarray((classes > 0).astype(np.uint8) * 255))
 
@@ -184,7 +184,7 @@ def main() -> None:
     encoder = from_pretrained(options.model)
     options.output.mkdir(parents=True, exist_ok=True)
     found = ImageFolder.scan(options.data / "raccoon_det/VOC2007/JPEGImages").paths
-    neighbours(encoder).save(options.output / "neighbours.jpg", quality=88)
+    neighbors(encoder).save(options.output / "neighbors.jpg", quality=88)
     components(encoder, [found[index] for index in evenly(len(found), 4)]).save(
         options.output / "components.jpg", quality=88
     )

@@ -101,14 +101,14 @@ def pipelines(
     scaled = {**data["scale"], "ratio_range": scale, "short_side": short_side}
     crops = {"type": "RandomCrop", "crop_size": crop, "cat_max_ratio": 0.75}
     around_one = (1 - color_jitter, 1 + color_jitter)
-    colours = {
+    colors = {
         "type": "PhotoMetricDistortion",
         "brightness_delta": round(127 * color_jitter),
         "contrast_range": around_one,
         "saturation_range": around_one,
         "hue_delta": 1,  # the least that mmseg allows
     }
-    training = [*data["load"], scaled, crops, *([colours] if color_jitter else []), *data["flip_and_pack"]]
+    training = [*data["load"], scaled, crops, *([colors] if color_jitter else []), *data["flip_and_pack"]]
     return training, data["test_pipeline"]
 
 

@@ -128,7 +128,7 @@ def _cropped(build: _Builder, value: str, crop: int) -> str:
 
 
 def _cut_and_resized(build: _Builder, value: str, preprocessing: Preprocessing) -> str:
-    """Crop the square of `Preprocessing.centre` and resize it as `resize_bicubic` does, rounding once, to integers."""
+    """Crop the square of `Preprocessing.center` and resize it as `resize_bicubic` does, rounding once, to integers."""
     sides = build.node("Shape", [value], start=2)
     short = build.node("Mul", [build.node("ReduceMin", [sides], keepdims=1), build.integer(preprocessing.crop)])
     side = build.node("Clip", [build.node("Div", [short, build.integer(preprocessing.resize)]), build.scalar(1)])

@@ -94,7 +94,7 @@ def as_int8(model: Any, images: NDArray[np.float32], settings: Quantization) -> 
     """
     import onnx
 
-    quantization = optional_import("onnxruntime.quantization", extra="onnx", purpose="Quantising")
+    quantization = optional_import("onnxruntime.quantization", extra="onnx", purpose="Quantizing")
     if not len(images):
         raise ConfigError("int8 needs pictures to calibrate with: pass calibration=FOLDER (--calibration DIR).")
     names = {node.name for node in model.graph.node if node.op_type == "Conv"}

@@ -64,8 +64,8 @@ def faster_rcnn(
         encoder's mean and standard deviation. Boxes are float32, also under autocast. ``model.backbone.body.report``
         lists the loaded weights.
     """
-    backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
-    model = FasterRCNN(backbone, num_classes, **normalise | options)
+    backbone, normalize = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
+    model = FasterRCNN(backbone, num_classes, **normalize | options)
     _float32_of(model.rpn.head, model.roi_heads.box_predictor)
     return model
 
@@ -74,8 +74,8 @@ def mask_rcnn(
     encoder: Encoder | str | Path, num_classes: int, *, freeze_at: int = 0, norm_eval: bool = False, **options: Any
 ) -> MaskRCNN:
     """Build Mask R-CNN with a feature pyramid; arguments as for `faster_rcnn`."""
-    backbone, normalise = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
-    model = MaskRCNN(backbone, num_classes, **normalise | options)
+    backbone, normalize = _backbone(encoder, ("c2", "c3", "c4", "c5"), LastLevelMaxPool(), freeze_at, norm_eval)
+    model = MaskRCNN(backbone, num_classes, **normalize | options)
     _float32_of(model.rpn.head, model.roi_heads.box_predictor)
     return model
 
@@ -85,8 +85,8 @@ def retinanet(
 ) -> RetinaNet:
     """Build RetinaNet over levels 3 to 7; arguments as for `faster_rcnn`."""
     extra = LastLevelP6P7(PYRAMID_CHANNELS, PYRAMID_CHANNELS)
-    backbone, normalise = _backbone(encoder, ("c3", "c4", "c5"), extra, freeze_at, norm_eval)
-    model = RetinaNet(backbone, num_classes, **normalise | options)
+    backbone, normalize = _backbone(encoder, ("c3", "c4", "c5"), extra, freeze_at, norm_eval)
+    model = RetinaNet(backbone, num_classes, **normalize | options)
     _float32_of(model.head)
     return model
 
@@ -112,5 +112,5 @@ def _backbone(
     encoder = as_encoder(source)
     body = DenseBackbone(encoder, stages, freeze_at=freeze_at, norm_eval=norm_eval)
     preprocessing = encoder.preprocessing
-    normalise = {"image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std)}
-    return PyramidBackbone(body, extra), normalise
+    normalize = {"image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std)}
+    return PyramidBackbone(body, extra), normalize

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until a device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -38,10 +38,10 @@ def seconds_of(function: Callable[[], object], device: torch.device, *, budget: 
         most: calls.
     """
     function()
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     function()
-    synchronise(device)
+    synchronize(device)
     count = max(3, min(most, int(budget / max(time.perf_counter() - start, 1e-6))))
     if device.type != "cuda":
         return statistics.median(_on_host(function) for _ in range(count))
@@ -50,7 +50,7 @@ def seconds_of(function: Callable[[], object], device: torch.device, *, budget: 
     for mark in marks[1:]:
         function()
         mark.record()
-    synchronise(device)
+    synchronize(device)
     return statistics.median(a.elapsed_time(b) / 1000 for a, b in pairwise(marks))
 
 

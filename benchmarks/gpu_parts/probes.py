@@ -24,7 +24,7 @@ _FEW_CLASSES, _FEW_ROWS = 10, 2000
 _UNIT = "s"
 _AGREEMENT = 0.995
 _NEAR = 0.01  # two choices of a penalty may differ by so much in accuracy
-_SPREAD = 0.25  # of the classes' centres, against a noise of 1
+_SPREAD = 0.25  # of the classes' centers, against a noise of 1
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -53,11 +53,11 @@ class _Work:
         self.place = settings.place
         rows, queries, dim, classes = (2000, 400, 64, 10) if settings.quick else (100_000, 10_000, 512, 100)
         generator = torch.Generator().manual_seed(0)
-        centres = _SPREAD * torch.randn(classes, dim, generator=generator)
+        centers = _SPREAD * torch.randn(classes, dim, generator=generator)
         self.labels = torch.randint(classes, (rows,), generator=generator)
         self.truth = torch.randint(classes, (queries,), generator=generator)
         self.bank, self.queries = (
-            centres[labels] + torch.randn(len(labels), dim, generator=generator) for labels in (self.labels, self.truth)
+            centers[labels] + torch.randn(len(labels), dim, generator=generator) for labels in (self.labels, self.truth)
         )
         self.classes: dict[str, NDArray[np.int64]] = {}  # by k-NN, of the queries
         self.accuracies: dict[str, float] = {}  # of the closed form

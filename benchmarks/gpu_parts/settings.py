@@ -11,7 +11,7 @@ class Network(NamedTuple):
     """What is pretrained.
 
     Attributes:
-        recipe: the shipped recipe whose optimiser, heads and colours are used.
+        recipe: the shipped recipe whose optimizer, heads and colors are used.
         architecture: of the encoder.
         side: of the views, in pixels.
         pictures: which folder of pictures is read.

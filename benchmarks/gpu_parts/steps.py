@@ -1,7 +1,7 @@
 """Steps of pretraining, each kind without end: the input alone, the bare networks, the whole engine, lightly's BYOL.
 
 The bare step is forward and backward of two views and forward of the target network on tensors that are ready, with the
-recipe's network, precision and memory layout, without optimiser and averages. The peer is the BYOL example of lightly's
+recipe's network, precision and memory layout, without optimizer and averages. The peer is the BYOL example of lightly's
 documentation (its transforms, heads, loss and momentum update) with the same network, heads, batch, picture size,
 precision, layout and workers; its loader draws pictures without an end, so that none of its time goes into starting
 workers for another epoch.
@@ -108,7 +108,7 @@ def _random_views(recipe: Recipe) -> list[torch.Tensor]:
 
 
 def whole_engine(recipe: Recipe, data: Path, *, every: int, count: int) -> list[dict[str, float]]:
-    """Make ``count`` steps or a little more, with input, optimiser and averages, without checkpoints and evaluations.
+    """Make ``count`` steps or a little more, with input, optimizer and averages, without checkpoints and evaluations.
 
     Returns:
         A record of the run's own log for each ``every`` steps.

@@ -1,4 +1,4 @@
-"""Build a page that embeds pictures in the visitor's browser and finds their neighbours in a small gallery.
+"""Build a page that embeds pictures in the visitor's browser and finds their neighbors in a small gallery.
 
 python examples/browser/install.py                     (once: onnxruntime-web)
 python examples/browser/build.py MODEL OUTPUT [--gallery FOLDER] [--count 40]
@@ -46,7 +46,7 @@ def build(model: str | Path, output: Path, *, gallery: Path | None = None, count
     Args:
         model: what `from_pretrained` takes.
         output: the folder to make.
-        gallery: pictures to find neighbours in; by default the bundled ones.
+        gallery: pictures to find neighbors in; by default the bundled ones.
         count: how many of them, evenly chosen; a few of those between become examples to try.
 
     Returns:

@@ -66,7 +66,7 @@ class OnlineEvaluation:
         bank = f"{len(self.bank)} pictures of {self.bank_split}"
         protocols = {
             "knn": f"weighted k-NN, k={self.k}, cosine, temperature {TEMPERATURE}; bank: {bank}{alone}",
-            "linear": f"ridge classifier on standardised features, penalty by leave-one-out; fit: {bank}{alone}",
+            "linear": f"ridge classifier on standardized features, penalty by leave-one-out; fit: {bank}{alone}",
             "rankme": f"RankMe of {bank}",
         }
         return [

@@ -53,20 +53,20 @@ PANELS: dict[str, Panel] = {
 }
 
 
-def draw_curve(axes: Any, name: str, curve: Curve, colour: Any, *, span: float, width: float) -> None:
+def draw_curve(axes: Any, name: str, curve: Curve, color: Any, *, span: float, width: float) -> None:
     """Draw one run's curve of one figure.
 
     Args:
         axes: Matplotlib's axes.
         name: name of the figure.
         curve: its epochs or steps, and values.
-        colour: the run's color.
+        color: the run's color.
         span: length of the axis over all runs, in epochs or steps.
         width: width of a smooth line in points; a wider one shows behind another that covers it.
     """
     panel = PANELS.get(name, Panel(name))
     places, values = curve[0], [panel.factor * value for value in curve[1]]
-    style: dict[str, Any] = {"color": colour, "solid_joinstyle": "round", "solid_capstyle": "round"}
+    style: dict[str, Any] = {"color": color, "solid_joinstyle": "round", "solid_capstyle": "round"}
     spacing = (places[-1] - places[0]) / max(1, len(places) - 1)
     if len(places) == 1 or spacing > _SPARSE * span:
         axes.plot(places, values, linewidth=1.6, marker="o", markersize=4, **style)

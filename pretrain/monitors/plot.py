@@ -133,18 +133,18 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str], axi
     figure = figures.Figure(figsize=size, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
-    colours = _colours(len(runs))
+    colors = _colors(len(runs))
     places = [place for run in curves for name in names if name in run for place in run[name][0]]
     span = max(places) - min(places)
     for number, (axes, name) in enumerate(zip(grid, names, strict=False)):
-        for place, (run, colour) in enumerate(zip(curves, colours, strict=True)):
+        for place, (run, color) in enumerate(zip(curves, colors, strict=True)):
             if name in run:
                 width = 1.6 + 2 * (1 - (place + 1) / len(curves))
-                draw_curve(axes, name, run[name], colour, span=span, width=width)
+                draw_curve(axes, name, run[name], color, span=span, width=width)
         finish_panel(axes, name, axis if number + columns >= len(names) else "")
     for axes in grid[len(names) :]:
         axes.remove()
-    handles = [lines.Line2D([], [], color=colour, linewidth=2.5) for colour in colours]
+    handles = [lines.Line2D([], [], color=color, linewidth=2.5) for color in colors]
     placeholders = [str(number) for number in range(len(runs))]
     legend = figure.legend(
         handles, placeholders, loc="outside upper left", ncols=legend_columns, frameon=False, fontsize=10
@@ -155,7 +155,7 @@ def _draw(runs: list[str], curves: list[dict[str, Curve]], names: list[str], axi
     return figure
 
 
-def _colours(count: int) -> list[Any]:
+def _colors(count: int) -> list[Any]:
     """Choose a color for each run: distinct ones for up to ten runs, along the rainbow for more."""
     colormaps = optional_import("matplotlib", extra="pretrain", purpose="Plotting").colormaps
     if count <= 10:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import View, scaled_box
-from sslhsic_transfer.pretrain.views.draws import Colours, ViewDraw
+from sslhsic_transfer.pretrain.views.draws import Colors, ViewDraw
 from sslhsic_transfer.pretrain.views.resampling import crop_matrices
 
 # Number of values of pixels that are gathered at a time: 128 MiB in float16.
@@ -32,13 +32,13 @@ class Crops(NamedTuple):
         boxes: (B, 4) float32 left, upper, right, lower in the pixels of the stored pictures.
         flips: (B,) bool.
         window: a height and width large enough for the pixels of every box.
-        colours: the color operations of each picture, an array (B,) for each field.
+        colors: the color operations of each picture, an array (B,) for each field.
     """
 
     boxes: NDArray[np.float32]
     flips: NDArray[np.bool_]
     window: tuple[int, int]
-    colours: Colours
+    colors: Colors
 
 
 def collate_crops(
@@ -60,8 +60,8 @@ def collate_crops(
     )
     extent = (np.ceil(boxes[:, 2:]) - np.floor(boxes[:, :2])).max(axis=0)
     width, height = (math.ceil(side / _WINDOW_STEP) * _WINDOW_STEP for side in extent.tolist())
-    colours = Colours(*map(np.array, zip(*(draw.colours for draw in draws), strict=True)))
-    return Crops(boxes, np.array([draw.flip for draw in draws]), (height, width), colours)
+    colors = Colors(*map(np.array, zip(*(draw.colors for draw in draws), strict=True)))
+    return Crops(boxes, np.array([draw.flip for draw in draws]), (height, width), colors)
 
 
 @torch.no_grad()
@@ -85,7 +85,7 @@ def cut_batch(pixels: Tensor, starts: Tensor, widths: Tensor, crops: Crops, sett
         _cut(pixels, starts[part], widths[part], boxes[part], flips[part], (height, width), settings)
         for part in (slice(start, start + count) for start in range(0, len(boxes), count))
     ]
-    return View(torch.cat(made), Colours(*(torch.from_numpy(values) for values in crops.colours)))
+    return View(torch.cat(made), Colors(*(torch.from_numpy(values) for values in crops.colors)))
 
 
 def _cut(

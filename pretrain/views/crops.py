@@ -12,7 +12,7 @@ from sslhsic_transfer._bicubic import resize_bicubic
 from sslhsic_transfer.data.images import to_rgb, upright_size
 from sslhsic_transfer.data.picture_formats import beyond_pillows_bounds
 from sslhsic_transfer.pretrain.sections import AugmentationSettings
-from sslhsic_transfer.pretrain.views.draws import Box, Colours, ViewDraw, draw_views
+from sslhsic_transfer.pretrain.views.draws import Box, Colors, ViewDraw, draw_views
 
 
 class View(NamedTuple):
@@ -20,11 +20,11 @@ class View(NamedTuple):
 
     Attributes:
         pixels: (3, size, size) uint8; for a batch (B, 3, size, size).
-        colours: the color operations to apply.
+        colors: the color operations to apply.
     """
 
     pixels: Tensor
-    colours: Colours
+    colors: Colors
 
 
 def two_views(image: Image.Image, seed: int, settings: AugmentationSettings) -> tuple[View, View]:
@@ -63,7 +63,7 @@ def cut_views(
     """
     across, down = picture.width / size[0], picture.height / size[1]
     first, second = (
-        View(_cut(picture, scaled_box(draw.box, across, down), draw.flip, settings), draw.colours) for draw in draws
+        View(_cut(picture, scaled_box(draw.box, across, down), draw.flip, settings), draw.colors) for draw in draws
     )
     return first, second
 

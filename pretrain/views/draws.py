@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]  # left, upper, right, lower, as in Pill
 _ATTEMPTS = 10
 
 
-class Colours(NamedTuple):
+class Colors(NamedTuple):
     """The color operations of a view; numbers for one view, tensors or arrays (B,) for a batch.
 
     Attributes:
@@ -52,20 +52,20 @@ class ViewDraw(NamedTuple):
     Attributes:
         box: the crop, in pixels of the upright picture.
         flip: whether it is mirrored.
-        colours: its color operations.
+        colors: its color operations.
     """
 
     box: Box
     flip: bool
-    colours: Colours
+    colors: Colors
 
 
 def draw_views(seed: int, settings: AugmentationSettings, width: int, height: int) -> tuple[ViewDraw, ViewDraw]:
     """Draw both views of an upright picture; the result depends only on the arguments."""
     random = Random(seed)
     crops = [draw_crop(random, settings, width, height) for _ in range(2)]
-    colours = [draw_colours(random, settings, view) for view in (settings.view1, settings.view2)]
-    first, second = (ViewDraw(*crop, colour) for crop, colour in zip(crops, colours, strict=True))
+    colors = [draw_colors(random, settings, view) for view in (settings.view1, settings.view2)]
+    first, second = (ViewDraw(*crop, color) for crop, color in zip(crops, colors, strict=True))
     return first, second
 
 
@@ -106,14 +106,14 @@ def _draw_size(random: Random, settings: AugmentationSettings, width: int, heigh
     return round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
 
 
-def draw_colours(random: Random, settings: AugmentationSettings, view: ViewSettings) -> Colours:
+def draw_colors(random: Random, settings: AugmentationSettings, view: ViewSettings) -> Colors:
     """Draw the color operations of one view."""
     additive = settings.style == "byol-jax"
-    centre = 0.0 if additive else 1.0
+    center = 0.0 if additive else 1.0
     jittered = random.random() < settings.jitter
-    return Colours(
+    return Colors(
         order=random.randrange(len(ORDERS)) if jittered else -1,
-        brightness=_around(random, centre, settings.brightness, at_least=-math.inf if additive else 0.0),
+        brightness=_around(random, center, settings.brightness, at_least=-math.inf if additive else 0.0),
         contrast=_around(random, 1.0, settings.contrast),
         saturation=_around(random, 1.0, settings.saturation),
         hue=random.uniform(-settings.hue, settings.hue),
@@ -123,5 +123,5 @@ def draw_colours(random: Random, settings: AugmentationSettings, view: ViewSetti
     )
 
 
-def _around(random: Random, centre: float, strength: float, at_least: float = 0.0) -> float:
-    return random.uniform(max(at_least, centre - strength), centre + strength)
+def _around(random: Random, center: float, strength: float, at_least: float = 0.0) -> float:
+    return random.uniform(max(at_least, center - strength), center + strength)

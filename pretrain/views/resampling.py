@@ -67,9 +67,9 @@ def crop_matrices(
     places = torch.where(flips[:, None], outputs - 1 - places, places)
     scale = lengths / outputs
     width = scale.clamp_min(1.0) if antialias else torch.ones_like(scale)
-    centres = starts[:, None] + (places + 0.5) * scale[:, None] - 0.5
+    centers = starts[:, None] + (places + 0.5) * scale[:, None] - 0.5
     columns = torch.arange(inputs, device=starts.device)
-    distances = ((columns - centres[:, :, None]) / width[:, None, None]).abs()
+    distances = ((columns - centers[:, :, None]) / width[:, None, None]).abs()
     near = (1.5 * distances - 2.5) * distances.square() + 1
     far = ((-0.5 * distances + 2.5) * distances - 4) * distances + 2
     weights = torch.where(distances < 1, near, torch.where(distances < 2, far, 0.0))

@@ -220,5 +220,5 @@ def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
 def _described(preprocessing: "Preprocessing") -> str:
     if preprocessing.style == "byol-jax":
         share = f"{preprocessing.crop}/{preprocessing.resize} of the short side"
-        return f"centre square of {share}, then {preprocessing.crop} px, bicubic as in TensorFlow"
-    return f"short side {preprocessing.resize}, centre {preprocessing.crop}, {preprocessing.interpolation}"
+        return f"center square of {share}, then {preprocessing.crop} px, bicubic as in TensorFlow"
+    return f"short side {preprocessing.resize}, center {preprocessing.crop}, {preprocessing.interpolation}"

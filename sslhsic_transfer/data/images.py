@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from sslhsic_transfer.data.picture_formats import open_picture
 from sslhsic_transfer.data.storage import require_sound_machine
-from sslhsic_transfer.data.strips import as_grey, rgb_array
+from sslhsic_transfer.data.strips import as_gray, rgb_array
 from sslhsic_transfer.errors import ImageError, InputError, SSLHSICError
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     with picture_errors(image):
         image = _turned_upright(image)
         if image.mode.startswith("I;16") or image.mode == "I":
-            image = as_grey(image, 65535, lambda values, _: values >> 8, "0 to 65535")
+            image = as_gray(image, 65535, lambda values, _: values >> 8, "0 to 65535")
         if image.mode == "F":
-            image = as_grey(
+            image = as_gray(
                 image, 255, lambda values, most: (values * (255 if most <= 1 else 1)).round(), "0 to 1 or 0 to 255"
             )
         if image.mode == "P":
@@ -224,7 +224,7 @@ def to_uint8_tensor(picture: Picture) -> "torch.Tensor":
         if not (low >= 0 and high <= 1):
             raise ImageError(
                 f"Got a floating picture tensor with values from {low:.4g} to {high:.4g}; expected [0, 1], or uint8. "
-                "If it is normalised already, call the encoder itself: encoder(batch)."
+                "If it is normalized already, call the encoder itself: encoder(batch)."
             )
         tensor = (tensor.float() * 255).round().to(torch.uint8)
     elif tensor.dtype != torch.uint8:

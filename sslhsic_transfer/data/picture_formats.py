@@ -126,7 +126,7 @@ def beyond_pillows_bounds(most: int | None = None, name: str = "") -> Iterator[N
             if "MAX_TEXT" not in str(error):
                 raise
             raise ValueError(
-                f"its texts or its colour profile have more than {_MOST_TEXT >> 20} MB: remove them, for example by "
+                f"its texts or its color profile have more than {_MOST_TEXT >> 20} MB: remove them, for example by "
                 "exiftool -all= FILE"
             ) from error
         finally:

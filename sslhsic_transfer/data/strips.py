@@ -20,7 +20,7 @@ def rgb_array(image: Image.Image) -> NDArray[np.uint8]:
     return array
 
 
-def as_grey(
+def as_gray(
     image: Image.Image, largest: int, scale: Callable[[NDArray[Any], float], NDArray[Any]], expected: str
 ) -> Image.Image:
     """Convert an image with one number per pixel to bytes.
@@ -38,10 +38,10 @@ def as_grey(
     low, high = min((low for low, _ in ends), default=0), max((high for _, high in ends), default=0)
     if not all(end >= 0 for end, _ in ends) or not all(end <= largest for _, end in ends):  # also false for NaN
         raise ValueError(f"its values go from {low} to {high}; expected {expected}")
-    grey = np.empty((image.height, image.width), np.uint8)
+    gray = np.empty((image.height, image.width), np.uint8)
     for rows, values in _strips(image):
-        grey[rows] = scale(values, high)
-    return Image.fromarray(grey)
+        gray[rows] = scale(values, high)
+    return Image.fromarray(gray)
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -162,7 +162,7 @@ def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
         value = probe.accuracy
         chosen_on = validation.folder.root.name if validation else f"{VALIDATION_SHARE:.0%} of {train.folder.root.name}"
         protocol = (
-            f"L-BFGS logistic regression on standardised features, penalty of {len(PENALTIES)} chosen on {chosen_on}, "
+            f"L-BFGS logistic regression on standardized features, penalty of {len(PENALTIES)} chosen on {chosen_on}, "
             f"refit on all; {subject.input}"
         )
     return new_result(

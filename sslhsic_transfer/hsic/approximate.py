@@ -52,7 +52,7 @@ def approximate_terms(
     Returns:
         The terms of the global batch, the same on every rank that has the same draws.
     """
-    regularizer = UnbiasedHSIC(*_centres(points, draws, reduce)) if debiased else BiasedHSIC()
+    regularizer = UnbiasedHSIC(*_centers(points, draws, reduce)) if debiased else BiasedHSIC()
     summand = _LossSums(regularizer, all_from_first=positives is None)
     images, *sums = batch_sums(points, draws, summand, reduce)
     views = points.shape[1]
@@ -131,7 +131,7 @@ class _LossSums(Summand):
 
 
 @torch.no_grad()
-def _centres(points: Tensor, draws: tuple[Features, Features], reduce: Reduce) -> Iterable[Tensor]:
+def _centers(points: Tensor, draws: tuple[Features, Features], reduce: Reduce) -> Iterable[Tensor]:
     """Return each draw's mean feature over the first block of every process, close to the global batch's mean."""
     means = [draw(blocks(points)[0]).mean(dim=(0, 1)) for draw in draws]
     total = reduce(torch.cat([*means, points.new_ones(1)]))

@@ -39,8 +39,8 @@ def hsic(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Te
     n = len(first)
     _require_rows(n, estimator)
     if estimator == "biased":
-        centred = first - first.mean(dim=0) - first.mean(dim=1, keepdim=True) + first.mean()
-        return (centred * second.T).sum() / (n - 1) ** 2
+        centered = first - first.mean(dim=0) - first.mean(dim=1, keepdim=True) + first.mean()
+        return (centered * second.T).sum() / (n - 1) ** 2
     first, second = (matrix - torch.diag(matrix.diagonal()) for matrix in (first, second))
     trace = (first * second.T).sum()
     totals = first.sum() * second.sum() / ((n - 1) * (n - 2))
@@ -87,7 +87,7 @@ def cka(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Ten
     Returns:
         A scalar tensor; for ``"biased"`` between 0 and 1.
     """
-    return _normalised(hsic, first, second, estimator)
+    return _normalized(hsic, first, second, estimator)
 
 
 def cka_from_features(first: Tensor, second: Tensor, estimator: Estimator = "unbiased") -> Tensor:
@@ -98,7 +98,7 @@ def cka_from_features(first: Tensor, second: Tensor, estimator: Estimator = "unb
         second: (N, E) features.
         estimator: see `hsic`.
     """
-    return _normalised(hsic_from_features, first, second, estimator)
+    return _normalized(hsic_from_features, first, second, estimator)
 
 
 class MinibatchCKA:
@@ -136,7 +136,7 @@ class MinibatchCKA:
         return float(between / (max(first, 0.0) * max(second, 0.0)) ** 0.5) if min(first, second) > 0 else float("nan")
 
 
-def _normalised(
+def _normalized(
     measure: Callable[[Tensor, Tensor, Estimator], Tensor], first: Tensor, second: Tensor, estimator: Estimator
 ) -> Tensor:
     between = measure(first, second, estimator)

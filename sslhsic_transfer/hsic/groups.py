@@ -63,18 +63,18 @@ class UnbiasedHSIC(Summand):
     """The unbiased estimate of ‖Cov(a, b)‖²_F, from sums over groups.
 
     Args:
-        first_centre: (D,) constant to subtract from features a. It does not change the result; near the features' mean
+        first_center: (D,) constant to subtract from features a. It does not change the result; near the features' mean
             it avoids loss of precision.
-        second_centre: (E,) constant to subtract from features b.
+        second_center: (E,) constant to subtract from features b.
     """
 
-    def __init__(self, first_centre: Tensor, second_centre: Tensor) -> None:
-        self._centres = first_centre, second_centre
+    def __init__(self, first_center: Tensor, second_center: Tensor) -> None:
+        self._centers = first_center, second_center
 
     def sums(self, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
         """Return the sums over the groups of (b, M, D) and (b, M, E) features."""
         views = first.shape[1]
-        first, second = first - self._centres[0], second - self._centres[1]
+        first, second = first - self._centers[0], second - self._centers[1]
         x = first.flatten(0, 1).T @ second.flatten(0, 1) / views
         ab = first.mean(dim=1).T @ second.mean(dim=1)
         return _Sums(x, ab, *_vector_sums(first, second))
@@ -82,7 +82,7 @@ class UnbiasedHSIC(Summand):
     def inner(self, first: Tensor, second: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         """Return ⟨weights, sums⟩ without computing the products of features."""
         x, ab, *others = weights
-        first, second = first - self._centres[0], second - self._centres[1]
+        first, second = first - self._centers[0], second - self._centers[1]
         products = ((first @ x) * second).sum() / first.shape[1]
         products = products + ((first.mean(dim=1) @ ab) * second.mean(dim=1)).sum()
         return products + inner_product(others, _vector_sums(first, second))

@@ -44,7 +44,7 @@ def knn_predict(
         )
     k = min(k, len(bank) - (queries is None))
     if k < 1:
-        raise InputError(f"Got a bank of {len(bank)} rows and k = {k}; expected at least one neighbour for each query.")
+        raise InputError(f"Got a bank of {len(bank)} rows and k = {k}; expected at least one neighbor for each query.")
     bank = F.normalize(bank.float(), dim=1)
     points = F.normalize(points.float(), dim=1)
     bank_labels = bank_labels.long().to(bank.device)

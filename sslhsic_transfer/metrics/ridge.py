@@ -40,12 +40,12 @@ def ridge_accuracy(
     if (test is None) != (test_labels is None):
         raise InputError("Got one of test and test_labels; expected both, or neither for leave-one-out.")
     _check(train, train_labels, 2)
-    x, mean, std = _standardised(train)
+    x, mean, std = _standardized(train)
     targets = F.one_hot(train_labels.long()).to(x)
     prior = targets.mean(dim=0)
-    centred = targets - prior
+    centered = targets - prior
     left, singular, right = _thin_svd(x)
-    projected = left.T @ centred
+    projected = left.T @ centered
     best = (-1.0, 0.0)
     for penalty in penalties:
         kept = singular**2 / (singular**2 + penalty * len(x))
@@ -60,7 +60,7 @@ def ridge_accuracy(
     return _accuracy(((test.double() - mean) / std) @ weights + prior, test_labels)
 
 
-def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _standardized(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     values = values.double()
     mean, std = values.mean(dim=0), values.std(dim=0, correction=0)
     std = torch.where(std > 1e-12, std, 1.0)

@@ -43,7 +43,7 @@ def shape_of(architecture: str, **options: Any) -> nn.Module:
 
 
 def make(architecture: str, **options: Any) -> nn.Module:
-    """Make a network of timm without its classifier, initialised from torch's global random state."""
+    """Make a network of timm without its classifier, initialized from torch's global random state."""
     network: nn.Module = _timm().create_model(architecture, pretrained=False, num_classes=0, **options)
     return network
 
@@ -83,7 +83,7 @@ class TimmBackbone(Backbone):
 def refuse_zero_init(zero_init_residual: bool, architecture: str) -> None:
     """Raise ConfigError where an option of ResNets is given to another family."""
     if zero_init_residual:
-        raise ConfigError(f"zero_init_residual is a ResNet's; {architecture} has timm's initialisation.")
+        raise ConfigError(f"zero_init_residual is a ResNet's; {architecture} has timm's initialization.")
 
 
 def _timm() -> Any:

@@ -40,7 +40,7 @@ class Backbone(nn.Module, ABC):
         """Compute several outputs in one pass, and nothing beyond the last of them.
 
         Args:
-            images: (B, 3, H, W), normalised; H and W at least `SMALLEST_SIDE`.
+            images: (B, 3, H, W), normalized; H and W at least `SMALLEST_SIDE`.
             outputs: ``"pooled"``, ``"c2"``, … ``"c5"``.
 
         Returns:
@@ -48,7 +48,7 @@ class Backbone(nn.Module, ABC):
         """
 
     def forward_pooled(self, images: Tensor) -> Tensor:
-        """Embed normalised images: (B, 3, H, W) -> (B, D)."""
+        """Embed normalized images: (B, 3, H, W) -> (B, D)."""
         only: tuple[Output, ...] = ("pooled",)
         return self.forward_outputs(images, only)["pooled"]
 
@@ -105,11 +105,11 @@ def places(side: int, stride: int) -> int:
 
 
 def build_backbone(config: EncoderConfig, *, zero_init_residual: bool = False) -> Backbone:
-    """Make the network that a configuration describes, initialised from torch's global random state.
+    """Make the network that a configuration describes, initialized from torch's global random state.
 
     Args:
         config: which network.
-        zero_init_residual: start the last normalisation of each block at zero instead of one; ResNets alone have it.
+        zero_init_residual: start the last normalization of each block at zero instead of one; ResNets alone have it.
 
     Raises:
         ConfigError: ``zero_init_residual`` for another family.

@@ -37,7 +37,7 @@ def check_images(images: Tensor, weight: Tensor) -> None:
         )
     if not images.is_floating_point():
         raise InputError(
-            f"Got {images.dtype}; expected normalised floating images. Use encoder.preprocessing.transform(), or "
+            f"Got {images.dtype}; expected normalized floating images. Use encoder.preprocessing.transform(), or "
             "encoder.embed(pictures)."
         )
     if images.dtype != weight.dtype and not torch.is_autocast_enabled(images.device.type):
@@ -60,7 +60,7 @@ def check_finite(images: Tensor, result: Tensor, *, training: bool) -> None:
         InputError: the images are not finite, or finite images overflow.
     """
     # Only in eval mode and on real tensors: while training, tracing or mapping, a look at the values would cost a
-    # synchronisation or break the graph.
+    # synchronization or break the graph.
     if training or type(result) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return
     if torch._C._functorch.is_functorch_wrapped_tensor(result):  # of torch.func
@@ -74,5 +74,5 @@ def check_finite(images: Tensor, result: Tensor, *, training: bool) -> None:
         )
     raise InputError(
         f"The features overflow {result.dtype} on finite images (largest value {images.abs().max().item():.3g}). "
-        "Are the images normalised by encoder.preprocessing, and the weights finite? Else use float32 or bfloat16."
+        "Are the images normalized by encoder.preprocessing, and the weights finite? Else use float32 or bfloat16."
     )

@@ -13,7 +13,7 @@ from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, S
 
 
 class ConvNeXt(TimmBackbone):
-    """A ConvNeXt: four stages of blocks; the pooled embedding is the normalised mean of the last map.
+    """A ConvNeXt: four stages of blocks; the pooled embedding is the normalized mean of the last map.
 
     Pictures are padded with zeros to a multiple of 32 pixels: a map of stride s has ⌈H/s⌉ × ⌈W/s⌉ places.
     """
@@ -75,7 +75,7 @@ class _Dilated(nn.Conv2d):
 
 
 def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> ConvNeXt:
-    """Make a ConvNeXt, initialised from torch's global random state.
+    """Make a ConvNeXt, initialized from torch's global random state.
 
     Raises:
         ConfigError: ``zero_init_residual``.

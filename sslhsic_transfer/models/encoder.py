@@ -27,7 +27,7 @@ class Encoder(HasBackbone):
     """A network without a head and its preprocessing; a ResNet's state dict has torchvision's parameter names.
 
     >>> encoder = create_encoder("resnet50")
-    >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalised pictures in, embeddings out
+    >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalized pictures in, embeddings out
     torch.Size([2, 2048])
     >>> encoder.feature_maps(torch.randn(2, 3, 224, 224), stages=("c4",))["c4"].shape
     torch.Size([2, 1024, 14, 14])
@@ -37,7 +37,7 @@ class Encoder(HasBackbone):
     Args:
         config: which network.
         preprocessing: how pictures become its input.
-        zero_init_residual: start the last normalisation of each block at zero instead of one.
+        zero_init_residual: start the last normalization of each block at zero instead of one.
         metadata: facts about the weights (training data, epochs, …) that are saved with them.
 
     Attributes:
@@ -91,7 +91,7 @@ class Encoder(HasBackbone):
         return self.backbone.specs
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed normalised images: the global average of the last feature map.
+        """Embed normalized images: the global average of the last feature map.
 
         Args:
             images: (B, 3, H, W) floating tensor, as ``encoder.preprocessing.transform()`` makes them; any H, W ≥ 32.
@@ -212,7 +212,7 @@ def create_encoder(
     preprocessing: Preprocessing | None = None,
     zero_init_residual: bool = False,
 ) -> Encoder:
-    """Make an untrained encoder, initialised from torch's global random state.
+    """Make an untrained encoder, initialized from torch's global random state.
 
     Args:
         architecture: ``"resnet18"``, or likewise 34, 50, 101, 152 or 200; or timm's name of a ConvNeXt or ViT, such as
@@ -221,7 +221,7 @@ def create_encoder(
         padding: ``"torch"``, or ``"same"`` for the convention of JAX checkpoints.
         width: multiplier of all channels: 2 and 4 give the wide ResNets of BYOL and SSL-HSIC.
         preprocessing: how pictures become input; by default resize to 256 and crop to 224.
-        zero_init_residual: start the last normalisation of each block at zero instead of one.
+        zero_init_residual: start the last normalization of each block at zero instead of one.
 
     Raises:
         UnknownArchitectureError: no family has the architecture.

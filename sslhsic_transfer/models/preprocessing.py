@@ -33,9 +33,9 @@ ChannelStd = Annotated[
 
 
 class Preprocessing(BaseModel):
-    """Resize the short side, crop the centre, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout.
+    """Resize the short side, crop the center, scale to [0, 1], subtract ``mean``, divide by ``std``; RGB throughout.
 
-    With ``style="byol-jax"`` the centre is cut out first and then resized, as BYOL's and SSL-HSIC's JAX code evaluates;
+    With ``style="byol-jax"`` the center is cut out first and then resized, as BYOL's and SSL-HSIC's JAX code evaluates;
     the share of the picture that is kept, crop / resize, is the same.
     """
 
@@ -148,7 +148,7 @@ class Preprocessing(BaseModel):
         normalized: Tensor = functional.normalize(values, list(self.mean), list(self.std), inplace=True)
         return normalized
 
-    def centre(self, height: int, width: int) -> tuple[slice, slice]:
+    def center(self, height: int, width: int) -> tuple[slice, slice]:
         """Give the rows and columns of a picture that style ``byol-jax`` cuts out.
 
         A side of ⌊short side · crop / resize⌋ pixels, at least one, whose free pixels are fewer below and to the right
@@ -161,7 +161,7 @@ class Preprocessing(BaseModel):
     def _cut_and_resize(self, picture: "Tensor") -> "Tensor":
         import torch
 
-        rows, columns = self.centre(*picture.shape[-2:])
+        rows, columns = self.center(*picture.shape[-2:])
         pixels = resize_bicubic(picture[:, rows, columns].permute(1, 2, 0).cpu().numpy(), self.crop, self.crop)
         return torch.from_numpy(pixels).permute(2, 0, 1).to(picture.device)
 

@@ -24,7 +24,7 @@ class ResNet(Backbone):
 
     Args:
         config: which network.
-        zero_init_residual: start the last normalisation of each block at zero (haiku's default) instead of one.
+        zero_init_residual: start the last normalization of each block at zero (haiku's default) instead of one.
     """
 
     def __init__(self, config: EncoderConfig, *, zero_init_residual: bool = False) -> None:
@@ -49,7 +49,7 @@ class ResNet(Backbone):
             inputs = planes * architecture.expansion
         if config.padding == "same":
             _use_same_padding(self)
-        _initialise(self, zero_init_residual)
+        _initialize(self, zero_init_residual)
 
     def forward_outputs(self, images: Tensor, outputs: Collection[Output]) -> dict[Output, Tensor]:
         """Compute the stages up to the last that is asked for; the pooled embedding is the mean over c5's places."""
@@ -104,7 +104,7 @@ class ResNet(Backbone):
 
 
 def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> ResNet:
-    """Make a ResNet, initialised from torch's global random state."""
+    """Make a ResNet, initialized from torch's global random state."""
     return ResNet(config, zero_init_residual=zero_init_residual)
 
 
@@ -186,8 +186,8 @@ def _use_same_padding(network: nn.Module) -> None:
             setattr(parent, attribute, SamePadMaxPool2d(layer.kernel_size, layer.stride, layer.padding))
 
 
-def _initialise(network: nn.Module, zero_init_residual: bool) -> None:
-    """Torchvision's initialisation: He normal (fan out) for convolutions, ones and zeros for normalisation."""
+def _initialize(network: nn.Module, zero_init_residual: bool) -> None:
+    """Torchvision's initialization: He normal (fan out) for convolutions, ones and zeros for normalization."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

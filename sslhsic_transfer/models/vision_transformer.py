@@ -19,7 +19,7 @@ _STRIDES = (4, 8, 16, 32)
 class VisionTransformer(TimmBackbone):
     """A ViT: the pooled embedding is timm's (class token or mean), and the blocks' tokens give a pyramid of maps.
 
-    c2 … c5 are the normalised tokens after a quarter, a half, three quarters and all of the blocks, as DINOv2 takes
+    c2 … c5 are the normalized tokens after a quarter, a half, three quarters and all of the blocks, as DINOv2 takes
     them, brought to strides of 4 to 32 by linear interpolation, which has no weights. Position embeddings are resampled
     for each size of input. Pictures are padded to whole patches.
     """
@@ -83,7 +83,7 @@ class VisionTransformer(TimmBackbone):
 
 
 def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> VisionTransformer:
-    """Make a ViT, initialised from torch's global random state.
+    """Make a ViT, initialized from torch's global random state.
 
     Raises:
         ConfigError: ``zero_init_residual``.

@@ -45,8 +45,8 @@ def draw_scores(scores: NDArray[np.float32], classes: Sequence[str], truth: int)
     panel = Image.new("RGB", (220, _LINE * len(listed) + 8), "white")
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(size=12)
     for row, number in enumerate(listed):
-        colour = "#1a7f37" if number == truth else "black"
-        draw.text((6, 4 + _LINE * row), f"{scores[number]:4.0%}  {classes[number][:28]}", fill=colour, font=font)
+        color = "#1a7f37" if number == truth else "black"
+        draw.text((6, 4 + _LINE * row), f"{scores[number]:4.0%}  {classes[number][:28]}", fill=color, font=font)
     return panel
 
 
@@ -57,10 +57,10 @@ def draw_classes(classes: NDArray[np.uint8], count: int) -> Image.Image:
         classes: (H, W).
         count: number of classes.
     """
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    colours[:count] = _palette(count)
-    colours[IGNORED] = 0
-    return Image.fromarray(colours[classes])
+    colors = np.zeros((256, 3), dtype=np.uint8)
+    colors[:count] = _palette(count)
+    colors[IGNORED] = 0
+    return Image.fromarray(colors[classes])
 
 
 def draw_boxes(picture: Image.Image, found: Boxes, classes: Sequence[str], *, scores: bool = True) -> Image.Image:
@@ -68,7 +68,7 @@ def draw_boxes(picture: Image.Image, found: Boxes, classes: Sequence[str], *, sc
     kept = found.scores >= _LEAST_SCORE
     if not kept.any():
         return picture
-    palette = [tuple(int(value) for value in colour) for colour in _palette(len(classes))]
+    palette = [tuple(int(value) for value in color) for color in _palette(len(classes))]
     labels = [
         f"{classes[label]} {score:.2f}" if scores else classes[label]
         for label, score in zip(found.labels[kept], found.scores[kept], strict=True)
@@ -91,14 +91,14 @@ def draw_depth(depth: NDArray[np.float32], nearest: float, farthest: float) -> I
         nearest: depth of the brightest color, in meters.
         farthest: depth of the darkest color, in meters.
     """
-    colormaps = optional_import("matplotlib", extra="transfer", purpose="Colours of depth").colormaps
+    colormaps = optional_import("matplotlib", extra="transfer", purpose="Colors of depth").colormaps
     share = (farthest - depth) / max(farthest - nearest, 1e-6)
-    colours = (255 * colormaps["magma"](np.clip(share, 0.05, 1.0))[..., :3]).astype(np.uint8)
-    colours[depth <= 0] = 0
-    return Image.fromarray(colours)
+    colors = (255 * colormaps["magma"](np.clip(share, 0.05, 1.0))[..., :3]).astype(np.uint8)
+    colors[depth <= 0] = 0
+    return Image.fromarray(colors)
 
 
 def _palette(count: int) -> NDArray[np.uint8]:
     """Return distinct colors: hues spaced by the golden angle, at two brightnesses."""
-    colours = [colorsys.hsv_to_rgb(number * 0.381966 % 1, 0.65, 0.7 if number % 2 else 0.92) for number in range(count)]
-    return np.asarray(np.asarray(colours) * 255, dtype=np.uint8)
+    colors = [colorsys.hsv_to_rgb(number * 0.381966 % 1, 0.65, 0.7 if number % 2 else 0.92) for number in range(count)]
+    return np.asarray(np.asarray(colors) * 255, dtype=np.uint8)

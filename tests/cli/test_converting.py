@@ -7,14 +7,14 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from tests.hub.convert.conftest import randomised
+from tests.hub.convert.conftest import randomized
 from tests.hub.convert.test_haiku_checkpoint import released
 from tests.references.haiku_resnet import random_network
 
 
 @pytest.fixture(scope="module")
 def state():
-    return randomised(timm.create_model("resnet18")).state_dict()
+    return randomized(timm.create_model("resnet18")).state_dict()
 
 
 @pytest.mark.parametrize("command", ["haiku", "byol", "torch", "torchvision", "timm", "model"])
@@ -68,7 +68,7 @@ def test_a_jax_checkpoint_keeps_its_heads_on_request(sslhsic_here, tmp_path):
     command = ["convert", "haiku", "checkpoint.npy", "--output", "a", "--with-heads"]
     told = sslhsic_here(*command).stdout
     assert "init_from=a init_parts=all" in told
-    assert "centre square of 224/256 of the short side" in told
+    assert "center square of 224/256 of the short side" in told
     assert "learner.predictor.3.weight" in load_file(tmp_path / "a/pretraining.safetensors")
     assert "already exists" in sslhsic_here(*command, check=False).stderr
     sslhsic_here(*command, "--overwrite")

@@ -130,7 +130,7 @@ def test_the_bound_itself_is_read_without_a_warning(tmp_path, monkeypatch):
 
 
 def with_texts(path, text, kind, behind):
-    """A PNG with a text and a colour profile before its pixels, or the text behind them."""
+    """A PNG with a text and a color profile before its pixels, or the text behind them."""
     texts = PngImagePlugin.PngInfo()
     if kind == "tEXt":
         texts.add_text("history", text)
@@ -167,13 +167,13 @@ def test_pictures_with_long_texts_are_read(kind, behind, tmp_path):
 def test_texts_that_unpack_to_hundreds_of_megabytes_are_told(behind, tmp_path):
     with_texts(tmp_path / "a.png", "x" * (80 << 20), "zipped", behind)
     told, grown = peak_of(load_image, tmp_path / "a.png")
-    assert told.startswith(f"ImageError: Cannot read {tmp_path}/a.png as a picture: its texts or its colour profile")
+    assert told.startswith(f"ImageError: Cannot read {tmp_path}/a.png as a picture: its texts or its color profile")
     assert "more than 64 MB" in told
     assert "exiftool" in told
     assert grown < 200
 
 
-def test_a_large_colour_profile_is_read(tmp_path):
+def test_a_large_color_profile_is_read(tmp_path):
     Image.new("RGB", (6, 4)).save(tmp_path / "a.png", icc_profile=bytes(3_000_000))
     assert load_image(tmp_path / "a.png").size == (6, 4)
 

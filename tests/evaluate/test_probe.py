@@ -77,10 +77,10 @@ def test_no_seed_matters_where_a_folder_serves_the_choice(model_folder, digits):
     assert (result.seeds, result.std) == ([3], None)
 
 
-def test_raw_pixels_are_shrunk_colours_from_minus_one_to_one(tmp_path):
-    for name, colour in (("a", (255, 0, 51)), ("b", (0, 255, 255))):
+def test_raw_pixels_are_shrunk_colors_from_minus_one_to_one(tmp_path):
+    for name, color in (("a", (255, 0, 51)), ("b", (0, 255, 255))):
         (tmp_path / name).mkdir()
-        Image.new("RGB", (40, 30), colour).save(tmp_path / name / "0.png")
+        Image.new("RGB", (40, 30), color).save(tmp_path / name / "0.png")
     found = pixel_features(ImageFolder.scan(tmp_path), side=2)
     expected = torch.tensor([[1, -1, -0.6], [-1, 1, 1]]).repeat_interleave(4, dim=1)
     torch.testing.assert_close(found.values, expected)

@@ -1,4 +1,4 @@
-"""The page in a real browser: its embeddings and neighbours are Python's, and nothing leaves it."""
+"""The page in a real browser: its embeddings and neighbors are Python's, and nothing leaves it."""
 
 import functools
 import http.server
@@ -110,15 +110,15 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_embeddings_and_neighbours_are_those_of_python(page, built, pretrained_folder, pictures):
+def test_embeddings_and_neighbors_are_those_of_python(page, built, pretrained_folder, pictures):
     results = []
     for path in pictures:
         text = chosen(page, path)
         with Image.open(path) as image:
             assert f"{image.width} × {image.height}" in text
         results.append(page.run(RESULT))
-        shown = page.run("[...document.querySelectorAll('#neighbours li b')].map((b) => b.textContent)")
-        assert shown == [f"{near['similarity']:.3f}" for near in results[-1]["neighbours"]]
+        shown = page.run("[...document.querySelectorAll('#neighbors li b')].map((b) => b.textContent)")
+        assert shown == [f"{near['similarity']:.3f}" for near in results[-1]["neighbors"]]
     found = unit([result["embedding"] for result in results])
 
     runtime = OnnxEncoder.from_pretrained(built / "model.onnx", providers=["cpu"])
@@ -126,16 +126,16 @@ def test_embeddings_and_neighbours_are_those_of_python(page, built, pretrained_f
     assert (found * by_file).sum(1).min() >= 0.99999
     assert (found * by_torch).sum(1).min() >= 0.9999
     # What all pictures have in common would hide differences; what is left without their mean tells them apart.
-    centre = by_torch.mean(0)
-    assert (unit(found - centre) * unit(by_file - centre)).sum(1).min() >= 0.9999
-    assert (unit(found - centre) * unit(by_torch - centre)).sum(1).min() >= 0.995
+    center = by_torch.mean(0)
+    assert (unit(found - center) * unit(by_file - center)).sum(1).min() >= 0.9999
+    assert (unit(found - center) * unit(by_torch - center)).sum(1).min() >= 0.995
 
     gallery = json.loads((built / "gallery.json").read_text())["pictures"]
     bank = unit(np.fromfile(built / "gallery.bin", "<f4").reshape(len(gallery), -1))
     for result, cosines in zip(results, by_file @ bank.T, strict=True):
         expected = np.argsort(-cosines)[:SHOWN]
-        assert [near["index"] for near in result["neighbours"]] == expected.tolist()
-        assert [near["similarity"] for near in result["neighbours"]] == pytest.approx(cosines[expected], abs=1e-5)
+        assert [near["index"] for near in result["neighbors"]] == expected.tolist()
+        assert [near["similarity"] for near in result["neighbors"]] == pytest.approx(cosines[expected], abs=1e-5)
 
 
 def test_gallery_is_embedded_from_the_pictures_that_it_shows(built, pretrained_folder):
@@ -172,7 +172,7 @@ def test_what_is_no_picture_is_told_and_the_next_one_works(page, content, tmp_pa
     before = len(page.complaints())
     assert "cannot decode it as a picture" in chosen(page, damaged)
     assert page.run("document.body.dataset.state") == "failed"
-    assert page.run("document.querySelectorAll('#neighbours li').length") == 0
+    assert page.run("document.querySelectorAll('#neighbors li').length") == 0
     assert "embedded in" in chosen(page, pictures[0])
     assert page.run("document.body.dataset.state") == "done"
     assert page.complaints()[before:] == []
@@ -181,7 +181,7 @@ def test_what_is_no_picture_is_told_and_the_next_one_works(page, content, tmp_pa
 def test_an_example_can_be_clicked_and_a_file_dropped(page):
     page.run("document.querySelectorAll('#examples button')[2].click()")
     page.wait("document.body.dataset.state === 'done'")
-    assert page.run("document.querySelectorAll('#neighbours li').length") == SHOWN
+    assert page.run("document.querySelectorAll('#neighbors li').length") == SHOWN
     assert page.run("document.querySelectorAll('#gallery .near').length") == SHOWN
     clicked = page.run(RESULT)
     page.run("""(async () => {

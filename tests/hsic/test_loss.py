@@ -32,9 +32,9 @@ BATCHES = {
 
 def unit_views(images: int, views: int, dim: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(images, 1, dim, generator=generator, dtype=torch.float64)
+    centers = torch.randn(images, 1, dim, generator=generator, dtype=torch.float64)
     noise = torch.randn(images, views, dim, generator=generator, dtype=torch.float64)
-    return F.normalize(centres + noise, dim=-1)
+    return F.normalize(centers + noise, dim=-1)
 
 
 def two_draws(dim: int, count: int, seed: int = 0):
@@ -172,7 +172,7 @@ def test_norms_of_the_embeddings_do_not_matter(form):
     assert plain.item() == pytest.approx(scaled.item(), rel=1e-4)
 
 
-def test_debiased_regulariser_has_the_mean_of_large_batches():
+def test_debiased_regularizer_has_the_mean_of_large_batches():
     """Over many batches of 64 the debiased HSIC(Z,Z) averages to its value at 4096; the biased one is far above."""
     draws = two_draws(8, 64)
     scale = torch.tensor(1.0).double()

@@ -12,9 +12,9 @@ from sslhsic_transfer.hsic import KERNELS, RandomFeatures, draw_features, hsic, 
 
 def unit_views(images: int, views: int, dim: int, seed: int = 0, noise: float = 1.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(images, 1, dim, generator=generator, dtype=torch.float64)
+    centers = torch.randn(images, 1, dim, generator=generator, dtype=torch.float64)
     offsets = torch.randn(images, views, dim, generator=generator, dtype=torch.float64)
-    return F.normalize(centres + noise * offsets, dim=-1)
+    return F.normalize(centers + noise * offsets, dim=-1)
 
 
 def draws_of(dim: int, count: int = 64, kernel: str = "imq"):
@@ -42,8 +42,8 @@ def test_released_codes_formula(views, scale):
         for q in range(views)
     )
     hsic_xy -= (sum(first[:, p].sum(0) for p in range(views)) ** 2).sum() / rows**2
-    centred = [features.reshape(rows, -1) - features.reshape(rows, -1).mean(0) for features in (first, second)]
-    hsic_xx = (np.einsum("nd,ne->de", *centred) ** 2).sum() / rows**2
+    centered = [features.reshape(rows, -1) - features.reshape(rows, -1).mean(0) for features in (first, second)]
+    hsic_xx = (np.einsum("nd,ne->de", *centered) ** 2).sum() / rows**2
     released = -hsic_xy + 3 * math.sqrt(hsic_xx)
 
     loss, terms = ssl_hsic_loss(z, draws, one(scale))
@@ -68,7 +68,7 @@ def test_infonce_is_minus_hsic_plus_half_the_variance_to_second_order():
 
 @pytest.mark.parametrize("views", [2, 3])
 def test_linear_kernel_measures_the_scatter_within_images(views):
-    """−HSIC(Z,Y) = (mean ‖z − z'‖² of an image's views)/2 − 1 + ‖mean z‖²: BYOL's attraction, if centred."""
+    """−HSIC(Z,Y) = (mean ‖z − z'‖² of an image's views)/2 − 1 + ‖mean z‖²: BYOL's attraction, if centered."""
     z = unit_views(12, views, 5)
     _, terms = ssl_hsic_loss(z, draws_of(5, kernel="linear"), one())
     scatter = np.mean([(z[:, p] - z[:, q]).square().sum(1).mean() for p in range(views) for q in range(p)])
@@ -105,7 +105,7 @@ def test_rotating_embeddings_is_rotating_frequencies(regularizer):
     assert shuffled.item() == pytest.approx(plain.item(), abs=1e-12)
 
 
-def test_small_batches_are_regularised_by_the_same_image_terms():
+def test_small_batches_are_regularized_by_the_same_image_terms():
     """On independent unit vectors the biased √HSIC(Z,Z) grows like (1 − k̄)/√B, what no encoder can remove."""
     for images in (64, 256):
         z = F.normalize(torch.randn(images, 1, 256, generator=torch.Generator().manual_seed(0)).double(), dim=-1)

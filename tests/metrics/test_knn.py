@@ -12,8 +12,8 @@ from tests.references import knn as reference
 def clusters(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(rows) % 4
-    centres = torch.randn(4, 6, generator=generator)
-    return centres[labels] + torch.randn(rows, 6, generator=generator), labels
+    centers = torch.randn(4, 6, generator=generator)
+    return centers[labels] + torch.randn(rows, 6, generator=generator), labels
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,9 +7,9 @@ from sslhsic_transfer.metrics.linear import _fit, linear_probe
 
 
 def blobs(rows: int, seed: int, spread: float = 1.0, dim: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
-    centres = torch.randn(3, dim, generator=torch.Generator().manual_seed(0))
+    centers = torch.randn(3, dim, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(rows) % 3
-    return centres[labels] + spread * torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), labels
+    return centers[labels] + spread * torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), labels
 
 
 def test_separable_classes_are_learned_whatever_their_scale():

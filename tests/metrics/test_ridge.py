@@ -12,8 +12,8 @@ from sslhsic_transfer.metrics.ridge import ridge_accuracy
 def clusters(rows: int, dim: int, classes: int = 3, spread: float = 1.5, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(rows) % classes
-    centres = torch.randn(classes, dim, generator=torch.Generator().manual_seed(7))
-    return centres[labels] + spread * torch.randn(rows, dim, generator=generator), labels
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(7))
+    return centers[labels] + spread * torch.randn(rows, dim, generator=generator), labels
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(40, 6), (24, 60)], ids=["tall", "wide"])

@@ -69,7 +69,7 @@ def test_maps_of_a_convnext_are_those_of_features_only(name, encoders):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", [VIT, DINOV2, DINOV3])
-def test_maps_of_a_vit_are_its_normalised_tokens_after_each_quarter(name, encoders):
+def test_maps_of_a_vit_are_its_normalized_tokens_after_each_quarter(name, encoders):
     encoder = encoders[name]
     patch = 14 if "14" in name else 16
     images = torch.randn(1, 3, 4 * patch, 6 * patch)

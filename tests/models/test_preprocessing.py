@@ -20,7 +20,7 @@ def picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
+def test_is_pillows_resize_crop_and_normalize(picture, interpolation):
     settings = Preprocessing(resize=64, crop=48, interpolation=interpolation)
     method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
     small = picture.resize((87, 64), method)
@@ -30,11 +30,11 @@ def test_is_pillows_resize_crop_and_normalise(picture, interpolation):
     assert found.shape == (3, 48, 48)
     assert found.dtype == torch.float32
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (settings.mean, settings.std))
-    unnormalised = (found * std + mean).permute(1, 2, 0).numpy()
-    assert np.abs(unnormalised - expected).max() <= 1.01 / 255
+    unnormalized = (found * std + mean).permute(1, 2, 0).numpy()
+    assert np.abs(unnormalized - expected).max() <= 1.01 / 255
 
 
-def test_pixels_cropped_by_a_reader_and_normalised_as_a_batch_are_the_same_numbers(picture):
+def test_pixels_cropped_by_a_reader_and_normalized_as_a_batch_are_the_same_numbers(picture):
     settings = Preprocessing.for_size(48)
     crop = pickle.loads(pickle.dumps(settings.crop_transform()))
     pictures = [picture, picture.rotate(90, expand=True)]
@@ -88,7 +88,7 @@ def test_survives_json():
         ({"resize": 10**9}, "less than or equal to 2048"),
         ({"crop": math.inf}, "finite number"),
         ({"interpolation": "lanczos"}, "'nearest', 'bilinear' or 'bicubic'"),
-        ({"colour": "BGR"}, "colour"),
+        ({"color": "BGR"}, "color"),
     ],
 )
 def test_refuses_inconsistent_settings(wrong, found):

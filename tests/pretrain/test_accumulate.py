@@ -109,7 +109,7 @@ def test_processes_exchange_gradients_with_the_last_micro_batch_alone(networks):
             embeddings[0].register_hook(lambda gradient: log.append(("backward", inside[0])))
         return embeddings
 
-    two_pass_backward(embed, BYOL(), split(24, 8), networks=networks, unsynchronised=Quiet)
+    two_pass_backward(embed, BYOL(), split(24, 8), networks=networks, unsynchronized=Quiet)
     assert log == [(direction, quiet) for quiet in (True, True, False) for direction in ("forward", "backward")]
 
 

@@ -15,30 +15,30 @@ from sslhsic_transfer import SSLHSICLoss, create_encoder
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.networks import Learner
 from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
-from sslhsic_transfer.pretrain.views import ColourOperations, View
-from sslhsic_transfer.pretrain.views.draws import draw_colours
+from sslhsic_transfer.pretrain.views import ColorOperations, View
+from sslhsic_transfer.pretrain.views.draws import draw_colors
 from sslhsic_transfer.training.optimizer import build_optimizer, set_learning_rate
 from tests.fake_cuda import CUDA, fake_cuda
 
 
-def learner(*, synchronised: bool = False) -> Learner:
+def learner(*, synchronized: bool = False) -> Learner:
     """Built on the CPU, to be moved, as a run does it."""
     network = Learner(create_encoder("resnet18"), hidden_dim=16, embedding_dim=8, uses_target=True).train()
-    return nn.SyncBatchNorm.convert_sync_batchnorm(network) if synchronised else network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network) if synchronized else network
 
 
 def batch(settings: AugmentationSettings, count: int) -> View:
     random = Random(0)
     size = settings.size
-    views = [View(torch.zeros(3, size, size, dtype=torch.uint8), draw_colours(random, settings, settings.view2))]
-    views += [View(views[0].pixels, draw_colours(random, settings, settings.view2)) for _ in range(count - 1)]
+    views = [View(torch.zeros(3, size, size, dtype=torch.uint8), draw_colors(random, settings, settings.view2))]
+    views += [View(views[0].pixels, draw_colors(random, settings, settings.view2)) for _ in range(count - 1)]
     return default_collate(views)
 
 
-@pytest.mark.parametrize("synchronised", [False, True])
-def test_the_learner_moves_to_the_device_and_trains_forward_there(synchronised):
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_the_learner_moves_to_the_device_and_trains_forward_there(synchronized):
     """Of a SyncBatchNorm this is what it does in a process by itself, where there is nothing to exchange."""
-    network = learner(synchronised=synchronised)
+    network = learner(synchronized=synchronized)
     with fake_cuda():
         network.to(CUDA)
         views = network(*torch.empty(2, 4, 3, 64, 64, device=CUDA))
@@ -48,7 +48,7 @@ def test_the_learner_moves_to_the_device_and_trains_forward_there(synchronised):
 
 
 @pytest.mark.parametrize("name", ["lars", "adamw"])
-def test_optimisers_and_averages_step_on_the_device(name):
+def test_optimizers_and_averages_step_on_the_device(name):
     """Not SGD: its fused kernel has no fake twin."""
     network = learner()
     with fake_cuda():
@@ -74,25 +74,25 @@ def test_the_loss_takes_features_drawn_on_the_cpu_to_the_device():
     assert {value.device for value in (loss, *scalars.values())} == {CUDA}
 
 
-def test_synchronising_changes_every_batchnorm_and_no_name():
+def test_synchronizing_changes_every_batchnorm_and_no_name():
     network = learner()
     names = list(network.state_dict())
     plain = [name for name, layer in network.named_modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
-    layers = dict(synchronised.named_modules())
+    synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
+    layers = dict(synchronized.named_modules())
     assert {type(layers[name]) for name in plain} == {nn.SyncBatchNorm}
     for head in ("online.projector", "predictor", "target.projector"):
         assert f"{head}.1" in plain, "the heads' BatchNorm1d, too"
-    assert list(synchronised.state_dict()) == names
-    assert list(synchronised.trained_parameters()) == list(network.trained_parameters())
-    assert not any(parameter.requires_grad for parameter in synchronised.target.parameters())
+    assert list(synchronized.state_dict()) == names
+    assert list(synchronized.trained_parameters()) == list(network.trained_parameters())
+    assert not any(parameter.requires_grad for parameter in synchronized.target.parameters())
     for name in plain:
         assert (layers[name].eps, layers[name].momentum) == (1e-5, 0.1)
 
 
 @pytest.mark.parametrize("style", ["torchvision", "byol-jax"])
 @pytest.mark.parametrize("always", [True, False])
-def test_colours_work_on_the_device_with_random_numbers_from_the_cpu(style, always):
+def test_colors_work_on_the_device_with_random_numbers_from_the_cpu(style, always):
     """For batches in which every picture is changed by every operation, and in which only some are."""
     share = 1.0 if always else 0.5
     settings = AugmentationSettings(
@@ -100,7 +100,7 @@ def test_colours_work_on_the_device_with_random_numbers_from_the_cpu(style, alwa
     )
     view = batch(settings, 16)
     with fake_cuda():
-        x = ColourOperations(settings)(view, CUDA)
+        x = ColorOperations(settings)(view, CUDA)
     assert (x.shape, x.dtype, x.device) == ((16, 3, 32, 32), torch.float32, CUDA)
 
 

@@ -21,8 +21,8 @@ from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord
 from sslhsic_transfer.pretrain.loading.step_loader import StepLoader
 from sslhsic_transfer.pretrain.trainer import Trainer
-from sslhsic_transfer.pretrain.views import ColourOperations, View
-from sslhsic_transfer.pretrain.views.draws import Colours
+from sslhsic_transfer.pretrain.views import ColorOperations, View
+from sslhsic_transfer.pretrain.views.draws import Colors
 from sslhsic_transfer.training.accelerator import build_accelerator
 from sslhsic_transfer.training.run_folder import RunFolder
 from tests.docs.pages import read, shell_lines
@@ -66,17 +66,17 @@ def runs(overrides, digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first_loss(overrides, digits, tmp_path_factory):
-    """The first step's loss in one process, where BatchNorm normalises by each of the groups of rows that are given."""
+    """The first step's loss in one process, where BatchNorm normalizes by each of the groups of rows that are given."""
     root = tmp_path_factory.mktemp("expected")
     recipe, data = load_recipe("demo", overrides), find_data(digits)
     trainer = Trainer(recipe, build_accelerator(recipe.precision, [], root), pictures=len(data.train))
     loader = StepLoader(data.train, recipe, start=0, total_steps=1, damage=DamageRecord(root / "damaged", 72, 0.0))
     ((views,),) = list(loader)
-    colour = ColourOperations(recipe.augmentation)
+    color = ColorOperations(recipe.augmentation)
 
     @torch.no_grad()
     def compute(groups):
-        parts = [trainer.learner(*(colour(rows_of(view, group)) for view in views)) for group in groups]
+        parts = [trainer.learner(*(color(rows_of(view, group)) for view in views)) for group in groups]
         trainer.criterion.draws_made = 0
         return trainer.criterion([torch.cat(embeddings) for embeddings in zip(*parts, strict=True)])[0].item()
 
@@ -84,7 +84,7 @@ def first_loss(overrides, digits, tmp_path_factory):
 
 
 def rows_of(view, rows):
-    return View(view.pixels[rows], Colours(*(values[rows] for values in view.colours)))
+    return View(view.pixels[rows], Colors(*(values[rows] for values in view.colors)))
 
 
 def logged(folder):
@@ -121,16 +121,16 @@ def test_each_step_has_the_same_pictures_and_views_as_in_one_process(processes, 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_the_first_loss_differs_from_one_processs_by_batchnorm_alone(processes, runs, first_loss):
-    """On a CPU each process normalises by its own rows; doing so in one process gives the same global loss."""
+    """On a CPU each process normalizes by its own rows; doing so in one process gives the same global loss."""
     groups = [slice(rank, None, processes) for rank in range(processes)]
     found = logged(runs[processes][0])[0]["loss"]
     assert found == pytest.approx(first_loss(groups), abs=2e-5)
     if processes > 1:
-        assert abs(found - first_loss([slice(None)])) > 1e-3, "the comparison would see rows normalised together"
+        assert abs(found - first_loss([slice(None)])) > 1e-3, "the comparison would see rows normalized together"
 
 
 def test_two_processes_with_micro_batches_by_accelerates_launcher(overrides, digits, tmp_path, first_loss):
-    """By the documented command; BatchNorm normalises by each process's micro-batches."""
+    """By the documented command; BatchNorm normalizes by each process's micro-batches."""
     launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0"]
     command = [*launcher, "-m", "sslhsic_transfer.pretrain"]
     launch(command, [*overrides, "micro_batch_size=4"], digits, tmp_path / "run")

@@ -26,12 +26,12 @@ def test_a_run_trains_every_weight(name, tiny_overrides, digits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_pico", "vit_small_patch16"])
-def test_the_loss_falls_and_neighbours_become_alike(name, tmp_path):
+def test_the_loss_falls_and_neighbors_become_alike(name, tmp_path):
     settings = (f"encoder.architecture={name}", "epochs=8", "optimizer.learning_rate=5e-4", "optimizer.warmup_epochs=1")
     recipe = load_recipe("demo", (*settings, "monitor.evaluate_every=1", "workers=1"))
     pretrain(recipe, sign_digits().root, tmp_path / "run", progress=False)
     records = RunFolder(tmp_path / "run").read_metrics()
     losses = [record["loss"] for record in records if "loss" in record]
-    neighbours = [record["knn"] for record in records if "knn" in record]
+    neighbors = [record["knn"] for record in records if "knn" in record]
     assert losses[-1] < losses[0]
-    assert neighbours[-1] > neighbours[0] + 0.05
+    assert neighbors[-1] > neighbors[0] + 0.05

@@ -133,7 +133,7 @@ def test_a_compiled_step_is_the_same_step(settings, tiny_overrides, digits, tmp_
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda part, **_: traced.append(part) or compiler(part, backend="eager"))
     pretrain(load_recipe("demo", [*settings, "compile=true"]), digits, tmp_path / "compiled", progress=False)
-    assert len(traced) >= 2, "the colours, and at least the online network"
+    assert len(traced) >= 2, "the colors, and at least the online network"
     plain, compiled = (RunFolder(tmp_path / name).read_metrics() for name in ("plain", "compiled"))
     assert [record["loss"] for record in compiled] == pytest.approx([record["loss"] for record in plain], rel=1e-3)
 

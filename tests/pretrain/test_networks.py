@@ -64,7 +64,7 @@ def test_every_parameter_of_the_target_moves_and_no_buffer():
 
 
 def test_the_targets_statistics_are_of_its_own_forward_passes():
-    """Two a step, of the crossed views, normalised by the batch; running mean r ← 0.9·r + 0.1·m after each."""
+    """Two a step, of the crossed views, normalized by the batch; running mean r ← 0.9·r + 0.1·m after each."""
     network = learner()
     with torch.no_grad():
         network.online.encoder.conv1.weight.mul_(2)  # so that online statistics are others

@@ -82,7 +82,7 @@ def test_imagenet_recipe_is_the_papers():
     assert recipe.monitor.evaluate_every > 0, "the paper, too, watches a linear probe; ours is a ridge classifier"
 
 
-def test_imagenet_recipe_has_the_papers_steps_and_optimiser():
+def test_imagenet_recipe_has_the_papers_steps_and_optimizer():
     recipe = load_recipe("imagenet-r50")
     assert (recipe.epochs, recipe.batch_size, recipe.micro_batch_size) == (1000, 4096, None)
     assert recipe.epochs * 1_281_167 // recipe.batch_size == STEPS_OF_IMAGENET

@@ -42,7 +42,7 @@ def test_statistics_are_of_the_unbiased_variance_and_keep_a_trace_of_their_start
 
 
 def test_the_size_of_initial_weights_cancels():
-    """Each weight is followed by a normalisation, the last one by the loss's: twice the weights, the same embeddings.
+    """Each weight is followed by a normalization, the last one by the loss's: twice the weights, the same embeddings.
 
     What is left of the difference comes of ε = 1e-5 beside small variances.
     """

@@ -60,7 +60,7 @@ def test_the_scaler_of_fp16_goes_on(tiny, tmp_path):
     assert trainers[1].accelerator.scaler.get_scale() == 4.0
 
 
-def test_the_scaler_of_fp16_changes_once_a_step_and_scales_what_all_optimisers_see(tiny_overrides, digits, tmp_path):
+def test_the_scaler_of_fp16_changes_once_a_step_and_scales_what_all_optimizers_see(tiny_overrides, digits, tmp_path):
     """A scale that grows with every step, and none, make the same networks and the same kernel scale."""
     recipe = load_recipe("demo", [*tiny_overrides, "precision=fp32", "workers=0", "trackers=[]", "optimizer.name=lars"])
     ends = []

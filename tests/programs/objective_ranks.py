@@ -92,7 +92,7 @@ def step(case: str, micro_batches: int = 1, rank: int = 0, shares: tuple[int, ..
         loss.backward()
     else:
         quiet = distributed.no_sync if distributed else _nothing
-        loss, scalars = two_pass_backward(embed, criterion, inputs, networks=networks, unsynchronised=quiet)
+        loss, scalars = two_pass_backward(embed, criterion, inputs, networks=networks, unsynchronized=quiet)
     return Result(
         loss.detach(),
         scalars,

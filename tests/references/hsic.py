@@ -8,8 +8,8 @@ import numpy as np
 def hsic_biased(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 - K and L are their names
     """Tr(KHLH) / (n−1)²."""
     n = len(k)
-    centre = np.eye(n) - 1 / n
-    return float(np.trace(k @ centre @ l @ centre)) / (n - 1) ** 2
+    center = np.eye(n) - 1 / n
+    return float(np.trace(k @ center @ l @ center)) / (n - 1) ** 2
 
 
 def hsic_unbiased(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741

@@ -46,8 +46,8 @@ def hsic_zy(kernel: np.ndarray, images: int, views: int) -> float:
 def hsic_zz(first: np.ndarray, second: np.ndarray) -> float:
     """Tr(K₁HK₂H) / n² for kernel matrices from two draws; the same matrix twice gives the exact quantity."""
     n = len(first)
-    centre = np.eye(n) - 1 / n
-    return float(np.trace(first @ centre @ second @ centre)) / n**2
+    center = np.eye(n) - 1 / n
+    return float(np.trace(first @ center @ second @ center)) / n**2
 
 
 def hsic_zz_unbiased(first: np.ndarray, second: np.ndarray, images: int, views: int) -> float:

@@ -1,6 +1,6 @@
 """The evaluation's pictures of the released code: cut out, then resized by TensorFlow's bicubic, in float64.
 
-Written from the facts: the crop's side is ⌊.875·short side⌋, its corner (free + 1) // 2; centres of pixels lie at
+Written from the facts: the crop's side is ⌊.875·short side⌋, its corner (free + 1) // 2; centers of pixels lie at
 halves; a pixel is the weighted sum of 4 × 4 others by Keys' kernel with a = −½; those beyond the border are left out
 and the other weights divided by their sum; nothing is filtered. TensorFlow looks weights up in a table of 1,024 places
 between two pixels, which `places` follows.
@@ -23,9 +23,9 @@ def weights(inputs, outputs, places=None):
     """A (outputs, inputs) matrix, filled tap by tap."""
     matrix = np.zeros((outputs, inputs))
     for output in range(outputs):
-        centre = (output + 0.5) * (inputs / outputs) - 0.5
-        first = int(np.floor(centre))
-        share = centre - first
+        center = (output + 0.5) * (inputs / outputs) - 0.5
+        first = int(np.floor(center))
+        share = center - first
         if places is not None:
             share = np.rint(share * places) / places
         for tap in range(-1, 3):

@@ -35,7 +35,7 @@ def test_everything_comes_back_as_it_was(tmp_path):
     assert same(state, STATE)
 
 
-def test_an_optimiser_continues_as_if_never_stopped(tmp_path):
+def test_an_optimizer_continues_as_if_never_stopped(tmp_path):
     def run(stop_at):
         torch.manual_seed(0)
         weight = torch.nn.Parameter(torch.randn(5))

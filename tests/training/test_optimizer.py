@@ -10,7 +10,7 @@ from sslhsic_transfer import create_encoder
 from sslhsic_transfer.training.optimizer import build_optimizer, parameter_groups, restore, set_learning_rate
 
 
-def test_biases_and_normalisation_never_decay():
+def test_biases_and_normalization_never_decay():
     network = nn.ModuleDict({"encoder": create_encoder("resnet18"), "head": nn.Linear(4, 4)})
     parameters = dict(network.named_parameters())
     decayed, plain = parameter_groups(parameters, 0.1)
@@ -113,7 +113,7 @@ def test_lars_scales_weights_without_weight_decay_too():
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
-def test_other_optimisers_are_torchs(name, kind):
+def test_other_optimizers_are_torchs(name, kind):
     optimizer = build_optimizer(name, dict(nn.Linear(2, 2).named_parameters()), weight_decay=1e-6)
     assert isinstance(optimizer, kind)
     set_learning_rate(optimizer, 0.25)

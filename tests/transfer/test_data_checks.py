@@ -54,8 +54,8 @@ def test_black_and_white_masks_are_refused_or_told_of(model_folder, tmp_path):
 
 def test_depth_that_teaches_nothing_is_refused(model_folder, tmp_path):
     data = depth_lists(tmp_path / "scenes")
-    with pytest.raises(DataError, match=r"The depths of .* go from 1e\+03 to 3e\+03 m, .* units_per_metre=1000 for"):
-        transfer("depth", model_folder, data, tmp_path / "run", overrides=["units_per_metre=1"], progress=False)
+    with pytest.raises(DataError, match=r"The depths of .* go from 1e\+03 to 3e\+03 m, .* units_per_meter=1000 for"):
+        transfer("depth", model_folder, data, tmp_path / "run", overrides=["units_per_meter=1"], progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -56,7 +56,7 @@ def test_what_encoders_have_and_dense_models_do_not(options, message, segmented,
     assert not list(tmp_path.iterdir())
 
 
-def test_depth_in_metres(model_folder, tmp_path):
+def test_depth_in_meters(model_folder, tmp_path):
     folder = tuned("depth", model_folder, tmp_path, *MAPS, "resize=48", "network=dpt", "protocol.cap=5")
     export_transferred(folder, tmp_path / "depth.onnx")
     picture = scene(101)[0]

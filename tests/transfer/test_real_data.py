@@ -52,4 +52,4 @@ def test_depth_of_a_room(transferred, data_root):
     assert figures["abs_rel"] < 0.36, "the median of the training pictures everywhere: 0.41"
     found = model.predict(next((data_root / "redkitchen_depth" / "rgb").iterdir()))
     assert found.shape == (210, 280)
-    assert 0.3 < np.median(found) < 6, "metres"
+    assert 0.3 < np.median(found) < 6, "meters"

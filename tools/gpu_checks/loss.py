@@ -35,8 +35,8 @@ _IMAGES = {"exact": 1024, "features": 8192, "paper's features": 8192}
 def _views(images: int, views: int, dim: int) -> Tensor:
     """(views, images, dim) float64: views of an image are alike."""
     generator = torch.Generator().manual_seed(1)
-    centres = torch.randn(images, dim, generator=generator, dtype=torch.float64)
-    return centres + 0.7 * torch.randn(views, images, dim, generator=generator, dtype=torch.float64)
+    centers = torch.randn(images, dim, generator=generator, dtype=torch.float64)
+    return centers + 0.7 * torch.randn(views, images, dim, generator=generator, dtype=torch.float64)
 
 
 def _loss_and_gradient(points: Tensor, scale: float = 1.0, **options: Any) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def learning(bench: Bench, *, settings: Sequence[str]) -> None:
     third = max(1, len(losses) // 3)
     first, last = (sum(part) / third for part in (losses[:third], losses[-third:]))
     bench.at_most("loss, last third less first", last - first, 0.0)
-    probe = "linear" if bench.small else "knn"  # few pictures are told apart by their neighbours badly
+    probe = "linear" if bench.small else "knn"  # few pictures are told apart by their neighbors badly
     measured = [record for record in records if "knn" in record]
     gain = measured[-1][probe] - _untrained(bench, data, overrides)[probe]
     bench.at_least(f"{probe}, gain over the untrained network", gain, 0.03)
@@ -82,7 +82,7 @@ def resuming(bench: Bench, *, deterministic: bool) -> None:
         bench.tell("equal to the last bit", equal)
 
 
-def synchronising(bench: Bench, *, settings: Sequence[str]) -> None:
+def synchronizing(bench: Bench, *, settings: Sequence[str]) -> None:
     """Count the calls that make the host wait for the device between logged steps."""
     noted = bench.folder / "places.json"
     overrides = _overrides(bench, [*settings, "epochs=1", "optimizer.warmup_epochs=0", "monitor.log_every=1000"])
@@ -91,8 +91,8 @@ def synchronising(bench: Bench, *, settings: Sequence[str]) -> None:
     found = json.loads(noted.read_text(encoding="utf-8"))
     bench.notes.extend(f"{count} × {place}" for place, count in found["places"].items())
     bench.at_least("steps watched", found["steps"], 4)
-    bench.at_least("synchronisations seen of a call that waits", found["control"], 1)
-    bench.at_most("synchronisations a step of training", sum(found["places"].values()) / found["steps"], 0)
+    bench.at_least("synchronizations seen of a call that waits", found["control"], 1)
+    bench.at_most("synchronizations a step of training", sum(found["places"].values()) / found["steps"], 0)
 
 
 def _pictures(bench: Bench) -> Path:
@@ -134,10 +134,10 @@ def _learning(name: str, *settings: str, needs: tuple[str, ...] = (), seconds: f
     return Check(f"pretraining.{name}", partial(learning, settings=settings), needs, seconds)
 
 
-def _synchronising(cache: str) -> Check:
+def _synchronizing(cache: str) -> Check:
     settings = () if cache == "none" else (f"data.cache={cache}",)
     needs = ("accelerate", "cuda")
-    return Check(f"pretraining.no-waiting.cache-{cache}", partial(synchronising, settings=settings), needs, 90)
+    return Check(f"pretraining.no-waiting.cache-{cache}", partial(synchronizing, settings=settings), needs, 90)
 
 
 CHECKS = (
@@ -150,6 +150,6 @@ CHECKS = (
     Check("pretraining.resume", partial(resuming, deterministic=False), ("accelerate",), 150),
     # On a CPU all algorithms are deterministic, and the check above asks for the last bit.
     Check("pretraining.resume-deterministic", partial(resuming, deterministic=True), ("accelerate", "cuda"), 150),
-    _synchronising("none"),
-    _synchronising("device"),
+    _synchronizing("none"),
+    _synchronizing("device"),
 )

@@ -129,7 +129,7 @@ class OnnxDenseModel:
             ModelFileError: the outputs differ from the file's metadata.
         """
         floating = self.info.input == "normalized"
-        form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
+        form = "(B, 3, H, W) float32, normalized" if floating else "(B, H, W, 3) uint8"
         if not isinstance(images, np.ndarray):
             raise InputError(f"Got {type(images).__name__}; expected an array {form}. For pictures use predict(…).")
         if images.dtype != (np.float32 if floating else np.uint8) or images.ndim != 4 or 0 in images.shape:

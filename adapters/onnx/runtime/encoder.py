@@ -213,7 +213,7 @@ class OnnxEncoder:
             raise ModelFileError(f"The file gives other rows than one a picture: {', '.join(odd)}. Export it again.")
         found = {name: value[:count] for name, value in given.items()}
         if any(count_non_finite(value) for value in found.values()):
-            raise InputError("The features overflow on finite images. Are they normalised as `preprocessing` tells?")
+            raise InputError("The features overflow on finite images. Are they normalized as `preprocessing` tells?")
         return found
 
     def run_on_device(self, images: Any, outputs: Sequence[str] = ("pooled",)) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class OnnxEncoder:
 
     def _check(self, images: Array) -> None:
         floating = self.info.input == "normalized"
-        form = "(B, 3, H, W) float32, normalised" if floating else "(B, H, W, 3) uint8"
+        form = "(B, 3, H, W) float32, normalized" if floating else "(B, H, W, 3) uint8"
         if not isinstance(images, np.ndarray):
             raise InputError(
                 f"Got {type(images).__name__}; expected an array {form}. For pictures use encoder.embed(…)."

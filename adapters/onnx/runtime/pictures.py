@@ -13,7 +13,7 @@ def resized(picture: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     """Resize the short side and crop the center, or the other way round: (H, W, 3) uint8 to (crop, crop, 3) uint8."""
     crop = preprocessing.crop
     if preprocessing.style == "byol-jax":
-        return resize_bicubic(picture[preprocessing.centre(*picture.shape[:2])], crop, crop)
+        return resize_bicubic(picture[preprocessing.center(*picture.shape[:2])], crop, crop)
     height, width = resized_size(picture.shape[0], picture.shape[1], preprocessing.resize)
     top, left = round((height - crop) / 2), round((width - crop) / 2)
     return resize_bytes(

@@ -98,11 +98,11 @@ def _filtered(old: int, new: int, reach: int, shape: Any) -> Taps:
     scale = old / new
     stretch = max(scale, 1.0)
     support = reach * stretch
-    centre = scale * (np.arange(new) + 0.5)
-    first = np.maximum((centre - support + 0.5).astype(np.intp), 0)
-    end = np.minimum((centre + support + 0.5).astype(np.intp), old)
+    center = scale * (np.arange(new) + 0.5)
+    first = np.maximum((center - support + 0.5).astype(np.intp), 0)
+    end = np.minimum((center + support + 0.5).astype(np.intp), old)
     indices = first[:, None] + np.arange((end - first).max())
-    weights = shape((indices - centre[:, None] + 0.5) * (1 / stretch)) * (indices < end[:, None])
+    weights = shape((indices - center[:, None] + 0.5) * (1 / stretch)) * (indices < end[:, None])
     return Taps(indices.clip(0, old - 1), weights / weights.sum(axis=1, keepdims=True))
 
 

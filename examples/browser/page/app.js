@@ -1,11 +1,11 @@
-// The page: a picture in, its neighbours in the gallery out.
+// The page: a picture in, its neighbors in the gallery out.
 
 import { PictureError, decode, loadEncoder } from "./encoder.js";
 
 const NEIGHBOURS = 8;
 const element = (id) => document.getElementById(id);
 
-/** The last picture's {embedding, neighbours: [{index, similarity}], milliseconds}; for the console and for tests. */
+/** The last picture's {embedding, neighbors: [{index, similarity}], milliseconds}; for the console and for tests. */
 export let result = null;
 
 let encoder, gallery, vectors;
@@ -47,7 +47,7 @@ function listen() {
   });
 }
 
-/** Embed a picture and show its neighbours. */
+/** Embed a picture and show its neighbors. */
 async function find(blob, name = blob.name) {
   const number = ++latest;
   result = null;
@@ -59,15 +59,15 @@ async function find(blob, name = blob.name) {
     const embedding = await encoder.embed(picture);
     const milliseconds = performance.now() - begin;
     if (number !== latest) return;
-    const neighbours = nearest(embedding);
-    result = { embedding, neighbours, milliseconds };
-    drawNeighbours(neighbours);
+    const neighbors = nearest(embedding);
+    result = { embedding, neighbors, milliseconds };
+    drawNeighbors(neighbors);
     show("done", `${name}, ${picture.width} × ${picture.height}: embedded in ${milliseconds.toFixed(0)} ms.`);
   } catch (error) {
     if (number !== latest) return;
     const expected = error instanceof PictureError;
     if (!expected) console.error(error);
-    drawNeighbours([]);
+    drawNeighbors([]);
     preview(null);
     show("failed", expected ? `${name}: ${error.message}` : `${name} cannot be embedded: ${error.message}`);
   }
@@ -96,9 +96,9 @@ function preview(blob) {
   blob ? (image.src = URL.createObjectURL(blob)) : image.removeAttribute("src");
 }
 
-function drawNeighbours(neighbours) {
-  element("neighbours").replaceChildren(
-    ...neighbours.map(({ index, similarity }) => {
+function drawNeighbors(neighbors) {
+  element("neighbors").replaceChildren(
+    ...neighbors.map(({ index, similarity }) => {
       const { file, label } = gallery.pictures[index];
       const item = document.createElement("li");
       const caption = document.createElement("span");
@@ -109,7 +109,7 @@ function drawNeighbours(neighbours) {
       return item;
     }),
   );
-  const chosen = new Set(neighbours.map(({ index }) => index));
+  const chosen = new Set(neighbors.map(({ index }) => index));
   [...element("gallery").children].forEach((image, index) => image.classList.toggle("near", chosen.has(index)));
 }
 

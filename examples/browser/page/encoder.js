@@ -28,7 +28,7 @@ class Encoder {
   }
 }
 
-/** A file or blob -> its RGB bytes, upright, with nothing done to its colours. Transparent parts become white. */
+/** A file or blob -> its RGB bytes, upright, with nothing done to its colors. Transparent parts become white. */
 export async function decode(blob) {
   let bitmap;
   try {

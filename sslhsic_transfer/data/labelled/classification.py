@@ -11,7 +11,7 @@ from PIL import Image
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import load_image
-from sslhsic_transfer.data.labelled.layouts import recognise
+from sslhsic_transfer.data.labelled.layouts import recognize
 from sslhsic_transfer.data.labelled.lists import first_columns
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.text_files import read_lines
@@ -120,7 +120,7 @@ def find_classification(root: str | Path, split: str, layout: str = "auto") -> C
     Raises:
         DataError: there is no such split, or it has no classes.
     """
-    return recognise(root, split, layout, {"folders": _folders}, LAYOUTS)
+    return recognize(root, split, layout, {"folders": _folders}, LAYOUTS)
 
 
 def _folders(root: Path, split: str) -> ClassificationData | None:

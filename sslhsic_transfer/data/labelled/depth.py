@@ -11,7 +11,7 @@ from PIL import Image
 from sslhsic_transfer.data.images import evenly, load_image
 from sslhsic_transfer.data.labelled.depth_maps import Depth, npy_size, png_size, read_diode, read_png, within
 from sslhsic_transfer.data.labelled.files import all_there
-from sslhsic_transfer.data.labelled.layouts import pictures_in, recognise, tell
+from sslhsic_transfer.data.labelled.layouts import pictures_in, recognize, tell
 from sslhsic_transfer.data.labelled.lists import read_pairs
 from sslhsic_transfer.data.labelled.nyu import read_nyu
 from sslhsic_transfer.data.labelled.sizes import require_same_sizes, side_by_side
@@ -24,7 +24,7 @@ LAYOUTS = """\
   kitti  SPLIT.txt with "picture depth" a line (the lists of Eigen et al.), depth as sparse 16-bit PNG of 1/256 m; lines
          whose depth is None are left out
   diode  SPLIT/ with PICTURE.png, PICTURE_depth.npy and PICTURE_depth_mask.npy in any sub-folders
-Only lists are recognised by themselves; name another layout."""
+Only lists are recognized by themselves; name another layout."""
 
 _MILLIMETRES = 1000.0
 _KITTI_UNITS = 256.0  # per meter
@@ -75,7 +75,7 @@ class DepthData:
         measured, counted = (sum(getattr(entry, name) for entry in found) for name in ("measured", "counted"))
         maps = f"the {len(chosen)} depth maps of {self.split} of {self.name}"
         if not measured:
-            raise DataError(f"No pixel of {maps} has a depth: all are 0, not finite or masked; expected metres.")
+            raise DataError(f"No pixel of {maps} has a depth: all are 0, not finite or masked; expected meters.")
         known = [entry for entry in found if entry.measured]
         nearest, farthest = min(entry.nearest for entry in known), max(entry.farthest for entry in known)
         middle = float(np.median([entry.median for entry in known]))
@@ -90,11 +90,11 @@ class DepthData:
             tell(f"{empty} of {maps} have no pixel with a depth from {least:g} to {cap:g} m and count for nothing.")
 
 
-_UNITS = "Expected metres: for PNG files say how many of their units a metre has, units_per_metre=1000 for millimetres."
+_UNITS = "Expected meters: for PNG files say how many of their units a meter has, units_per_meter=1000 for millimeters."
 
 
 def find_depth(
-    root: str | Path, split: str, layout: str = "auto", *, units_per_metre: float = _MILLIMETRES
+    root: str | Path, split: str, layout: str = "auto", *, units_per_meter: float = _MILLIMETRES
 ) -> DepthData:
     """Find a split of a depth data set.
 
@@ -102,20 +102,20 @@ def find_depth(
         root: folder of the data set.
         split: the layout's name of the split, such as ``"train"`` or ``"val"``.
         layout: "lists", "nyu", "kitti" or "diode"; "auto": lists.
-        units_per_metre: units per meter in the 16-bit PNG files of "lists".
+        units_per_meter: units per meter in the 16-bit PNG files of "lists".
 
     Raises:
         DataError: there is no such split in that layout, files are missing or invalid, or depth maps differ in size
             from their pictures.
     """
-    lists = partial(_lists, units_per_metre=units_per_metre)
+    lists = partial(_lists, units_per_meter=units_per_meter)
     readers: dict[str, Callable[[Path, str], DepthData | None]] = {
         "lists": lists,
-        "kitti": partial(_lists, units_per_metre=_KITTI_UNITS),
+        "kitti": partial(_lists, units_per_meter=_KITTI_UNITS),
         "nyu": _nyu,
         "diode": _diode,
     }
-    return recognise(root, split, layout, {"lists": lists} if layout == "auto" else readers, LAYOUTS)
+    return recognize(root, split, layout, {"lists": lists} if layout == "auto" else readers, LAYOUTS)
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,19 @@ class _Files:
     """Reader of pictures and maps in separate files; picklable, for worker processes."""
 
     pairs: tuple[tuple[Path, Path], ...]
-    units_per_metre: float
+    units_per_meter: float
 
     def picture(self, index: int) -> Image.Image:
         return load_image(self.pairs[index][0])
 
     def depth(self, index: int) -> Depth:
-        return read_png(self.pairs[index][1], self.units_per_metre)
+        return read_png(self.pairs[index][1], self.units_per_meter)
 
     def depth_array(self, index: int) -> Depth:
         return read_diode(self.pairs[index][1])
 
 
-def _lists(root: Path, split: str, units_per_metre: float) -> DepthData | None:
+def _lists(root: Path, split: str, units_per_meter: float) -> DepthData | None:
     source = root / f"{split}.txt"
     if not source.is_file():
         return None
@@ -143,7 +143,7 @@ def _lists(root: Path, split: str, units_per_metre: float) -> DepthData | None:
     if left_out:
         tell(f"{left_out} pictures of {source} have no depth and are left out.")
     require_same_sizes(pairs, "depth map", source, png_size)
-    files = _Files(tuple(pairs), units_per_metre)
+    files = _Files(tuple(pairs), units_per_meter)
     return DepthData(root.resolve().name, split, _names(files, root), files.picture, files.depth)
 
 

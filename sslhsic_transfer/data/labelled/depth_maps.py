@@ -24,7 +24,7 @@ def png_size(path: Path) -> tuple[int, int]:
     return size
 
 
-def read_png(path: Path, units_per_metre: float) -> Depth:
+def read_png(path: Path, units_per_meter: float) -> Depth:
     """Read a depth map from a 16-bit PNG file: (H, W) in meters, 0 where nothing was measured.
 
     Raises:
@@ -32,7 +32,7 @@ def read_png(path: Path, units_per_metre: float) -> Depth:
     """
     mode, values = read_map(path)
     _require_16_bits(mode, path)
-    return as_metres(values.astype(np.float64) / units_per_metre, path)
+    return as_meters(values.astype(np.float64) / units_per_meter, path)
 
 
 def npy_size(path: Path) -> tuple[int, int]:
@@ -54,10 +54,10 @@ def read_diode(path: Path) -> Depth:
     depth, mask = _array(path), _array(path.with_name(f"{path.stem}_mask.npy"))
     if depth.shape != mask.shape:
         raise DataError(f"{path} has the shape {depth.shape} and its mask {mask.shape}; expected one shape.")
-    return as_metres(np.where(mask > 0, depth, 0), path)
+    return as_meters(np.where(mask > 0, depth, 0), path)
 
 
-def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
+def as_meters(values: NDArray[Any], name: str | Path) -> Depth:
     """Convert depth to float32 meters; values that are not finite become 0, for not measured.
 
     Raises:
@@ -67,7 +67,7 @@ def as_metres(values: NDArray[Any], name: str | Path) -> Depth:
         depth = np.asarray(values).astype(np.float32)
     depth = np.where(np.isfinite(depth), depth, np.float32(0))
     if (least := depth.min(initial=0)) < 0:
-        raise DataError(f"{name} holds the depth {least:g}; expected metres, 0 where nothing was measured.")
+        raise DataError(f"{name} holds the depth {least:g}; expected meters, 0 where nothing was measured.")
     return depth
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sslhsic_transfer.data.labelled.annotations import AnnotatedPicture
 from sslhsic_transfer.data.labelled.boxes import BoxedPicture, Boxes, boxed_pictures
 from sslhsic_transfer.data.labelled.coco import read_coco
-from sslhsic_transfer.data.labelled.layouts import recognise
+from sslhsic_transfer.data.labelled.layouts import recognize
 from sslhsic_transfer.data.labelled.voc import read_voc
 from sslhsic_transfer.errors import DataError
 
@@ -96,7 +96,7 @@ def find_detection(root: str | Path, split: str, layout: str = "auto") -> Detect
         DataError: there is no such split in a known layout, files are missing, annotations are invalid, or pictures
             differ in size from their annotations.
     """
-    return recognise(root, split, layout, {"coco": partial(_data, read_coco), "voc": partial(_data, read_voc)}, LAYOUTS)
+    return recognize(root, split, layout, {"coco": partial(_data, read_coco), "voc": partial(_data, read_voc)}, LAYOUTS)
 
 
 def _data(

@@ -26,7 +26,7 @@ _LONGEST = 80  # characters of a value in a message
 _LOG = logging.getLogger(__name__)
 
 
-def recognise(
+def recognize(
     root: str | Path, split: str, layout: str, layouts: Mapping[str, Callable[[Path, str], T | None]], expected: str
 ) -> T:
     """Read a folder in the requested layout, or the first that fits.

@@ -24,7 +24,7 @@ def read_values(path: Path) -> NDArray[Any]:
     values = read_map(path)[1]
     if values.ndim != 2:
         raise DataError(
-            f"{path} has {values.shape[-1]} channels; expected one, of class numbers: convert colours first."
+            f"{path} has {values.shape[-1]} channels; expected one, of class numbers: convert colors first."
         )
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)

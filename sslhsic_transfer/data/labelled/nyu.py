@@ -11,7 +11,7 @@ from PIL import Image
 
 from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.data.labelled.depth_maps import Depth, as_metres
+from sslhsic_transfer.data.labelled.depth_maps import Depth, as_meters
 from sslhsic_transfer.data.labelled.layouts import some
 from sslhsic_transfer.data.labelled.mat_file import read_numbers
 from sslhsic_transfer.errors import DataError
@@ -42,7 +42,7 @@ class NYU:
         """
         with _hdf5(self.path) as file:  # Matlab stores columns first
             values = np.ascontiguousarray(file["depths"][self.numbers[index]].T)
-        return as_metres(values, f"{self.path}, number {self.numbers[index] + 1},")
+        return as_meters(values, f"{self.path}, number {self.numbers[index] + 1},")
 
 
 def read_nyu(root: Path, split: str) -> NYU | None:

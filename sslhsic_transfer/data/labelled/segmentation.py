@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer.data.labelled.files import all_there, is_there
-from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, pictures_in, read_classes, recognise, some, tell
+from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, pictures_in, read_classes, recognize, some, tell
 from sslhsic_transfer.data.labelled.lists import read_pairs
 from sslhsic_transfer.data.labelled.masks import SURVEYED, read_values, survey
 from sslhsic_transfer.data.labelled.sizes import require_same_sizes
@@ -162,7 +162,7 @@ def find_segmentation(
         ConfigError: ``mask_values`` does not have one number for each class.
     """
     readers = {"lists": _lists, "voc": _voc, "ade20k": _ade20k, "cityscapes": _cityscapes, "folders": _folders}
-    found = recognise(root, split, layout, readers, LAYOUTS)
+    found = recognize(root, split, layout, readers, LAYOUTS)
     classes = found.classes
     if not 2 <= len(classes) <= IGNORED:
         raise DataError(

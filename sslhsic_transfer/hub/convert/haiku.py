@@ -125,7 +125,7 @@ def _find_root(parameters: Mapping[str, Any], source: str) -> str:
             f"'res_net50/~/initial_conv'. Its modules: {', '.join(str(name)[:60] for name in list(parameters)[:5])}."
         )
     if f"{roots[0]}/~/initial_batchnorm" not in parameters:
-        raise WeightsError(f"{source} holds a ResNet v2, with normalisation before its convolutions. {SUPPORTED}")
+        raise WeightsError(f"{source} holds a ResNet v2, with normalization before its convolutions. {SUPPORTED}")
     return roots[0]
 
 

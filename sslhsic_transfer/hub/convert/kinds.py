@@ -39,7 +39,7 @@ def _oddity(name: str, tensor: Tensor) -> str | None:
     if tensor.is_nested or tensor.layout is not torch.strided:
         return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
     if tensor.is_quantized:
-        return f"quantised, {tensor.dtype}"
+        return f"quantized, {tensor.dtype}"
     if tensor.is_meta:
         return "on the meta device, without values"
     if tensor.dtype in FLOATING:

@@ -37,7 +37,7 @@ def translate(names: Iterable[str], source: str, *, prefix: str | None = None, d
     clean = {_unwrapped(name): name for name in names}
     if len(clean) != len(names):
         raise WeightsError(f"{source} holds the same names with and without 'module.'; save only one of the two.")
-    layout, naming = _recognise(clean, source, prefix)
+    layout, naming = _recognize(clean, source, prefix)
     used: dict[str, str] = {}
     dropped: dict[str, list[str]] = {}
     unknown = []
@@ -64,7 +64,7 @@ def translate(names: Iterable[str], source: str, *, prefix: str | None = None, d
     )
 
 
-def _recognise(names: Mapping[str, str], source: str, prefix: str | None) -> tuple[Layout, Naming]:
+def _recognize(names: Mapping[str, str], source: str, prefix: str | None) -> tuple[Layout, Naming]:
     found = {
         name.removesuffix(naming.stem): naming
         for naming in NAMINGS

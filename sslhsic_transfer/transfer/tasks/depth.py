@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
@@ -51,7 +51,7 @@ class DepthSettings(TransferSettings):
         description="Training loss. berhu: reverse Huber; silog: scale-invariant logarithmic error; silog+gradient: "
         "with a term that matches gradients.",
     )
-    units_per_metre: float = Field(
+    units_per_meter: float = Field(
         default=1000.0,
         gt=0,
         description="Number of units per meter in the PNG depth files of layout lists; 1000: millimeters.",
@@ -62,6 +62,13 @@ class DepthSettings(TransferSettings):
     protocol: DepthProtocol = Field(
         default=DepthProtocol(), description="Choices of the evaluation that affect its metrics."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, values: dict[str, object]) -> dict[str, object]:
+        """Read files of earlier versions, in which units_per_meter was spelled otherwise."""
+        former = "units_per_metre"
+        return {"units_per_meter" if key == former else key: value for key, value in values.items()}
 
 
 class DepthTask(Task[DepthSettings, DepthData, DepthFunction]):
@@ -74,7 +81,7 @@ class DepthTask(Task[DepthSettings, DepthData, DepthFunction]):
     @classmethod
     def find(cls, folder: str | Path, split: str, settings: DepthSettings) -> DepthData:
         """Find a split of a data set, and check that depth was measured within the protocol's bounds."""
-        data = find_depth(folder, split, settings.layout, units_per_metre=settings.units_per_metre)
+        data = find_depth(folder, split, settings.layout, units_per_meter=settings.units_per_meter)
         data.require_depth(settings.protocol.least, settings.protocol.cap)
         return data
 

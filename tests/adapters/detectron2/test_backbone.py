@@ -68,7 +68,7 @@ class TestFasterRCNNC4(Detectron2Detector):
 
     def maps(self, model, images):
         res4 = model.backbone(images)["res4"]
-        assert isinstance(model.roi_heads.res5.norm, nn.BatchNorm2d)  # MoCo's extra normalisation
+        assert isinstance(model.roi_heads.res5.norm, nn.BatchNorm2d)  # MoCo's extra normalization
         return {"c4": res4, "c5": model.roi_heads.res5.layer4(res4)}
 
 

@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalised by the encoder's numbers."""
+"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
 
 import dataclasses
 import json

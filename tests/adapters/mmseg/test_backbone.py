@@ -69,7 +69,7 @@ def test_it_is_a_module_of_mmengine():
 
 @torch.no_grad()
 @pytest.mark.parametrize("init_cfg", [None, [{"type": "Constant", "layer": ["Conv2d", "BatchNorm2d"], "val": 0.5}]])
-def test_initialising_a_segmentor_leaves_the_weights(init_cfg):
+def test_initializing_a_segmentor_leaves_the_weights(init_cfg):
     encoder = trained_encoder("resnet18")
     model = segmentor({"model": encoder}, in_channels=512, in_index=3, init_cfg=init_cfg)
     model.init_weights()
@@ -106,7 +106,7 @@ def test_out_indices_choose_the_maps():
 
 
 @torch.no_grad()
-def test_synchronised_statistics_keep_names_weights_and_what_is_frozen():
+def test_synchronized_statistics_keep_names_weights_and_what_is_frozen():
     plain = build(frozen_stages=1, norm_eval=True)
     synced = build(frozen_stages=1, norm_eval=True, norm_cfg={"type": "SyncBN"})
     norms = [m for m in synced.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

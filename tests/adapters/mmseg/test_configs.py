@@ -121,7 +121,7 @@ def test_the_protocol_on_voc():
 
 
 def test_the_runner_completes_a_config(tmp_path, model_folder):
-    """Channels and normalisation follow from the model, each data set's folder from data_root."""
+    """Channels and normalization follow from the model, each data set's folder from data_root."""
     lay_out("camvid", tmp_path)
     encoder = create_encoder(
         "resnet18", preprocessing=Preprocessing(resize=64, crop=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.25, 0.5))

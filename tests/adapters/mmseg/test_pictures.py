@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalised by the encoder's numbers."""
+"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
 
 import json
 
@@ -121,7 +121,7 @@ def test_options_that_ours_does_not_have_are_refused(odd, step, message):
 
 
 def test_floating_pictures_have_the_same_values(odd):
-    path = str(odd / "images/val/grey16.png")
+    path = str(odd / "images/val/gray16.png")
     (step,) = with_our_readers([{**OLDER, "to_float32": True}])
     dataset = SSLHSICDataset(str(odd), "val", pipeline=[step])
     image = dataset.pipeline({"img_path": path})["img"]

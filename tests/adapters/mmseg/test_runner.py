@@ -93,7 +93,7 @@ def test_mmsegs_own_inference_agrees(tuned, camvid):
 
 
 def test_it_goes_on_from_a_checkpoint(tuned, camvid, tmp_path):
-    """Stopped after two of four iterations, it goes on with weights, optimiser and schedule as they were."""
+    """Stopped after two of four iterations, it goes on with weights, optimizer and schedule as they were."""
     options = tuned[1]
     data = camvid("train", 4), camvid("val", 1)
     stopped = stop_after(2, *data, tmp_path / "run", options)
@@ -169,7 +169,7 @@ def test_the_seed_decides(made, tmp_path):
 
 
 def test_it_learns(made, tmp_path):
-    """Classes that colours tell, from random weights."""
+    """Classes that colors tell, from random weights."""
     data = find_segmentation(made, "train")
     stripes = np.repeat(np.arange(3, dtype=np.uint8), 32)[None].repeat(80, 0)
     for (picture, mask), classes in zip(data.pairs, (stripes, stripes[:, ::-1]), strict=True):

@@ -11,7 +11,7 @@ from sslhsic_transfer.adapters.onnx import export
 
 
 def lively(architecture: str = "resnet18", **options: object) -> Encoder:
-    """An encoder whose normalisation does something, so that a graph without it would be found out."""
+    """An encoder whose normalization does something, so that a graph without it would be found out."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoder = create_encoder(architecture, preprocessing=Preprocessing.for_size(64), **options)

@@ -45,7 +45,7 @@ def test_outputs_come_in_the_order_asked_for_and_no_stage_is_computed_in_vain(en
     assert not any("layer3" in tensor.name for tensor in graph.initializer)
 
 
-def test_normalisation_is_folded_and_nothing_tells_of_this_machine(files):
+def test_normalization_is_folded_and_nothing_tells_of_this_machine(files):
     model = onnx.load(files / "model.onnx")
     assert {node.op_type for node in model.graph.node} == {"Conv", "Relu", "MaxPool", "Add", "ReduceMean"}
     assert len([node for node in model.graph.node if node.op_type == "Conv"]) == 20

@@ -78,7 +78,7 @@ def test_the_long_side_is_rounded_down(size, expected):
     assert resized_size(*size, 256) == expected
 
 
-def test_grey_pictures_and_other_statistics():
+def test_gray_pictures_and_other_statistics():
     preprocessing = Preprocessing(resize=40, crop=36, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
     picture = np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8)
     assert steps(picture, preprocessing).max() < 1.01

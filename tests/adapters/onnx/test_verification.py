@@ -35,7 +35,7 @@ def test_the_bundled_pictures_serve_by_default(files, encoder):
     assert str(report.checks[-1]).startswith("ok     20-NN agreement on 100 pictures: ")
 
 
-def test_pictures_without_classes_have_no_neighbours_to_compare(files, encoder, pictures):
+def test_pictures_without_classes_have_no_neighbors_to_compare(files, encoder, pictures):
     report = verify(files / "model.onnx", encoder, pictures / "0")
     assert not any("NN" in check.name for check in report.checks)
 

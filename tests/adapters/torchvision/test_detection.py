@@ -53,7 +53,7 @@ def test_detects_in_pictures_of_any_size(make):
     assert {"boxes", "labels", "scores"} <= set(found[0])
 
 
-def test_normalises_by_the_encoders_numbers():
+def test_normalizes_by_the_encoders_numbers():
     encoder = trained_encoder("resnet18")
     encoder.preprocessing = encoder.preprocessing.model_copy(update={"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)})
     transform = faster_rcnn(encoder, 2).transform

@@ -11,7 +11,7 @@ from sslhsic_transfer.errors import DataError
 from tests.dense_data import SIZE, depth_lists, mask_of, scene
 
 
-def test_lists_in_millimetres_and_other_units(tmp_path):
+def test_lists_in_millimeters_and_other_units(tmp_path):
     root = depth_lists(tmp_path / "scenes")
     data = find_depth(root, "train")
     assert (data.name, data.split, len(data), data.names[0]) == ("scenes", "train", 8, "rgb/0.png")
@@ -20,7 +20,7 @@ def test_lists_in_millimetres_and_other_units(tmp_path):
     assert (depth[0] == 0).all()
     assert (depth[1:] == np.where(square, 1, 3)[1:]).all()
     assert data.read_picture(5).size == SIZE
-    assert find_depth(root, "train", units_per_metre=500).read_depth(5)[1:].max() == 6
+    assert find_depth(root, "train", units_per_meter=500).read_depth(5)[1:].max() == 6
 
 
 def test_kitti_leaves_out_pictures_without_depth(tmp_path):
@@ -136,7 +136,7 @@ def test_a_damaged_file_of_nyu_is_named(tmp_path):
 
 def test_depth_of_nyu_below_zero_is_named(tmp_path):
     data = find_depth(nyu(tmp_path, value=-1.0, train=[2]), "train", "nyu")
-    with pytest.raises(DataError, match=r"labeled\.mat, number 2, holds the depth -1; expected metres"):
+    with pytest.raises(DataError, match=r"labeled\.mat, number 2, holds the depth -1; expected meters"):
         data.read_depth(0)
 
 
@@ -194,7 +194,7 @@ NOTHING = r"No pixel of the 4 depth maps of val of scenes has a depth"
     ("value", "units", "found"),
     [
         (0, 1000, NOTHING),
-        (2000, 1, r"half of them beyond 2e\+03 m; none is from 0\.001 to 10 m .*units_per_metre=1000"),
+        (2000, 1, r"half of them beyond 2e\+03 m; none is from 0\.001 to 10 m .*units_per_meter=1000"),
         (60000, 1000, r"go from 60 to 60 m, .* none is from 0\.001 to 10 m \(protocol\.least, protocol\.cap\)"),
         (2, 65535, r"go from 3\.05e-05 to 3\.05e-05 m"),
     ],
@@ -204,16 +204,16 @@ def test_depth_that_teaches_nothing_is_refused(tmp_path, value, units, found):
     for path in (root / "depth").iterdir():
         Image.fromarray(np.full(SIZE[::-1], value, dtype=np.uint16)).save(path)
     with pytest.raises(DataError, match=found):
-        find_depth(root, "val", units_per_metre=units).require_depth(0.001, 10.0)
+        find_depth(root, "val", units_per_meter=units).require_depth(0.001, 10.0)
 
 
 def test_depth_in_another_unit_is_refused_or_told(tmp_path, caplog):
     root = depth_lists(tmp_path / "scenes")
-    with pytest.raises(DataError, match=r"half of them beyond 3e\+03 m\. Expected metres: .* units_per_metre=1000 for"):
-        find_depth(root, "val", units_per_metre=1).require_depth(0.001, 80000.0)
+    with pytest.raises(DataError, match=r"half of them beyond 3e\+03 m\. Expected meters: .* units_per_meter=1000 for"):
+        find_depth(root, "val", units_per_meter=1).require_depth(0.001, 80000.0)
     assert not caplog.records
-    find_depth(root, "val", units_per_metre=1e6).require_depth(0.001, 10.0)
-    assert "half of them beyond 0.003 m. Expected metres" in caplog.text
+    find_depth(root, "val", units_per_meter=1e6).require_depth(0.001, 10.0)
+    assert "half of them beyond 0.003 m. Expected meters" in caplog.text
 
 
 def test_maps_without_depth_are_counted(tmp_path, caplog):
@@ -267,7 +267,7 @@ def test_values_of_arrays_that_are_no_depth(tmp_path):
     assert diode(tmp_path / "a", values).read_depth(0).tolist() == [[1, 0, 0], [0, 0, 2]]
     values[0, 0] = -1
     assert diode(tmp_path / "b", values, mask=values > 0).read_depth(0).tolist() == [[0, 0, 0], [0, 0, 2]]
-    with pytest.raises(DataError, match=r"a_depth\.npy holds the depth -1; expected metres, 0 where nothing"):
+    with pytest.raises(DataError, match=r"a_depth\.npy holds the depth -1; expected meters, 0 where nothing"):
         diode(tmp_path / "c", values).read_depth(0)
     with pytest.raises(DataError, match=r"No pixel of the 1 depth maps"):
         diode(tmp_path / "d", np.full((2, 3), np.nan)).require_depth(0.001, 10.0)

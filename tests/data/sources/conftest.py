@@ -46,7 +46,7 @@ def odd(digits, tmp_path_factory) -> ImageFolder:
     for name in ("a", "b"):
         (root / name).mkdir()
     whole.convert("CMYK").save(root / "a/cmyk.jpg")
-    Image.fromarray(np.asarray(whole.convert("L"), np.uint16) * 257).save(root / "a/grey16.png")
+    Image.fromarray(np.asarray(whole.convert("L"), np.uint16) * 257).save(root / "a/gray16.png")
     whole.convert("P", palette=Image.Palette.ADAPTIVE).save(root / "a/palette.png", transparency=bytes(range(200)))
     exif = Image.Exif()
     exif[274] = 6

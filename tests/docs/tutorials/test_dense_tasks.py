@@ -26,7 +26,7 @@ def test_dense_tasks(tutorial):
     assert page.names["model"].config.classes == CLASSES
     page.run()
     assert page.names["found"].boxes.shape[1:] == (4,)
-    assert page.names["metres"].shape == SIZE[::-1]
+    assert page.names["meters"].shape == SIZE[::-1]
     assert [result.metric for result in load(page)] == ["mIoU", "pixel accuracy"]
     assert all("sslhsic-r18" in shown for shown in page.shown)
 

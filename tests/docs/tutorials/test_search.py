@@ -19,7 +19,7 @@ def test_search(tutorial):
     assert names["nearest"].values[0] == names["cosines"].max()
     torch.testing.assert_close(torch.cosine_similarity(*direct, dim=0), names["cosines"].max(), rtol=1e-4, atol=0)
     assert names["maps"]["c4"].shape == (1, 256, 16, 16)
-    for file, size in (("neighbours.png", (768, 128)), ("map.png", (256, 256))):
+    for file, size in (("neighbors.png", (768, 128)), ("map.png", (256, 256))):
         with Image.open(file) as picture:
             assert picture.size == size
             assert len(picture.getcolors(1 << 24)) > 1000, "an empty canvas"

@@ -11,10 +11,10 @@ from tests.references.haiku_resnet import random_network
 @pytest.fixture(scope="session")
 def network() -> nn.Module:
     """Torchvision's ResNet-18 with random weights and statistics, classifier included, in eval mode."""
-    return randomised(torchvision.models.resnet18(weights=None))
+    return randomized(torchvision.models.resnet18(weights=None))
 
 
-def randomised(network: nn.Module) -> nn.Module:
+def randomized(network: nn.Module) -> nn.Module:
     """Statistics and scales that are not the initial ones, so that an exchange of tensors shows."""
     generator = torch.Generator().manual_seed(0)
     for layer in network.modules():

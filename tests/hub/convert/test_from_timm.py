@@ -8,14 +8,14 @@ from torch import nn
 from sslhsic_transfer import Encoder
 from sslhsic_transfer.errors import MissingDependencyError, ModelNotFoundError, UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert import convert_timm
-from tests.hub.convert.conftest import randomised
+from tests.hub.convert.conftest import randomized
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50.tv2_in1k"])
 def test_gives_the_features_of_timms_network(name):
-    theirs = randomised(timm.create_model(name, pretrained=False))
+    theirs = randomized(timm.create_model(name, pretrained=False))
     encoder = Encoder.from_timm(theirs)
     with torch.no_grad():
         expected = theirs.forward_head(theirs.forward_features(IMAGES), pre_logits=True)
@@ -69,7 +69,7 @@ def test_other_networks_are_refused_with_the_reason(name, error, reason):
 
 @pytest.mark.parametrize("change", ["activation", "stride", "pool"])
 def test_a_change_that_no_tensor_shows_is_found_by_the_features(change):
-    theirs = randomised(timm.create_model("resnet18", pretrained=False))
+    theirs = randomized(timm.create_model("resnet18", pretrained=False))
     if change == "activation":
         theirs.layer2[0].act1 = nn.SiLU()
     elif change == "stride":

@@ -157,14 +157,14 @@ def compressed(tensor):
     return tensor.reshape(tensor.shape[0], -1).to_sparse_csr()
 
 
-def quantised(tensor):
+def quantized(tensor):
     return torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
 
 
 KINDS = {
     "sparse": (sparse, "sparse_coo"),
     "compressed": (compressed, "sparse_csr"),
-    "quantised": (quantised, "quantised, torch.qint8"),
+    "quantized": (quantized, "quantized, torch.qint8"),
     "meta": (lambda tensor: tensor.to("meta"), "on the meta device, without values"),
     "complex": (lambda tensor: tensor.to(torch.complex64), "torch.complex64"),
     "integers": (lambda tensor: tensor.to(torch.int64), "torch.int64"),

@@ -118,7 +118,7 @@ def test_mappings_of_haiku_and_arrays_of_jax(tmp_path):
         assert_equal(load_pickled(write(tmp_path / "a.pkl", content)), DATA["matrix"])
 
 
-def test_the_optimisers_tuples_are_read_without_their_classes(tmp_path):
+def test_the_optimizers_tuples_are_read_without_their_classes(tmp_path):
     content = Named("optax._src.transform", "ScaleByAdamState", 1, {"a": DATA["matrix"]}).dumps()
     found = load_pickled(write(tmp_path / "a.pkl", content))
     assert found.type.name == "optax._src.transform.ScaleByAdamState"

@@ -31,4 +31,4 @@ def broken(digits, tmp_path):
 
 
 def same(one, other) -> bool:
-    return torch.equal(one.pixels, other.pixels) and all(map(torch.equal, one.colours, other.colours))
+    return torch.equal(one.pixels, other.pixels) and all(map(torch.equal, one.colors, other.colors))

@@ -60,7 +60,7 @@ def test_on_a_device_the_views_are_those_of_the_files_within_a_step_of_255(
             pixels = torch.cat([views[view].pixels for views in found])
             assert (pixels.float() - expected[view].pixels.float()).abs().mean() <= 1
             for one, other in zip(
-                expected[view].colours, zip(*(views[view].colours for views in found), strict=True), strict=True
+                expected[view].colors, zip(*(views[view].colors for views in found), strict=True), strict=True
             ):
                 assert torch.equal(one, torch.cat(other))
 

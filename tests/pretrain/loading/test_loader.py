@@ -23,7 +23,7 @@ def test_views_depend_on_neither_workers_nor_start(digits, tiny, workers, loader
 
 
 def test_views_grow_and_stay_what_they_are_otherwise(digits, tiny, loader):
-    """Each step's pictures, crops and colours are those of a run at its size alone."""
+    """Each step's pictures, crops and colors are those of a run at its size alone."""
     folder = ImageFolder.scan(digits / "train")
     epoch = -(-len(folder) // tiny.batch_size)  # steps that begin in the first epoch
     views = tiny.augmentation

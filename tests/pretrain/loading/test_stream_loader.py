@@ -44,13 +44,13 @@ def make(tiny, tmp_path):
 
 
 def flat(step) -> torch.Tensor:
-    """All of a step's pixels and colours."""
+    """All of a step's pixels and colors."""
     return torch.cat(
         [
             part.flatten(1).float() if part.ndim > 1 else part.float()[:, None]
             for views in step
             for view in views
-            for part in (view.pixels, *view.colours)
+            for part in (view.pixels, *view.colors)
         ],
         dim=1,
     )

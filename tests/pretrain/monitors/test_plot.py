@@ -71,12 +71,12 @@ def test_the_ending_chooses_the_format_and_an_older_picture_is_replaced(suffix, 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([output.name, "run"]), "no temporary file stays"
 
 
-def test_each_run_has_its_colour(tmp_path):
+def test_each_run_has_its_color(tmp_path):
     folders = [write(tmp_path / name, steps(50, knn=level)) for name, level in (("a", 0.2), ("b", 0.4))]
     with Image.open(plot_runs(folders, tmp_path / "curves.png", ["knn"])) as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    for colour in ((31, 119, 180), (255, 127, 14)):
-        assert (pixels == colour).all(axis=1).sum() > 200
+    for color in ((31, 119, 180), (255, 127, 14)):
+        assert (pixels == color).all(axis=1).sum() > 200
 
 
 def test_panels_come_in_a_fixed_order_and_unknown_figures_last(tmp_path):

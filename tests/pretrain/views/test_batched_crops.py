@@ -36,9 +36,9 @@ def differences(pictures, originals, views, seed=0):
     found = []
     for view in (0, 1):
         crops = collate_crops([draw[view] for draw in draws], originals, [picture.size for picture in pictures])
-        pixels, colours = cut_batch(*as_batch(pictures), crops, views)
+        pixels, colors = cut_batch(*as_batch(pictures), crops, views)
         assert pixels.dtype == torch.uint8
-        assert colours.sigma.tolist() == [draw[view].colours.sigma for draw in draws]
+        assert colors.sigma.tolist() == [draw[view].colors.sigma for draw in draws]
         found.append((pixels.float() - torch.stack([single[view].pixels for single in singly]).float()).abs())
     return torch.stack(found)
 

@@ -63,7 +63,7 @@ def test_a_large_jpeg_is_decoded_small_and_the_views_hardly_change(monkeypatch):
     assert max(jpeg.size) < 1200, "decoded at its full size"
     whole = two_views(as_jpeg(photograph).copy(), 3, settings)  # decoded already
     for small, full in zip(views, whole, strict=True):
-        assert small.colours == full.colours
+        assert small.colors == full.colors
         assert (small.pixels.float() - full.pixels.float()).abs().mean() < 3
 
 
@@ -122,11 +122,11 @@ def test_byol_style_is_bicubic_without_antialiasing():
     assert byol.pixels.float().std() > 10 * antialiased.pixels.float().std()
 
 
-def test_each_view_has_the_colours_of_its_own_settings():
+def test_each_view_has_the_colors_of_its_own_settings():
     settings = AugmentationSettings(
         size=32, view1=ViewSettings(blur=1.0, solarize=0.0), view2=ViewSettings(blur=0.0, solarize=1.0)
     )
-    first, second = (view.colours for view in two_views(photo(40, 40), 0, settings))
+    first, second = (view.colors for view in two_views(photo(40, 40), 0, settings))
     assert (first.sigma > 0, first.solarize) == (True, False)
     assert (second.sigma > 0, second.solarize) == (False, True)
 
@@ -137,7 +137,7 @@ def test_views_are_fixed_by_the_seed():
     again, _ = two_views(image, 0, settings)
     other, _ = two_views(image, 1, settings)
     assert torch.equal(first.pixels, again.pixels)
-    assert first.colours == again.colours
+    assert first.colors == again.colors
     assert not torch.equal(first.pixels, second.pixels)
     assert not torch.equal(first.pixels, other.pixels)
 

@@ -9,15 +9,15 @@ from torchvision.transforms import v2
 
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
 from sslhsic_transfer.pretrain.sections import AugmentationSettings, ViewSettings
-from sslhsic_transfer.pretrain.views.draws import ORDERS, draw_colours, draw_crop
+from sslhsic_transfer.pretrain.views.draws import ORDERS, draw_colors, draw_crop
 
 PAPER = AugmentationSettings()
 
 
-def colours(count=4000, view=PAPER.view2, **changes):
+def colors(count=4000, view=PAPER.view2, **changes):
     random = Random(0)
     settings = PAPER.model_copy(update=changes)
-    return [draw_colours(random, settings, view) for _ in range(count)]
+    return [draw_colors(random, settings, view) for _ in range(count)]
 
 
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (128, 128), (40, 300)])
@@ -82,7 +82,7 @@ def test_crops_are_wide_as_often_as_tall():
 
 def test_probabilities_and_ranges_are_the_recipes():
     """Each share within four standard errors; each number within its range and near its ends."""
-    drawn = colours()
+    drawn = colors()
     for found, expected in (
         (sum(draw.order >= 0 for draw in drawn), PAPER.jitter),
         (sum(draw.gray for draw in drawn), PAPER.gray),
@@ -106,17 +106,17 @@ def test_probabilities_and_ranges_are_the_recipes():
 
 
 def test_views_have_their_own_probabilities():
-    first = colours(view=load_recipe("imagenet-r50").augmentation.view1)
+    first = colors(view=load_recipe("imagenet-r50").augmentation.view1)
     assert all(draw.sigma > 0 and not draw.solarize for draw in first)
-    assert not any(draw.sigma for draw in colours(view=ViewSettings(blur=0, solarize=1)))
+    assert not any(draw.sigma for draw in colors(view=ViewSettings(blur=0, solarize=1)))
 
 
 def test_factors_never_fall_below_zero():
-    assert min(draw.brightness for draw in colours(brightness=3.0)) >= 0
-    assert min(draw.saturation for draw in colours(saturation=3.0)) >= 0
+    assert min(draw.brightness for draw in colors(brightness=3.0)) >= 0
+    assert min(draw.saturation for draw in colors(saturation=3.0)) >= 0
 
 
 def test_byol_adds_to_the_brightness():
-    values = [draw.brightness for draw in colours(style="byol-jax")]
+    values = [draw.brightness for draw in colors(style="byol-jax")]
     assert -0.4 <= min(values) < -0.39
     assert 0.39 < max(values) <= 0.4

@@ -116,7 +116,7 @@ def test_the_networks_input_is_the_encoders_preprocessing():
     assert network_input(picture, None, PREPROCESSING).shape == (1, 3, 64, 64)
 
 
-def test_maps_are_enlarged_between_the_centres_of_pixels():
+def test_maps_are_enlarged_between_the_centers_of_pixels():
     found = at_size_of(Image.new("RGB", (4, 2)), torch.tensor([[[[0.0, 1.0]]]]))
     assert found[0, 0].tolist() == [[0.0, 0.25, 0.75, 1.0]] * 2
 

@@ -55,16 +55,16 @@ def test_segmentation_counts_labelled_pixels_alone():
     assert task.loss(lambda images: {"out": images}, [scores, torch.full_like(classes, IGNORED)]) == 0
 
 
-def test_colours_are_jittered_and_nothing_else(tmp_path):
+def test_colors_are_jittered_and_nothing_else(tmp_path):
     data = find_segmentation(segmentation_lists(tmp_path / "scenes"), "train")
 
     def example(jitter):
         settings = SegmentationSettings(crop=(48, 64), color_jitter=jitter)
         return SegmentationTask(settings, PREPROCESSING, data.classes).examples(data)[2, 5]
 
-    (plain, mask), (coloured, same) = example(0.0), example(0.8)
+    (plain, mask), (colored, same) = example(0.0), example(0.8)
     assert torch.equal(mask, same)
-    assert (plain - coloured).abs().mean() > 0.05
+    assert (plain - colored).abs().mean() > 0.05
 
 
 def test_difficult_objects_are_not_learned_from(tmp_path):
@@ -102,3 +102,7 @@ def test_depth_is_learned_within_the_protocols_bounds(name):
     torch.testing.assert_close(
         DepthTask(settings, PREPROCESSING).loss(nn.Identity(), [predicted, depth]), expected[name]
     )
+
+
+def test_the_former_name_of_a_setting_is_read():
+    assert DepthSettings.model_validate({"units_per_metre": 5000.0}).units_per_meter == 5000

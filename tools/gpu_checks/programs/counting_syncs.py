@@ -23,7 +23,7 @@ _WARNING = "called a synchronizing CUDA operation"
 
 
 class WatchingTrainer(loop.Trainer):
-    """A `Trainer` during whose steps, and between them, synchronising calls are counted by the place they come from."""
+    """A `Trainer` during whose steps, and between them, synchronizing calls are counted by the place they come from."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

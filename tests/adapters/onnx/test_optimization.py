@@ -14,7 +14,7 @@ def operators(path):
 
 
 @pytest.fixture
-def optimised(files, tmp_path):
+def optimized(files, tmp_path):
     """A function from a file's name to the operators that a session with the usual settings runs."""
 
     def find(name):
@@ -27,8 +27,8 @@ def optimised(files, tmp_path):
     return find
 
 
-def test_float32_convolutions_take_in_activations_and_sums(optimised):
-    found = optimised("fixed.onnx")
+def test_float32_convolutions_take_in_activations_and_sums(optimized):
+    found = optimized("fixed.onnx")
     assert found["Conv"] + found["FusedConv"] == CONVOLUTIONS
     assert not found["Relu"] + found["Add"] + found["BatchNormalization"]
     assert not found["Transpose"], "layouts change by ReorderInput and ReorderOutput, at the ends"
@@ -38,8 +38,8 @@ def test_float32_convolutions_take_in_activations_and_sums(optimised):
     assert found.total() - CONVOLUTIONS <= 5, found  # pooling, mean, flattening, layout
 
 
-def test_int8_stays_integer_and_channels_last_from_end_to_end(optimised):
-    found = optimised("int8.onnx")
+def test_int8_stays_integer_and_channels_last_from_end_to_end(optimized):
+    found = optimized("int8.onnx")
     assert found["QLinearConv"] == CONVOLUTIONS
     assert found["QLinearAdd"] == 8
     assert not found["Conv"] + found["FusedConv"] + found["Relu"] + found["Add"]

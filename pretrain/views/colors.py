@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sslhsic_transfer.pretrain.sections import AugmentationSettings
 from sslhsic_transfer.pretrain.views.crops import View
-from sslhsic_transfer.pretrain.views.draws import ORDERS, Batch, Colours
+from sslhsic_transfer.pretrain.views.draws import ORDERS, Batch, Colors
 from sslhsic_transfer.pretrain.views.resampling import blur_matrices
 
 # Function of pictures (n, 3, H, W) on [0, 1] and a number for each, (n, 1, 1, 1), that returns pictures.
@@ -25,7 +25,7 @@ _LUMA = (0.2989, 0.587, 0.114)
 _VALUES_AT_A_TIME = 1_500_000
 
 
-class ColourOperations:
+class ColorOperations:
     """Color operations that turn cropped pictures into a network's input.
 
     Args:
@@ -61,11 +61,11 @@ class ColourOperations:
         if device.type == "cpu":
             count = max(1, _VALUES_AT_A_TIME // view.pixels[0].numel())
             parts = [slice(start, start + count) for start in range(0, pictures, count)]
-            return torch.cat([self._apply_to_chosen(view.pixels[part], _take(view.colours, part)) for part in parts])
+            return torch.cat([self._apply_to_chosen(view.pixels[part], _take(view.colors, part)) for part in parts])
         pixels = view.pixels.to(device, non_blocking=True)
         if not self._compiled:
-            return self._apply_to_chosen(pixels, view.colours)
-        return self.program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colours)))
+            return self._apply_to_chosen(pixels, view.colors)
+        return self.program(pixels, *(part.to(device, non_blocking=True) for part in packed(view.colors)))
 
     def apply_to_all(self, pixels: Tensor, turns: Tensor, numbers: Tensor) -> Tensor:
         """Apply every operation to every picture, and keep its result where it was drawn.
@@ -75,7 +75,7 @@ class ColourOperations:
         Args:
             pixels: (B, 3, size, size) uint8.
             turns: (B, 4) the operation of the jitter at each turn; −1: none.
-            numbers: (B, 7) the fields of `Colours` except the order.
+            numbers: (B, 7) the fields of `Colors` except the order.
         """
         x, columns = pixels.float() / 255, numbers[:, :, None, None, None].unbind(1)
         for turn in turns[:, :, None, None, None].unbind(1):
@@ -85,19 +85,19 @@ class ColourOperations:
         x = torch.where(gray > 0, _luma(x), x)
         x = torch.where(sigma > 0, self._blur(x, sigma.clamp_min(1e-3)), x)
         x = torch.where((solarize > 0) & (x >= 0.5), 1 - x, x)
-        return self._normalised(x)
+        return self._normalized(x)
 
-    def _apply_to_chosen(self, pixels: Tensor, colours: Colours) -> Tensor:
+    def _apply_to_chosen(self, pixels: Tensor, colors: Colors) -> Tensor:
         x = pixels.float().div_(255)
-        turns = _turns(colours)
+        turns = _turns(colors)
         for turn in turns.unbind(1):
             for number, operation in enumerate(self._jitter):
-                _change(x, turn == number, operation, colours[1 + number])
-        _change(x, colours.gray, lambda part, _: _luma(part).expand_as(part), colours.gray)
-        sigma = torch.as_tensor(colours.sigma)
+                _change(x, turn == number, operation, colors[1 + number])
+        _change(x, colors.gray, lambda part, _: _luma(part).expand_as(part), colors.gray)
+        sigma = torch.as_tensor(colors.sigma)
         _change(x, sigma > 0, self._blur, sigma)
-        _change(x, colours.solarize, lambda part, _: torch.where(part >= 0.5, 1 - part, part), colours.solarize)
-        return self._normalised(x)
+        _change(x, colors.solarize, lambda part, _: torch.where(part >= 0.5, 1 - part, part), colors.solarize)
+        return self._normalized(x)
 
     def _blur(self, x: Tensor, sigmas: Tensor) -> Tensor:
         reflect = self.settings.style == "torchvision"
@@ -105,7 +105,7 @@ class ColourOperations:
         across = torch.bmm(x.flatten(1, 2), matrices.mT).view_as(x)
         return torch.matmul(matrices[:, None], across)
 
-    def _normalised(self, x: Tensor) -> Tensor:
+    def _normalized(self, x: Tensor) -> Tensor:
         if self.settings.style == "byol-jax":
             x = x.clamp(0, 1)
         for channel, mean, std in zip(x.unbind(1), self.settings.mean, self.settings.std, strict=True):
@@ -124,19 +124,19 @@ def _change(x: Tensor, chosen: Batch | bool, operation: _Operation, values: Batc
         x[here] = operation(x[here], own)
 
 
-def _turns(colours: Colours) -> Tensor:
+def _turns(colors: Colors) -> Tensor:
     """Look up the operation of the jitter at each turn, (B, 4); −1: none."""
-    order = torch.as_tensor(colours.order)
+    order = torch.as_tensor(colors.order)
     return torch.where((order >= 0)[:, None], torch.tensor(ORDERS)[order], -1)
 
 
-def packed(colours: Colours) -> tuple[Tensor, Tensor]:
-    """Pack random numbers into the tensors that `ColourOperations.apply_to_all` takes."""
-    return _turns(colours), torch.stack([cast(Tensor, values).float() for values in colours[1:]], dim=1)
+def packed(colors: Colors) -> tuple[Tensor, Tensor]:
+    """Pack random numbers into the tensors that `ColorOperations.apply_to_all` takes."""
+    return _turns(colors), torch.stack([cast(Tensor, values).float() for values in colors[1:]], dim=1)
 
 
-def _take(colours: Colours, part: slice) -> Colours:
-    return Colours(*(cast(Tensor, value)[part] for value in colours))
+def _take(colors: Colors, part: slice) -> Colors:
+    return Colors(*(cast(Tensor, value)[part] for value in colors))
 
 
 def _luma(x: Tensor) -> Tensor:
@@ -199,6 +199,6 @@ def _value_and_chroma(x: Tensor) -> tuple[Tensor, Tensor]:
     return value, value - torch.minimum(torch.minimum(red, green), blue)
 
 
-# Brightness, contrast, saturation, hue, as `Colours` holds their numbers.
+# Brightness, contrast, saturation, hue, as `Colors` holds their numbers.
 _TORCHVISION_JITTER: tuple[_Operation, ...] = (_brightness, _contrast, _saturation, _hue)
 _BYOL_JITTER: tuple[_Operation, ...] = (_added_brightness, _channel_contrast, _hsv_saturation, _hue)

@@ -1,4 +1,4 @@
-"""The colours of the released code's views, one picture and one pixel at a time, in float64.
+"""The colors of the released code's views, one picture and one pixel at a time, in float64.
 
 Written from the facts alone: every operation of the jitter ends in [0, 1], brightness is added, contrast is about each
 channel's mean, saturation and hue are HSV's (here the standard library's), blur is a convolution with a black border,
@@ -12,7 +12,7 @@ import numpy as np
 LUMA = np.array([0.2989, 0.5870, 0.1140])
 
 
-def coloured(picture, *, order, brightness, contrast, saturation, hue, gray, sigma, solarize, taps):
+def colored(picture, *, order, brightness, contrast, saturation, hue, gray, sigma, solarize, taps):
     """A picture (3, H, W) on [0, 1] -> the same; ``order`` names the jitter's operations, 0 to 3, in turn."""
     x = np.asarray(picture, np.float64)
     for operation in order:
