@@ -124,9 +124,9 @@ def test_bounds_of_exported_files():
     (near,) = [cells for name, cells in rows.items() if "20-NN" in name]
     for column, precision in enumerate(("fp32", "fp16", "int8")):
         bounds = BOUNDS[precision]
-        assert largest[column] == ("told" if bounds.relative is None else "≤ 1e-4")
+        assert largest[column] == ("reported" if bounds.relative is None else "≤ 1e-4")
         assert bounds.relative in (None, 1e-4)
-        assert smallest[column] == ("told" if bounds.smallest_cosine is None else f"≥ {bounds.smallest_cosine}")
+        assert smallest[column] == ("reported" if bounds.smallest_cosine is None else f"≥ {bounds.smallest_cosine}")
         assert average[column] == f"≥ {bounds.cosine}"
         assert near[column] == f"≥ {100 * bounds.agreement:.0f} %"
 
