@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.models.backbone import HasBackbone, build_backbone
@@ -230,5 +230,5 @@ def create_encoder(
     """
     architecture = resolve_architecture(architecture)
     settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}
-    config = validated(EncoderConfig, settings, source="create_encoder(…)")
+    config = validate(EncoderConfig, settings, source="create_encoder(…)")
     return Encoder(config, preprocessing, zero_init_residual=zero_init_residual)
