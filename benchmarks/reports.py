@@ -43,8 +43,8 @@ def within_a_round(record: Record) -> str:
     step, peer = (record["ratios"][f"whole engine / {name}"] for name in ("bare network step", "lightly's BYOL"))
     return (
         f"Within a round the engine ran at {step['least']:.2f} to {step['largest']:.2f} of the bare step, "
-        f"{step['median']:.2f} in the median, and at {peer['least']:.2f} to {peer['largest']:.2f} times lightly's "
-        f"speed, {peer['median']:.2f} in the median."
+        f"with a median of {step['median']:.2f}, and at {peer['least']:.2f} to {peer['largest']:.2f} times lightly's "
+        f"speed, with a median of {peer['median']:.2f}."
     )
 
 
@@ -82,7 +82,7 @@ def picture_memory(record: Record) -> str:
         rows.append(
             _row(name, least if least == largest else f"{least} to {largest}", f"{max(found) * 128e6 / 1e9:.1f}")
         )
-    return _text([*_head("pictures", "bytes a pixel", "GB for 128 million"), *rows])
+    return _text([*_head("pictures", "bytes per pixel", "GB for 128 million"), *rows])
 
 
 def accuracies(record: Record) -> str:
