@@ -40,7 +40,7 @@ def fine_tune(
     architecture: str = "resnet50",
     network: Network = "faster_rcnn_fpn",
     sides: tuple[int, ...] = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800),
-    max_size: int = 1333,
+    longest_side: int = 1333,
     iterations: int = 2000,
     batch_size: int = 16,
     learning_rate: float = 0.02,
@@ -62,7 +62,7 @@ def fine_tune(
         architecture: architecture of the untrained encoder.
         network: the kind of detector.
         sides: short sides of training pictures, in pixels, one of which is drawn for each; the last is used in tests.
-        max_size: limit of the long side in pixels.
+        longest_side: limit of the long side in pixels.
         iterations: number of steps; the learning rate is divided by 10 at 3/4 and 11/12 of them.
         batch_size: number of pictures in a step, over all processes.
         learning_rate: learning rate after the warm-up, which takes 100 steps or, if fewer, a tenth of all.
@@ -89,7 +89,7 @@ def fine_tune(
         TrainingError: loss or weights are no longer finite; such weights are not saved.
     """
     output = Path(output)
-    _check(network, sides, max_size, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
+    _check(network, sides, longest_side, iterations, batch_size, learning_rate, freeze_at, norm, seed, precision)
     if val is not None:
         if val.classes != train.classes:
             raise DataError(
@@ -106,7 +106,7 @@ def fine_tune(
     cfg.MODEL.FPN.NORM = "" if norm == "FrozenBN" else norm  # new layers have no statistics to freeze
     cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = tuple(sides), sides[-1]
-    cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = max_size
+    cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = longest_side
     steps = {iterations * 3 // 4, iterations * 11 // 12} - {0}  # a run of a few iterations has one or none
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = iterations, tuple(sorted(steps))
     cfg.SOLVER.WARMUP_ITERS = min(100, iterations // 10)
@@ -137,7 +137,7 @@ def _configure_encoder(cfg: CfgNode, model: Encoder | str | Path | None, archite
 def _check(
     network: str,
     sides: tuple[int, ...],
-    max_size: int,
+    longest_side: int,
     iterations: int,
     batch_size: int,
     learning_rate: float,
@@ -149,9 +149,9 @@ def _check(
     problems = []
     if network not in NETWORKS:
         problems.append(f"network: got {network!r}; expected {', '.join(NETWORKS)}")
-    if not sides or min(sides) < 32 or max_size < max(sides):
+    if not sides or min(sides) < 32 or longest_side < max(sides):
         problems.append(
-            f"sides, max_size: got {sides} and {max_size}; expected sides of 32 or more, none above max_size"
+            f"sides, longest_side: got {sides} and {longest_side}; expected sides of 32 or more, none above longest_side"
         )
     if min(iterations, batch_size) < 1 or learning_rate <= 0:
         problems.append(

@@ -27,8 +27,8 @@ from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, Out
 from sslhsic_transfer.models.backbone import OutputStride
 from sslhsic_transfer.models.encoder import Encoder
 
-Head = Literal["fcn", "deeplabv3plus", "upernet"]
-HEADS = ("fcn", "deeplabv3plus", "upernet")
+Network = Literal["fcn", "deeplabv3plus", "upernet"]
+NETWORKS = ("fcn", "deeplabv3plus", "upernet")
 Schedule = Literal["poly", "cosine", "steps"]
 _SCHEDULES = ("poly", "cosine", "steps")
 _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {"adamw": {"type": "AdamW"}, "sgd": {"type": "SGD", "momentum": 0.9}}
@@ -41,10 +41,10 @@ def fine_tune(
     *,
     model: Encoder | str | Path | None = None,
     architecture: str | Mapping[str, Any] | None = None,
-    head: Head = "fcn",
+    network: Network = "fcn",
     crop: tuple[int, int] = (512, 512),
     scale: tuple[float, float] = (0.5, 2.0),
-    short_side: int | None = None,
+    resize: int | None = None,
     color_jitter: float = 0.0,
     iterations: int = 2000,
     batch_size: int = 8,
@@ -60,7 +60,7 @@ def fine_tune(
     seed: int = 0,
     workers: int = 2,
     precision: Precision = "fp32",
-    every: int | None = None,
+    checkpoint_every: int | None = None,
     log_every: int = 50,
     resume: bool = False,
 ) -> Path:
@@ -70,15 +70,15 @@ def fine_tune(
 
     Args:
         train: the training data.
-        val: the data to evaluate on, by mmseg's IoUMetric, after every ``every`` iterations; results are in
+        val: the data to evaluate on, by mmseg's IoUMetric, after every ``checkpoint_every`` iterations; results are in
             ``vis_data/`` of the output's folder of logs. None: no evaluation.
         output: folder to write, with ``config.json``, ``model.pth``, mmengine's latest checkpoint and logs.
         model: an encoder, or what `from_pretrained` takes; None for an untrained network.
         architecture: architecture of the untrained network, as for `SSLHSICEncoder`.
-        head: the head over the encoder, a file of ``configs/_base_/models``.
+        network: the head over the encoder, a file of ``configs/_base_/models``.
         crop: (height, width) of training crops, in pixels.
         scale: range of the random factor before the crop.
-        short_side: short side in pixels that the factor multiplies; None: the picture's own.
+        resize: short side in pixels that the factor multiplies; None: the picture's own.
         color_jitter: strength of brightness, contrast and saturation; 0: none.
         iterations: number of batches to train on.
         batch_size: number of pictures in a batch.
@@ -94,7 +94,7 @@ def fine_tune(
         seed: seed of initial weights, order and crops.
         workers: number of processes that load pictures; 0: none.
         precision: precision of forward passes; "fp16" needs an accelerator.
-        every: iterations between evaluations and checkpoints; by default a fifth of all.
+        checkpoint_every: iterations between evaluations and checkpoints; by default a fifth of all.
         log_every: iterations between lines of mmengine's log, whose losses are means over ten.
         resume: whether to continue from the last checkpoint in ``output``, if there is one. The result is that of a run
             that never stopped.
@@ -112,14 +112,16 @@ def fine_tune(
         ModelNotFoundError, HubError, WeightsError: as for `from_pretrained`.
     """
     output, crop = Path(output), (crop[0], crop[1])
-    every = every or max(1, iterations // 5)
-    _check(head, optimizer, schedule, warmup, (iterations, batch_size, every, log_every, *crop), precision)
+    checkpoint_every = checkpoint_every or max(1, iterations // 5)
+    _check(
+        network, optimizer, schedule, warmup, (iterations, batch_size, checkpoint_every, log_every, *crop), precision
+    )
     if val is not None and train.classes != val.classes:
         raise DataError(f"The classes differ: {train.classes} to train on, {val.classes} to measure.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # seeds an untrained network; mmengine seeds the rest
         encoder = source_encoder(model, architecture)
-    segmentor = head_config(head, len(train.classes))
+    segmentor = head_config(network, len(train.classes))
     segmentor["data_preprocessor"]["size"] = crop
     fit_model(segmentor, encoder)
     backbone = segmentor["backbone"]
@@ -130,7 +132,7 @@ def fine_tune(
         "frozen_stages": freeze_at - 1,
         "norm_eval": norm_eval,
     }
-    train_pipeline, test_pipeline = pipelines(crop, scale=scale, short_side=short_side, color_jitter=color_jitter)
+    train_pipeline, test_pipeline = pipelines(crop, scale=scale, short_side=resize, color_jitter=color_jitter)
     training: dict[str, Any] = {
         "train_dataloader": {
             "batch_size": batch_size,
@@ -145,7 +147,7 @@ def fine_tune(
             "clip_grad": {"max_norm": clip_gradient} if clip_gradient else None,
         },
         "param_scheduler": _schedulers(schedule, warmup, iterations),
-        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": iterations, "val_interval": every},
+        "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": iterations, "val_interval": checkpoint_every},
         "randomness": {"seed": seed},
     }
     config = {"default_scope": "mmseg", "model": segmentor, "test_pipeline": test_pipeline, "training": training}
@@ -170,10 +172,14 @@ def fine_tune(
         work_dir=str(output),
         **training,
         **measuring,
-        custom_hooks=[DivergenceHook((log_every, every), causes)],
+        custom_hooks=[DivergenceHook((log_every, checkpoint_every), causes)],
         default_hooks={
-            "logger": {"type": "LoggerHook", "interval": min(log_every, every), "log_metric_by_epoch": False},
-            "checkpoint": LatestCheckpointHook(every),
+            "logger": {
+                "type": "LoggerHook",
+                "interval": min(log_every, checkpoint_every),
+                "log_metric_by_epoch": False,
+            },
+            "checkpoint": LatestCheckpointHook(checkpoint_every),
         },
         log_processor={"by_epoch": False},
         log_level="ERROR",
@@ -187,11 +193,11 @@ def fine_tune(
     return output
 
 
-def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tuple[int, ...], precision: str) -> None:
+def _check(network: str, optimizer: str, schedule: str, warmup: int, positive: tuple[int, ...], precision: str) -> None:
     problems = [
         f"{name}: got {value!r}; expected one of {', '.join(known)}"
         for name, value, known in (
-            ("head", head, HEADS),
+            ("network", network, NETWORKS),
             ("optimizer", optimizer, _OPTIMIZERS),
             ("schedule", schedule, _SCHEDULES),
             ("precision", precision, OPTIM_WRAPPER_TYPES),
@@ -199,7 +205,9 @@ def _check(head: str, optimizer: str, schedule: str, warmup: int, positive: tupl
         if value not in known
     ]
     if min(positive) < 1:
-        problems.append(f"iterations, batch_size, every, log_every, crop: got {positive}; expected 1 or more of each")
+        problems.append(
+            f"iterations, batch_size, checkpoint_every, log_every, crop: got {positive}; expected 1 or more of each"
+        )
     if not 0 <= warmup < positive[0]:
         problems.append(f"warmup: got {warmup}; expected 0 or more, and fewer than iterations, {positive[0]}")
     if precision == "fp16" and get_device() == "cpu":

@@ -52,5 +52,5 @@ class DamageRecord:
         if len(self.reasons) > self.most * self.pictures:
             raise DataError(
                 f"{len(self.reasons)} of {self.pictures} pictures cannot be read, more than max_damaged={self.most} "
-                f"allows; they are listed in {self.path}. Mend or remove them, or raise max_damaged, and resume."
+                f"allows; they are listed in {self.path}. Mend them or raise max_damaged, and resume."
             )

@@ -48,7 +48,7 @@ class Detectron2(Framework[DetectionTask, DetectionData, DetectionFunction]):
             model=encoder,
             network=_NETWORKS[settings.network],
             sides=settings.sides,
-            max_size=settings.longest_side,
+            longest_side=settings.longest_side,
             iterations=settings.iterations,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,

@@ -23,7 +23,7 @@ from sslhsic_transfer.transfer.tasks.augmentation import at_size_of, bytes_at
 from sslhsic_transfer.transfer.tasks.segmentation import SegmentationFunction, SegmentationTask
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.adapters.mmseg.runner import Head
+    from sslhsic_transfer.adapters.mmseg.runner import Network
 
 _WORK = "mmseg"  # mmengine's checkpoints and logs in the run's folder
 _LOGGED = {"step": "step", "loss": "loss", "lr": "learning_rate"}
@@ -38,11 +38,11 @@ class MMSegmentation(Framework[SegmentationTask, SegmentationData, SegmentationF
         """Fine-tune or resume, and copy the segmentor to the run's model folder. Mmengine shows no progress bar."""
         from sslhsic_transfer.adapters.mmseg import fine_tune
         from sslhsic_transfer.adapters.mmseg.inference import SEGMENTOR_CONFIG_NAME, SEGMENTOR_WEIGHTS_NAME
-        from sslhsic_transfer.adapters.mmseg.runner import HEADS
+        from sslhsic_transfer.adapters.mmseg.runner import NETWORKS
 
         settings = task.settings
-        if settings.network not in HEADS:
-            raise ConfigError(f"mmseg has no {settings.network} here; expected network={', '.join(HEADS)}.")
+        if settings.network not in NETWORKS:
+            raise ConfigError(f"mmseg has no {settings.network} here; expected network={', '.join(NETWORKS)}.")
         if settings.momentum != 0.9 or settings.nesterov:
             raise ConfigError(
                 f"With mmseg momentum is 0.9, not Nesterov's; got momentum={settings.momentum} "
@@ -53,10 +53,10 @@ class MMSegmentation(Framework[SegmentationTask, SegmentationData, SegmentationF
             None,
             folder.root / _WORK,
             model=encoder,
-            head=cast("Head", settings.network),
+            network=cast("Network", settings.network),
             crop=settings.crop,
             scale=settings.scale,
-            short_side=settings.resize,
+            resize=settings.resize,
             color_jitter=settings.color_jitter,
             iterations=settings.iterations,
             batch_size=settings.batch_size,
@@ -72,7 +72,7 @@ class MMSegmentation(Framework[SegmentationTask, SegmentationData, SegmentationF
             seed=settings.seed,
             workers=settings.workers,
             precision=resolve_precision(settings.precision, default_device()),
-            every=settings.checkpoint_every,
+            checkpoint_every=settings.checkpoint_every,
             log_every=settings.log_every,
             resume=True,
         )

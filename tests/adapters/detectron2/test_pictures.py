@@ -34,7 +34,7 @@ from sslhsic_transfer.errors import ImageError
 from tests.adapters.detectron2.networks import SMALL
 from tests.odd_pictures import NAMES, SIZE, noting_inputs, write_odd_picture
 
-TINY = {"sides": SIZE[1:], "max_size": 200, "batch_size": 1, "iterations": len(NAMES), "learning_rate": 1e-4}
+TINY = {"sides": SIZE[1:], "longest_side": 200, "batch_size": 1, "iterations": len(NAMES), "learning_rate": 1e-4}
 
 
 @pytest.fixture(scope="module")

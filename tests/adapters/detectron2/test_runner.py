@@ -22,7 +22,7 @@ from sslhsic_transfer.errors import (
 from sslhsic_transfer.metrics.average_precision import average_precision
 from tests.adapters.detectron2.networks import SMALL
 
-TINY = {"sides": (96, 112), "max_size": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
+TINY = {"sides": (96, 112), "longest_side": 160, "iterations": 3, "batch_size": 2, "learning_rate": 0.002, "workers": 0}
 
 
 def tune(cells, output, **options):
@@ -167,8 +167,8 @@ def test_the_other_networks_train_and_load(cells, tmp_path, network):
     ("options", "message"),
     [
         ({"network": "yolo"}, "network: got 'yolo'"),
-        ({"sides": ()}, r"sides, max_size: got \(\)"),
-        ({"sides": (300,)}, r"none above max_size"),
+        ({"sides": ()}, r"sides, longest_side: got \(\)"),
+        ({"sides": (300,)}, r"none above longest_side"),
         ({"iterations": 0}, "iterations, batch_size, learning_rate: got 0"),
         ({"norm": "GN"}, "norm: got 'GN'"),
         ({"seed": -1}, "seed: got -1"),

@@ -16,7 +16,14 @@ from sslhsic_transfer.errors import CheckpointError, ImageError
 from tests.adapters.mmseg.test_configs import lay_out
 
 OPTIONS = {
-    **{"crop": (64, 64), "batch_size": 2, "iterations": 4, "every": 3, "color_jitter": 0.4, "head": "deeplabv3plus"},
+    **{
+        "crop": (64, 64),
+        "batch_size": 2,
+        "iterations": 4,
+        "checkpoint_every": 3,
+        "color_jitter": 0.4,
+        "network": "deeplabv3plus",
+    },
     **{"optimizer": "sgd", "learning_rate": 0.01, "warmup": 1},
 }
 

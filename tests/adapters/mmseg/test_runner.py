@@ -147,7 +147,7 @@ def stop_after(iterations, train, val, output, options):
 def test_a_run_that_diverges_stops_and_saves_nothing_of_it(camvid, tmp_path, log_every, message):
     options = {**SMALL, "architecture": "resnet18", "optimizer": "sgd", "learning_rate": 1e20, "iterations": 8}
     with pytest.raises(TrainingError, match=message):
-        fine_tune(camvid("train", 4), None, tmp_path / "run", **options, every=6, log_every=log_every)
+        fine_tune(camvid("train", 4), None, tmp_path / "run", **options, checkpoint_every=6, log_every=log_every)
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
@@ -185,7 +185,7 @@ def test_it_learns(made, tmp_path):
 def test_other_heads_of_a_wide_frozen_encoder(made, tmp_path, head, stride):
     train = find_segmentation(made, "train")
     encoder = create_encoder("resnet18", padding="same", width=2)
-    options = {**SMALL, "iterations": 1, "head": head, "output_stride": stride, "freeze_at": 5, "norm_eval": True}
+    options = {**SMALL, "iterations": 1, "network": head, "output_stride": stride, "freeze_at": 5, "norm_eval": True}
     output = fine_tune(train, find_segmentation(made, "val"), tmp_path / "run", model=encoder, **options)
     model = load_segmentor(output)
     state = model.backbone.state_dict()
@@ -197,7 +197,7 @@ def test_other_heads_of_a_wide_frozen_encoder(made, tmp_path, head, stride):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"head": "unet"}, "head: got 'unet'"),
+        ({"network": "unet"}, "network: got 'unet'"),
         ({"optimizer": "lars", "schedule": "flat"}, "schedule: got 'flat'"),
         ({"iterations": 0}, "expected 1 or more"),
         ({"precision": "fp16"}, "precision: got 'fp16' without an accelerator"),
