@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from sslhsic_transfer import create_encoder, from_pretrained
-from sslhsic_transfer.hub.verified import cache_folder
+from sslhsic_transfer.hub.verification_cache import cache_folder
 
 
 def forget() -> None:

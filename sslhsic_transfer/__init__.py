@@ -13,7 +13,7 @@ from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sslhsic_transfer.hsic.loss import SSLHSICLoss as SSLHSICLoss
-    from sslhsic_transfer.hub.loading import from_pretrained as from_pretrained
+    from sslhsic_transfer.hub.encoder import from_pretrained as from_pretrained
     from sslhsic_transfer.hub.zoo import list_models as list_models
     from sslhsic_transfer.models.config import EncoderConfig as EncoderConfig
     from sslhsic_transfer.models.encoder import Encoder as Encoder
@@ -30,7 +30,7 @@ __getattr__, __dir__ = lazy_names(
         "Preprocessing": "sslhsic_transfer.models.preprocessing",
         "SSLHSICLoss": "sslhsic_transfer.hsic.loss",
         "create_encoder": "sslhsic_transfer.models.encoder",
-        "from_pretrained": "sslhsic_transfer.hub.loading",
+        "from_pretrained": "sslhsic_transfer.hub.encoder",
         "list_models": "sslhsic_transfer.hub.zoo",
     }
     | {

@@ -22,8 +22,8 @@ from sslhsic_transfer.hub.config_file import (
 from sslhsic_transfer.hub.files import ModelFiles
 from sslhsic_transfer.hub.fingerprint import check_features, probe_features
 from sslhsic_transfer.hub.safetensors_file import check_there
-from sslhsic_transfer.hub.state import refuse_non_finite
-from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
+from sslhsic_transfer.hub.tensor_checks import refuse_non_finite
+from sslhsic_transfer.hub.verification_cache import is_verified, mark_for, remember
 from sslhsic_transfer.hub.weights_file import read_weights
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
@@ -84,7 +84,7 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
     """Read a model folder strictly. The encoder is on the CPU, in the stored dtype (float16 as float32), in eval mode.
 
     Hash, finiteness and features are checked when a file is first loaded, and again whenever the file, its config.json,
-    this library or torch has changed (`sslhsic_transfer.hub.verified`). If the folder is saved again during the
+    this library or torch has changed (`sslhsic_transfer.hub.verification_cache`). If the folder is saved again during the
     read, so that the two files do not match, it is read again.
 
     Args:

@@ -12,7 +12,7 @@ from sslhsic_transfer.hub.safetensors_file import (
     check_there,
     read_safetensors_file,
 )
-from sslhsic_transfer.hub.state import check_fit
+from sslhsic_transfer.hub.tensor_checks import check_fit
 from sslhsic_transfer.models.encoder import Encoder
 
 # Float8 is left out: it needs scales, which no tensor here has.

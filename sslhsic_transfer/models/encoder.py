@@ -12,13 +12,13 @@ from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.models.backbone import HasBackbone, build_backbone
 from sslhsic_transfer.models.checks import check_finite, check_images
+from sslhsic_transfer.models.checksums import checksums
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, resolve_architecture
-from sslhsic_transfer.models.contents import checksums
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.hub.loading import LoadOptions
+    from sslhsic_transfer.hub.encoder import LoadOptions
     from sslhsic_transfer.hub.publishing.upload import PublishReport
     from sslhsic_transfer.results import Result
 
@@ -164,7 +164,7 @@ class Encoder(HasBackbone):
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **options: "Unpack[LoadOptions]") -> "Encoder":
         """Load weights; the same as `sslhsic_transfer.from_pretrained`, which lists the options."""
-        from sslhsic_transfer.hub.loading import from_pretrained  # the one seam upwards: see ARCHITECTURE.md
+        from sslhsic_transfer.hub.encoder import from_pretrained  # the one seam upwards: see ARCHITECTURE.md
 
         return from_pretrained(name_or_path, **options)
 

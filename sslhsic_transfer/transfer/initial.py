@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError, UnknownArchitectureError
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.encoder import from_pretrained
 from sslhsic_transfer.models.config import EncoderConfig, resolve_architecture
 from sslhsic_transfer.models.encoder import Encoder, create_encoder
 from sslhsic_transfer.transfer.tasks.augmentation import seeded

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from sslhsic_transfer._config import shortened, validated
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
-from sslhsic_transfer.hub.convert.build import build, check_same_features
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
+from sslhsic_transfer.hub.convert.conversion import build, check_same_features
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
 from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.hub.fingerprint import probe_image
 from sslhsic_transfer.models.config import FAMILIES, EncoderConfig, family_of

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.build import build
+from sslhsic_transfer.hub.convert.conversion import build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.haiku_checkpoint import section
 from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.pretraining_file import PretrainingState
-from sslhsic_transfer.hub.state import refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import refuse_non_finite
 
 _PARTS = ("params", "state")
 _WITHOUT = "Convert without --with-heads to take the encoder alone."

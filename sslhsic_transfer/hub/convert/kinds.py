@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.state import some
+from sslhsic_transfer.hub.tensor_checks import some
 from sslhsic_transfer.hub.weights_file import FLOATING
 
 COUNTER = "num_batches_tracked"

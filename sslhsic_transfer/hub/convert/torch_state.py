@@ -5,10 +5,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from sslhsic_transfer.hub.convert.build import infer_config
+from sslhsic_transfer.hub.convert.conversion import infer_config
 from sslhsic_transfer.hub.convert.kinds import check_kinds
 from sslhsic_transfer.hub.convert.report import ConversionReport
-from sslhsic_transfer.hub.convert.state_names import translate
+from sslhsic_transfer.hub.convert.state_dict import translate
 
 _SMALL_STEM = (
     "a 3×3 first convolution is taken to have stride 1 and no max-pool behind it, as in the small networks for CIFAR; "

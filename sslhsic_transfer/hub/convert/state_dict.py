@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.layouts import LAYOUTS, NAMINGS, Layout, Naming, reason_to_drop
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
-from sslhsic_transfer.hub.state import some
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
+from sslhsic_transfer.hub.tensor_checks import some
 
 _WRAPPERS = ("module", "_orig_mod")  # prefixes that DataParallel and torch.compile add
 

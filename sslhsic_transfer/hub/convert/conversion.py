@@ -10,10 +10,10 @@ from torch import Tensor
 
 from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert.kinds import COUNTER
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.fingerprint import probe_image
-from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import check_fit, refuse_non_finite
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import plain_copy
