@@ -10,8 +10,7 @@ from torch import nn
 
 from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.hub.convert.from_torchvision import torchvision_state, torchvision_weights
-from sslhsic_transfer.hub.encoder import from_pretrained
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.encoder import from_pretrained, load_folder
 from sslhsic_transfer.hub.pretraining_file import PRETRAINING_NAME, load_pretraining
 from sslhsic_transfer.hub.tensor_checks import check_fit
 from sslhsic_transfer.models.config import EncoderConfig

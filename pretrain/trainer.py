@@ -12,8 +12,8 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic.features import Features, rebuilt, tensors_of
 from sslhsic_transfer.hsic.loss import SSLHSICLoss
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.config import FAMILIES, family_of
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep

@@ -22,8 +22,8 @@ from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, load_dete
 from sslhsic_transfer.adapters.detectron2.trainer import Trainer
 from sslhsic_transfer.data.labelled.detection import DetectionData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.hub.encoder import Encoder, create_encoder
 from sslhsic_transfer.models.backbone import PARTS
-from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]
 NETWORKS = ("faster_rcnn_fpn", "faster_rcnn_c4", "retinanet")

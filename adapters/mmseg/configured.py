@@ -11,8 +11,8 @@ from mmseg.registry import RUNNERS
 from sslhsic_transfer.adapters.loading import with_our_workers
 from sslhsic_transfer.adapters.mmseg.backbone import SSLHSICEncoder, source_encoder
 from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.config import STAGES
-from sslhsic_transfer.models.encoder import Encoder
 
 CONFIGS = Path(__file__).parent / "configs"  # for Config.fromfile and mmseg's tools
 

@@ -24,8 +24,8 @@ from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME,
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import OutputStride
-from sslhsic_transfer.models.encoder import Encoder
 
 Head = Literal["fcn", "deeplabv3plus", "upernet"]
 HEADS = ("fcn", "deeplabv3plus", "upernet")

@@ -103,10 +103,10 @@ def _largest_weights(config: Path) -> int:
     import torch  # imported here because ONNX files are also fetched without torch
 
     from sslhsic_transfer.hub.weights_file import largest_weights
-    from sslhsic_transfer.models.encoder import Encoder
+    from sslhsic_transfer.models.encoder import EncoderBase
 
     with torch.device("meta"):
-        return largest_weights(Encoder(read_config(config).encoder))
+        return largest_weights(EncoderBase(read_config(config).encoder))
 
 
 def _plan(asked: dict[str, Any]) -> Any:

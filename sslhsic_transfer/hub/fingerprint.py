@@ -8,7 +8,7 @@ import torch
 
 from sslhsic_transfer.errors import FingerprintError
 from sslhsic_transfer.hub.config_file import FEATURES_KEPT, Fingerprint
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.modes import evaluating
 
 PROBE_SIZE = 64
@@ -25,7 +25,7 @@ def probe_image() -> torch.Tensor:
 
 
 @torch.no_grad()
-def probe_features(encoder: Encoder) -> list[float]:
+def probe_features(encoder: EncoderBase) -> list[float]:
     """Return the first values of the embedding of `probe_image()`, computed in eval mode on the encoder's device."""
     with evaluating(encoder):
         embedding = encoder(probe_image().to(encoder.device, encoder.dtype))[0]
@@ -33,7 +33,7 @@ def probe_features(encoder: Encoder) -> list[float]:
     return kept
 
 
-def check_features(encoder: Encoder, fingerprint: Fingerprint, *, source: str) -> None:
+def check_features(encoder: EncoderBase, fingerprint: Fingerprint, *, source: str) -> None:
     """Compare an encoder's features with the recorded ones.
 
     Raises:

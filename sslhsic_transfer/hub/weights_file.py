@@ -13,18 +13,18 @@ from sslhsic_transfer.hub.safetensors_file import (
     read_safetensors_file,
 )
 from sslhsic_transfer.hub.tensor_checks import check_fit
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 
 # Float8 is left out: it needs scales, which no tensor here has.
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def largest_weights(encoder: Encoder) -> int:
+def largest_weights(encoder: EncoderBase) -> int:
     """Return the largest size in bytes of a file with an encoder's weights: eight per number, and the header."""
     return 8 + LARGEST_HEADER + 8 * sum(tensor.numel() for tensor in encoder.state_dict().values())
 
 
-def read_weights(path: Path, encoder: Encoder, *, hashed: bool = False) -> SafetensorsContent:
+def read_weights(path: Path, encoder: EncoderBase, *, hashed: bool = False) -> SafetensorsContent:
     """Read a safetensors file that must hold exactly an encoder's state dict.
 
     Args:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert.kinds import COUNTER
-from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport, E
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.fingerprint import probe_image
 from sslhsic_transfer.hub.tensor_checks import check_fit, refuse_non_finite
 from sslhsic_transfer.models.config import EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
@@ -56,14 +56,16 @@ def infer_config(
 
 
 def build(
+    kind: type[E],
     state: Mapping[str, Tensor],
     report: ConversionReport,
     preprocessing: Preprocessing | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Conversion:
+) -> Conversion[E]:
     """Build the encoder that ``report.config`` describes from tensors in torchvision's names.
 
     Args:
+        kind: the class of the encoder to make.
         state: the tensors. Floating tensors become float32; missing batch counters become zero.
         report: the report of the reading; a copy with the filled counters is returned.
         preprocessing: how images become input.
@@ -76,7 +78,7 @@ def build(
         WeightsError: a tensor is missing, unknown, of another shape or not finite.
     """
     with torch.device("meta"):
-        encoder = Encoder(report.config, preprocessing)
+        encoder = kind(report.config, preprocessing)
     state = {name: _own_copy(name, tensor) for name, tensor in state.items()}
     filled = [name for name in encoder.state_dict() if name.rpartition(".")[2] == COUNTER and name not in state]
     state |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
@@ -90,7 +92,7 @@ def build(
 
 @torch.no_grad()
 def check_same_features(
-    encoder: Encoder, theirs: torch.nn.Module, pooled: Any, source: str, images: Tensor | None = None
+    encoder: EncoderBase, theirs: torch.nn.Module, pooled: Any, source: str, images: Tensor | None = None
 ) -> None:
     """Compare the converted encoder with the network that its weights come from, on a fixed input.
 

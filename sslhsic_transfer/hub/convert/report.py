@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sslhsic_transfer.models.config import EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 
 _NAMES_SHOWN = 6
 
@@ -64,8 +64,11 @@ class ConversionReport:
         return "\n".join([*lines, *(f"Note:     {note}" for note in self.notes)])
 
 
-class Conversion(NamedTuple):
+E = TypeVar("E", bound=EncoderBase)
+
+
+class Conversion(NamedTuple, Generic[E]):
     """A converted encoder and its report."""
 
-    encoder: Encoder
+    encoder: E
     report: ConversionReport
