@@ -11,8 +11,8 @@ from torch import nn
 from sslhsic_transfer._config import validated
 from sslhsic_transfer._devices import as_device, as_dtype
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError, WeightsError
+from sslhsic_transfer.hub.config_file import ModelFiles
 from sslhsic_transfer.hub.download import HubAccess, download_model
-from sslhsic_transfer.hub.files import ModelFiles
 from sslhsic_transfer.hub.folder import read_folder, save_folder
 from sslhsic_transfer.hub.resolve import Published, resolve
 from sslhsic_transfer.models.config import EncoderConfig, resolve_architecture

@@ -25,10 +25,15 @@ def probe_image() -> torch.Tensor:
 
 
 @torch.no_grad()
-def probe_features(encoder: EncoderBase) -> list[float]:
-    """Return the first values of the embedding of `probe_image()`, computed in eval mode on the encoder's device."""
+def probe_features(encoder: EncoderBase, image: torch.Tensor) -> list[float]:
+    """Return the first values of an image's embedding, computed in eval mode on the encoder's device.
+
+    Args:
+        encoder: in any mode, which stays.
+        image: (1, 3, H, W), as of `probe_image`.
+    """
     with evaluating(encoder):
-        embedding = encoder(probe_image().to(encoder.device, encoder.dtype))[0]
+        embedding = encoder(image.to(encoder.device, encoder.dtype))[0]
     kept: list[float] = embedding[:FEATURES_KEPT].double().cpu().tolist()
     return kept
 
@@ -40,7 +45,7 @@ def check_features(encoder: EncoderBase, fingerprint: Fingerprint, *, source: st
         FingerprintError: they differ by more than rounding explains.
     """
     expected = torch.tensor(fingerprint.features, dtype=torch.float64)
-    found = torch.tensor(probe_features(encoder), dtype=torch.float64)
+    found = torch.tensor(probe_features(encoder, probe_image()), dtype=torch.float64)
     difference = ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not difference <= TOLERANCE:
         raise FingerprintError(

@@ -10,21 +10,25 @@ from safetensors.torch import save_file
 
 from sslhsic_transfer._devices import as_dtype
 from sslhsic_transfer._files import atomic_path, removed_on_failure, sha256_of_file
-from sslhsic_transfer.errors import FingerprintError, OutputExistsError, SSLHSICError
+from sslhsic_transfer.errors import FingerprintError, OutputExistsError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.config_file import (
     CONFIG_NAME,
     Fingerprint,
     FolderConfig,
+    ModelFiles,
     config_text,
     read_config,
     write_config,
 )
-from sslhsic_transfer.hub.files import ModelFiles
-from sslhsic_transfer.hub.fingerprint import check_features, probe_features
-from sslhsic_transfer.hub.safetensors_file import check_there
-from sslhsic_transfer.hub.tensor_checks import refuse_non_finite
+from sslhsic_transfer.hub.fingerprint import check_features, probe_features, probe_image
+from sslhsic_transfer.hub.safetensors_file import (
+    LARGEST_HEADER,
+    SafetensorsContent,
+    check_there,
+    read_safetensors_file,
+)
+from sslhsic_transfer.hub.tensor_checks import FLOATING, check_fit, refuse_non_finite
 from sslhsic_transfer.hub.verification_cache import is_verified, mark_for, remember
-from sslhsic_transfer.hub.weights_file import read_weights
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -67,9 +71,8 @@ def save_folder(
     kept = as_dtype(dtype)
     state = {name: _stored(tensor.detach(), kept) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
-    features = probe_features(
-        _fill(_empty(EncoderBase, encoder.config, encoder.preprocessing, encoder.metadata), state)
-    )
+    stored = _empty(EncoderBase, encoder.config, encoder.preprocessing, encoder.metadata)
+    features = probe_features(_fill(stored, state), probe_image())
     with removed_on_failure(directory), atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         config = FolderConfig(
@@ -179,3 +182,37 @@ def _check_hash(weights: Path, found: str | None, expected: str) -> None:
             f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {expected}. The file was changed or exchanged after "
             "it was saved: fetch or save the folder again."
         )
+
+
+def largest_weights(encoder: EncoderBase) -> int:
+    """Return the largest size in bytes of a file with an encoder's weights: eight per number, and the header."""
+    return 8 + LARGEST_HEADER + 8 * sum(tensor.numel() for tensor in encoder.state_dict().values())
+
+
+def read_weights(path: Path, encoder: EncoderBase, *, hashed: bool = False) -> SafetensorsContent:
+    """Read a safetensors file that must hold exactly an encoder's state dict.
+
+    Args:
+        path: the file.
+        encoder: the encoder that the file is for; may be on the meta device.
+        hashed: whether to hash the bytes.
+
+    Returns:
+        Tensors on the CPU in the file's dtypes, and the hash.
+
+    Raises:
+        ModelNotFoundError: there is no such file.
+        WeightsError: the file is damaged, or its names, shapes or kinds of dtype are not the encoder's.
+    """
+    check_there(path)
+    if (size := path.stat().st_size) > (most := largest_weights(encoder)):
+        raise WeightsError(f"{path} has {size} bytes; this network's weights have at most {most}.")
+    content = read_safetensors_file(path, hashed=hashed, largest_header=LARGEST_HEADER)
+    state = content.tensors
+    check_fit(encoder, state, str(path), called=str(encoder.config), advice=f"Check 'encoder' in {CONFIG_NAME}.")
+    for name, tensor in encoder.state_dict().items():
+        floating = state[name].dtype in FLOATING if tensor.is_floating_point() else state[name].dtype == tensor.dtype
+        if not floating:
+            expected = "a kind of float of 16 to 64 bits" if tensor.is_floating_point() else tensor.dtype
+            raise WeightsError(f"{path}: {name} holds {state[name].dtype}; expected {expected}.")
+    return content

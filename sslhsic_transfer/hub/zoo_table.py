@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME
 from sslhsic_transfer.hub.zoo import ZooModel
 from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.results import RESULTS_NAME, load_results

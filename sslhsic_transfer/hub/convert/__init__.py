@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from sslhsic_transfer.hub.convert.conversion import Conversion as Conversion
+    from sslhsic_transfer.hub.convert.conversion import ConversionReport as ConversionReport
     from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_byol as convert_byol
     from sslhsic_transfer.hub.convert.haiku_checkpoint import convert_haiku as convert_haiku
     from sslhsic_transfer.hub.convert.haiku_pretraining import convert_haiku_networks as convert_haiku_networks
     from sslhsic_transfer.hub.convert.libraries import convert_timm as convert_timm
     from sslhsic_transfer.hub.convert.libraries import convert_torchvision as convert_torchvision
-    from sslhsic_transfer.hub.convert.report import Conversion as Conversion
-    from sslhsic_transfer.hub.convert.report import ConversionReport as ConversionReport
     from sslhsic_transfer.hub.convert.to_detectron2 import save_detectron2 as save_detectron2
     from sslhsic_transfer.hub.convert.to_detectron2 import to_detectron2 as to_detectron2
     from sslhsic_transfer.hub.convert.to_mmseg import save_mmseg as save_mmseg
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Conversion": "sslhsic_transfer.hub.convert.report",
-        "ConversionReport": "sslhsic_transfer.hub.convert.report",
+        "Conversion": "sslhsic_transfer.hub.convert.conversion",
+        "ConversionReport": "sslhsic_transfer.hub.convert.conversion",
         "PretrainingState": "sslhsic_transfer.hub.pretraining_file",
         "convert_byol": "sslhsic_transfer.hub.convert.haiku_checkpoint",
         "convert_haiku": "sslhsic_transfer.hub.convert.haiku_checkpoint",

@@ -12,12 +12,11 @@ from torch.nn import functional as F
 from sslhsic_transfer._config import shortened, validated
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
-from sslhsic_transfer.hub.convert.conversion import build, check_same_features
-from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport, E
+from sslhsic_transfer.hub.convert.conversion import Conversion, ConversionReport, E, build, check_same_features
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
-from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.hub.fingerprint import probe_image
-from sslhsic_transfer.models.config import FAMILIES, EncoderConfig, family_of
+from sslhsic_transfer.models.config import EncoderConfig, family_of
 from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
@@ -31,7 +30,7 @@ def read_timm(kind: type[E], model: str | nn.Module, *, pretrained: bool = True)
     cfg = dict(getattr(network, "pretrained_cfg", None) or {})
     source = f"timm/{model if isinstance(model, str) else cfg.get('architecture', type(model).__name__)}"
     random = isinstance(model, str) and not pretrained
-    if family_of(str(cfg.get("architecture"))) is not FAMILIES["resnet"]:
+    if not family_of(str(cfg.get("architecture"))).resnet_options:
         tensors, report = _under_its_own_names(network, cfg["architecture"], source)
     elif isinstance(network, timm.models.resnet.ResNet):
         tensors, report = read_state(network.state_dict(), source)

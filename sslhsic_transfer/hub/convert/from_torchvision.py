@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from sslhsic_transfer._config import validated
 from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError
-from sslhsic_transfer.hub.convert.conversion import build, check_same_features
-from sslhsic_transfer.hub.convert.report import Conversion, E
+from sslhsic_transfer.hub.convert.conversion import Conversion, E, build, check_same_features
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
-from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet_shapes import find_architecture
 

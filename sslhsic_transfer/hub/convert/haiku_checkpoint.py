@@ -9,10 +9,9 @@ import numpy as np
 
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.conversion import build
+from sslhsic_transfer.hub.convert.conversion import Conversion, build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.rebuild import Record
-from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing

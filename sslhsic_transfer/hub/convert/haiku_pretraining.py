@@ -12,10 +12,9 @@ from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.conversion import build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.haiku_checkpoint import section
-from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.pretraining_file import PretrainingState
-from sslhsic_transfer.hub.tensor_checks import refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import COUNTER, refuse_non_finite
 from sslhsic_transfer.models.encoder import EncoderBase
 
 _PARTS = ("params", "state")

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
+from sslhsic_transfer.hub.convert.conversion import Conversion
 from sslhsic_transfer.hub.convert.from_timm import read_timm
 from sslhsic_transfer.hub.convert.from_torchvision import read_torchvision
-from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.encoder import Encoder
 
 

@@ -12,12 +12,11 @@ from torch import Tensor
 from sslhsic_transfer._config import shortened
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
-from sslhsic_transfer.hub.convert.conversion import build
+from sslhsic_transfer.hub.convert.conversion import Conversion, build
 from sslhsic_transfer.hub.convert.layouts import ENTRIES
 from sslhsic_transfer.hub.convert.memory_limits import refuse_more_than_the_file
-from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.hub.convert.torch_file import is_zip, load_torch
-from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.names import refuse_address

@@ -10,9 +10,15 @@ import torch
 
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
+from sslhsic_transfer.hub.config_file import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    FolderConfig,
+    config_values,
+    read_config,
+    write_config,
+)
 from sslhsic_transfer.hub.download import HubAccess, download_model
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
 from sslhsic_transfer.hub.folder import read_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
