@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -98,8 +99,7 @@ def loading(name: str) -> list[Function]:
     from sslhsic_transfer import from_pretrained
 
     from_pretrained(name)  # imports happen before
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["SSLHSIC_CACHE"] = cache
+    with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, {"SSLHSIC_CACHE": cache}):
         return entered(lambda: from_pretrained(name))
 
 

@@ -1,4 +1,4 @@
-"""Selection of the encoder's tensors from a state dict, renamed to torchvision's names; every tensor is accounted for."""
+"""Selection of the encoder's tensors from a state dict, renamed to torchvision's names, each tensor accounted for."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
