@@ -26,7 +26,7 @@ from sslhsic_transfer.pretrain.recipe import Recipe
 from sslhsic_transfer.pretrain.trainer import Scalars, Trainer
 from sslhsic_transfer.pretrain.views import View
 from sslhsic_transfer.training.accelerator import build_accelerator
-from sslhsic_transfer.training.checkpoint import list_checkpoints, load_checkpoint, taking_up
+from sslhsic_transfer.training.checkpoint import list_checkpoints, load_checkpoint, restoring_from
 from sslhsic_transfer.training.run import TrainingRun
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.training.sampler import check_shares
@@ -61,7 +61,7 @@ def pretrain(
         TrainingInterruptedError: SIGTERM or SIGINT was received; the state after the last step is saved.
     """
     folder = RunFolder(output)
-    with folder.held():
+    with folder.locked():
         found = find_data(data)
         if len(found.train) < recipe.batch_size:
             raise DataError(
@@ -233,7 +233,7 @@ class _PretrainingRun(TrainingRun):
                 f"init_from={checkpoint}."
             )
         resume_threads(state.get("threads"))
-        with taking_up(checkpoint):
+        with restoring_from(checkpoint):
             self.trainer.load_state_dict(step, state["trainer"])
             loaders: list[dict[str, Any]] = state["loaders"]
             # If the number of processes differs, any process's state lets the loader decide whether it can go on.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslhsic_transfer._config import configured, merged, read_yaml
+from sslhsic_transfer._config import apply_overrides, merge_values, read_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.pretrain.recipe import Recipe
 
@@ -20,8 +20,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     Raises:
         ConfigError: there is no such recipe, it is not YAML, or settings are invalid; the message lists all of them.
     """
-    values = merged(Recipe().model_dump(mode="json"), read_yaml(_find(name_or_path)))
-    return configured(Recipe, values, overrides, source=f"Recipe {name_or_path}")
+    values = merge_values(Recipe().model_dump(mode="json"), read_yaml(_find(name_or_path)))
+    return apply_overrides(Recipe, values, overrides, source=f"Recipe {name_or_path}")
 
 
 def _find(name_or_path: str | Path) -> Path:

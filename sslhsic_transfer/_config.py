@@ -22,7 +22,7 @@ _DEEPEST_YAML = 64  # levels of nested lists and mappings
 _MOST_VALUES = 1_000_000
 
 
-def validated(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
+def validate(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
     """Build a pydantic model, or raise one error that lists everything wrong with the values.
 
     Args:
@@ -106,7 +106,7 @@ def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -
         new: the present settings.
         free: names that may differ, in any section.
     """
-    before, now = flattened(old.model_dump()), flattened(new.model_dump())
+    before, now = flatten(old.model_dump()), flatten(new.model_dump())
     return [
         f"{key}: {before.get(key)!r} then, {now.get(key)!r} now"
         for key in {**before, **now}
@@ -114,15 +114,15 @@ def differences(old: BaseModel, new: BaseModel, *, free: Collection[str] = ()) -
     ]
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested sections to dotted keys: {"loss": {"gamma": 3}} -> {"loss.gamma": 3}."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequence[str], *, source: str) -> Model:
+def apply_overrides(model: type[Model], values: Mapping[str, Any], overrides: Sequence[str], *, source: str) -> Model:
     """Apply overrides to values, and build a pydantic model from them.
 
     If a setting is text, its override is read as text: ``train=2007`` and ``train=yes`` name splits.
@@ -136,7 +136,7 @@ def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequenc
     Raises:
         ConfigError: an override is not ``key=value``, or values are missing, unknown or out of range.
     """
-    changed = merged(values, {})
+    changed = merge_values(values, {})
     written: dict[str, tuple[Any, Any]] = {}
     for override in overrides:
         key, value, text = _parsed(override)
@@ -149,16 +149,16 @@ def configured(model: type[Model], values: Mapping[str, Any], overrides: Sequenc
             if location[: len(path)] == path:
                 written[key] = (_with_text(value, text, location[len(path) :]), text)
                 _put(changed, key, written[key][0])
-    return validated(model, changed, source=source)
+    return validate(model, changed, source=source)
 
 
-def merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def merge_values(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Merge values into defaults, section by section, so that unnamed settings of a section keep their defaults."""
     result = dict(defaults)
     for key, value in values.items():
         default = result.get(key)
         if isinstance(default, Mapping) and isinstance(value, Mapping):
-            value = merged(default, value)
+            value = merge_values(default, value)
         result[key] = value
     return result
 
@@ -176,11 +176,11 @@ def _describe(problem: Any, model: type[BaseModel]) -> str:
     return (
         f"{where}: {message}"
         if "ctx" in problem and "error" in problem["ctx"]
-        else f"{where}: {message}, got {shortened(problem['input'])}"
+        else f"{where}: {message}, got {shorten(problem['input'])}"
     )
 
 
-def shortened(value: Any) -> str:
+def shorten(value: Any) -> str:
     """Format a value for a message as Python writes it, abbreviated if it is long or deep."""
     return _SHORT.repr(value)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer._json import read_json
 from sslhsic_transfer._locks import changing
@@ -91,7 +91,7 @@ def new_result(**facts: Any) -> Result:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware(),
     }
-    return validated(Result, stamp | facts, source="Result")
+    return validate(Result, stamp | facts, source="Result")
 
 
 def load_results(path: str | Path) -> list[Result]:
@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Result]]:
             raise TypeError(f"'results' is a {type(rows).__name__}")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConfigError(f"{path} is not a results.json: {error!r}. Expected {{'results': […]}}.") from error
-    return document, [validated(Result, row, source=f"{path}, record {number}") for number, row in enumerate(rows)]
+    return document, [validate(Result, row, source=f"{path}, record {number}") for number, row in enumerate(rows)]
 
 
 def over_seeds(results: Sequence[Result]) -> Result:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from sslhsic_transfer._config import configured, read_yaml
+from sslhsic_transfer._config import apply_overrides, read_yaml
 from sslhsic_transfer.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
 
 def of(*overrides):
-    return configured(Settings, Settings().model_dump(mode="json"), overrides, source="Settings")
+    return apply_overrides(Settings, Settings().model_dump(mode="json"), overrides, source="Settings")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_is_no_text_either_is_refused(override, found):
         pass
 
     with pytest.raises(ConfigError, match=found):
-        configured(Strict, {}, [override], source="Settings")
+        apply_overrides(Strict, {}, [override], source="Settings")
 
 
 @settings(max_examples=50, deadline=None)

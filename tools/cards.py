@@ -26,7 +26,7 @@ from sslhsic_transfer._files import write_text
 from sslhsic_transfer.adapters.onnx.folder import add_onnx
 from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import evenly
+from sslhsic_transfer.data.images import spread_indices
 from sslhsic_transfer.evaluate.probe import evaluate
 from sslhsic_transfer.hub.config_file import WEIGHTS_NAME, read_config
 from sslhsic_transfer.hub.encoder import load_folder
@@ -74,7 +74,7 @@ def store(name: str, model: Path, pictures: Path, size: int | None, facts: Seque
 
 def _record_drift(encoder: Encoder, folder: Path, pictures: Path) -> None:
     stored, found = load_folder(folder), ImageFolder.scan(pictures)
-    paths = [found.paths[index] for index in evenly(len(found.paths), min(COMPARED, len(found.paths)))]
+    paths = [found.paths[index] for index in spread_indices(len(found.paths), min(COMPARED, len(found.paths)))]
     cosine = torch.cosine_similarity(encoder.embed(paths).double(), stored.embed(paths).double())
     figures = {"mean cosine": cosine.mean().item(), "smallest cosine": cosine.min().item()}
     records = [

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from sslhsic_transfer import Encoder, from_pretrained
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import evenly, load_image
+from sslhsic_transfer.data.images import load_image, spread_indices
 from sslhsic_transfer.data.labelled.depth import find_depth
 from sslhsic_transfer.data.labelled.detection import BoxedPicture, find_detection
 from sslhsic_transfer.data.labelled.segmentation import find_segmentation
@@ -99,7 +99,7 @@ def detections(runs: Path, data: Path) -> Image.Image:
     for row, folder in DETECTORS.items():
         test = find_detection(data / folder, "test")
         models = [load_transferred(runs / row / f"{init}-0" / "model") for init in INITS]
-        for index in evenly(len(test), 4)[1:3]:
+        for index in spread_indices(len(test), 4)[1:3]:
             entry = test.pictures[index]
             picture = load_image(entry.path)
             panels = [draw_boxes(picture, entry.truth, test.classes, scores=False)]
@@ -118,7 +118,7 @@ def segmentations(model: str, runs: Path, data: Path) -> Image.Image:
     test = find_segmentation(folder, "test")
     models = [load_transferred(runs / "cells" / init / "model") for init in INITS]
     sheet = []
-    for index in evenly(len(test), 4)[1:3]:
+    for index in spread_indices(len(test), 4)[1:3]:
         picture = load_image(test.pairs[index][0])
         maps = [test.read_mask(index), *(model.predict(picture) for model in models)]
         panels = [picture, *(_laid_over(picture, classes, len(test.classes)) for classes in maps)]
@@ -185,7 +185,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     found = ImageFolder.scan(options.data / "raccoon_det/VOC2007/JPEGImages").paths
     neighbors(encoder).save(options.output / "neighbors.jpg", quality=88)
-    components(encoder, [found[index] for index in evenly(len(found), 4)]).save(
+    components(encoder, [found[index] for index in spread_indices(len(found), 4)]).save(
         options.output / "components.jpg", quality=88
     )
     if options.dense:

@@ -13,7 +13,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, default_setup, launch
 
 from sslhsic_transfer.adapters.detectron2.config import configure, load_config
-from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.adapters.detectron2.trainer import SSLHSICTrainer
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,11 +27,11 @@ def run(arguments: argparse.Namespace) -> None:
     default_setup(cfg, arguments)
     arguments.config_file = config_file
     if arguments.eval_only:
-        model = Trainer.build_model(cfg)
+        model = SSLHSICTrainer.build_model(cfg)
         DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=arguments.resume)
-        Trainer.test(cfg, model)
+        SSLHSICTrainer.test(cfg, model)
     else:
-        Trainer(cfg, resume=arguments.resume).train()
+        SSLHSICTrainer(cfg, resume=arguments.resume).train()
 
 
 def main() -> None:

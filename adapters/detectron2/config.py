@@ -28,8 +28,8 @@ def add_sslhsic_config(cfg: CfgNode) -> None:
     Args:
         cfg: the configuration from `detectron2.config.get_cfg`, which is changed.
     """
-    cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW", for `Trainer`
-    cfg.SOLVER.BFLOAT16 = False  # whether `Trainer` computes forward passes in bfloat16, on any device
+    cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW", for `SSLHSICTrainer`
+    cfg.SOLVER.BFLOAT16 = False  # whether `SSLHSICTrainer` computes forward passes in bfloat16, on any device
     cfg.MODEL.SSLHSIC = CfgNode()
     cfg.MODEL.SSLHSIC.NAME = ""  # what from_pretrained takes; empty: an untrained encoder with the next three settings
     cfg.MODEL.SSLHSIC.ARCHITECTURE = "resnet50"

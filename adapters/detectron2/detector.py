@@ -22,8 +22,8 @@ from sslhsic_transfer.errors import CheckpointError, ModelNotFoundError
 from sslhsic_transfer.metrics.average_precision import average_precision
 from sslhsic_transfer.models.modes import evaluating
 
-CONFIG_NAME = "config.yaml"
-WEIGHTS_NAME = "model_final.pth"
+DETECTOR_CONFIG_NAME = "config.yaml"
+DETECTOR_WEIGHTS_NAME = "model_final.pth"
 
 
 class Detector:
@@ -77,13 +77,13 @@ def load_detector(output: str | Path, device: str | None = None) -> Detector:
         CheckpointError: the weights are damaged or do not fit the settings.
     """
     output = Path(output)
-    weights = output / WEIGHTS_NAME
-    if not (output / CONFIG_NAME).is_file() or not weights.is_file():
+    weights = output / DETECTOR_WEIGHTS_NAME
+    if not (output / DETECTOR_CONFIG_NAME).is_file() or not weights.is_file():
         raise ModelNotFoundError(
-            f"{output} holds no trained detector; expected {CONFIG_NAME} and {weights.name}, which fine_tune writes at "
-            "the end of its run."
+            f"{output} holds no trained detector; expected {DETECTOR_CONFIG_NAME} and {weights.name}, which fine_tune "
+            "writes at the end of its run."
         )
-    cfg = load_config(output / CONFIG_NAME)
+    cfg = load_config(output / DETECTOR_CONFIG_NAME)
     cfg.MODEL.SSLHSIC.NAME = ""
     cfg.MODEL.DEVICE = device or cfg.MODEL.DEVICE
     model = build_model(cfg)

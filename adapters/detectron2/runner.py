@@ -12,14 +12,14 @@ import sslhsic_transfer.adapters.detectron2.compat  # noqa: F401 - before Detect
 import torch
 from detectron2.config import CfgNode
 
-from sslhsic_transfer._config import flattened
+from sslhsic_transfer._config import flatten
 from sslhsic_transfer._files import write_json, write_text
 from sslhsic_transfer._precision import PRECISIONS, Precision
 from sslhsic_transfer.adapters.detectron2.backbone import NORMS, Norm
 from sslhsic_transfer.adapters.detectron2.config import configure, load_config
 from sslhsic_transfer.adapters.detectron2.dataset import register
-from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, load_detector, save_classes
-from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.adapters.detectron2.detector import DETECTOR_CONFIG_NAME, load_detector, save_classes
+from sslhsic_transfer.adapters.detectron2.trainer import SSLHSICTrainer
 from sslhsic_transfer.data.labelled.detection import DetectionData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from sslhsic_transfer.hub.encoder import Encoder, create_encoder
@@ -96,7 +96,7 @@ def fine_tune(
                 f"val: got the classes {', '.join(val.classes)}; expected train's: {', '.join(train.classes)}."
             )
         val.require_objects()
-    if (output / CONFIG_NAME).exists() and not resume:
+    if (output / DETECTOR_CONFIG_NAME).exists() and not resume:
         raise OutputExistsError(f"{output} holds a run already; pass resume=True, or another folder.")
     cfg = load_config(network)
     _configure_encoder(cfg, model, architecture, output)
@@ -118,7 +118,7 @@ def fine_tune(
     _same_run(cfg, output)
     save_classes(output, train.classes)
     torch.manual_seed(seed)
-    Trainer(cfg, resume=resume).train()
+    SSLHSICTrainer(cfg, resume=resume).train()
     if val is not None:
         write_json(output / "evaluation.json", load_detector(output).evaluate(val))
     return output
@@ -178,11 +178,11 @@ def _same_run(cfg: CfgNode, output: Path) -> None:
     Raises:
         CheckpointError: they differ.
     """
-    path = output / CONFIG_NAME
+    path = output / DETECTOR_CONFIG_NAME
     if not path.exists():
         write_text(path, cfg.dump())
         return
-    before, now = (flattened(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), cfg.dump()))
+    before, now = (flatten(yaml.safe_load(text)) for text in (path.read_text(encoding="utf-8"), cfg.dump()))
     if other := [key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in _FREE]:
         raise CheckpointError(
             f"{output} holds a run with other settings, which cannot be resumed with these:\n"

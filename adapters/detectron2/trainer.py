@@ -29,7 +29,7 @@ from sslhsic_transfer.training.divergence import divergence
 _LOG = logging.getLogger("detectron2.engine.train_loop")
 
 
-class Trainer(DefaultTrainer):
+class SSLHSICTrainer(DefaultTrainer):
     """A `DefaultTrainer` whose resumed runs give the same result as uninterrupted ones.
 
     Its checkpoints hold the optimizer's state, which version 0.6 forgets. Batches and the random numbers of a step

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.report import load_encoder
 from sslhsic_transfer.errors import ConfigError
@@ -101,7 +101,7 @@ def source_encoder(
             )
         model = init_cfg["checkpoint"]
     settings = {"architecture": architecture} if isinstance(architecture, str) else architecture
-    wanted = validated(EncoderConfig, settings, source="The backbone's architecture") if settings else None
+    wanted = validate(EncoderConfig, settings, source="The backbone's architecture") if settings else None
     if model is not None:
         encoder = as_encoder(model)
         if wanted not in (None, encoder.config):

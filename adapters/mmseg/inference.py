@@ -21,8 +21,8 @@ from sslhsic_transfer.errors import CheckpointError, DataError
 from sslhsic_transfer.metrics.confusion import Confusion
 from sslhsic_transfer.models.modes import evaluating
 
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.pth"
+SEGMENTOR_CONFIG_NAME = "config.json"
+SEGMENTOR_WEIGHTS_NAME = "model.pth"
 
 
 def load_segmentor(output: str | Path, device: torch.device | str | None = None) -> Any:
@@ -40,17 +40,19 @@ def load_segmentor(output: str | Path, device: torch.device | str | None = None)
         CheckpointError: there is no finished model, its config is damaged, or its weights do not fit its config.
     """
     output = Path(output)
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
+    for name in (SEGMENTOR_CONFIG_NAME, SEGMENTOR_WEIGHTS_NAME):
         if not (output / name).is_file():
             raise CheckpointError(f"{output} has no {name}; expected the folder of a fine_tune(…) that has ended.")
-    config = Config(read_config(output / CONFIG_NAME))
+    config = Config(read_config(output / SEGMENTOR_CONFIG_NAME))
     with DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)
-    checkpoint = read_checkpoint(str(output / WEIGHTS_NAME))
+    checkpoint = read_checkpoint(str(output / SEGMENTOR_WEIGHTS_NAME))
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except (KeyError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{output / WEIGHTS_NAME} does not fit {CONFIG_NAME} beside it: {error}") from error
+        raise CheckpointError(
+            f"{output / SEGMENTOR_WEIGHTS_NAME} does not fit {SEGMENTOR_CONFIG_NAME} beside it: {error}"
+        ) from error
     model.dataset_meta, model.cfg = checkpoint["meta"]["dataset_meta"], config
     return model.to(device).eval()
 

@@ -12,15 +12,15 @@ from mmengine.device import get_device
 from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
-from sslhsic_transfer._config import flattened
+from sslhsic_transfer._config import flatten
 from sslhsic_transfer._files import atomic_path, json_text, write_text
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.adapters.mmseg.backbone import source_encoder
 from sslhsic_transfer.adapters.mmseg.compat import read_checkpoint
-from sslhsic_transfer.adapters.mmseg.configured import SSLHSICRunner, fit_model, head_config, pipelines
+from sslhsic_transfer.adapters.mmseg.config_runner import SSLHSICRunner, fit_model, head_config, pipelines
 from sslhsic_transfer.adapters.mmseg.dataset import SSLHSICDataset
 from sslhsic_transfer.adapters.mmseg.divergence import DivergenceHook
-from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME, read_config
+from sslhsic_transfer.adapters.mmseg.inference import SEGMENTOR_CONFIG_NAME, SEGMENTOR_WEIGHTS_NAME, read_config
 from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
@@ -222,7 +222,7 @@ def _schedulers(name: str, warmup: int, iterations: int) -> list[dict[str, Any]]
 
 def _claim(output: Path, config: str, resume: bool) -> None:
     """Write the config, or check that a run to resume has the same config and a checkpoint that can be trusted."""
-    path = output / CONFIG_NAME
+    path = output / SEGMENTOR_CONFIG_NAME
     if not path.exists():
         write_text(path, config)
         return
@@ -242,11 +242,11 @@ def _claim(output: Path, config: str, resume: bool) -> None:
 def _shaping(config: Mapping[str, Any]) -> dict[str, Any]:
     """Select the settings that affect the result: all but the number of workers and the interval of checkpoints."""
     free = {"num_workers", "persistent_workers", "val_interval"}
-    return {key: value for key, value in flattened(config).items() if key.rpartition(".")[2] not in free}
+    return {key: value for key, value in flatten(config).items() if key.rpartition(".")[2] not in free}
 
 
 def _save(model: nn.Module, classes: tuple[str, ...], output: Path) -> None:
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     meta = {"dataset_meta": {"classes": list(classes)}}
-    with atomic_path(output / WEIGHTS_NAME) as temporary:
+    with atomic_path(output / SEGMENTOR_WEIGHTS_NAME) as temporary:
         torch.save({"state_dict": state, "meta": meta}, temporary)

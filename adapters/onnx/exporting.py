@@ -23,7 +23,7 @@ from sslhsic_transfer.adapters.onnx.quantization import Quantization, as_int8
 from sslhsic_transfer.adapters.onnx.saving import check_target, data_file, describe, staged, write_model
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import Picture, evenly
+from sslhsic_transfer.data.images import Picture, spread_indices
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.names import shown
@@ -179,7 +179,7 @@ def _prepared(
     pictures = ImageFolder.scan(calibration).paths if isinstance(calibration, str | Path) else calibration
     if not len(pictures):
         return np.empty((0, 3, 32, 32), np.float32)
-    chosen = evenly(len(pictures), min(_MOST_CALIBRATION, len(pictures)))
+    chosen = spread_indices(len(pictures), min(_MOST_CALIBRATION, len(pictures)))
     if sides and sides != (preprocessing.crop, preprocessing.crop):
         raise ConfigError(
             f"Calibration pictures become {preprocessing.crop} × {preprocessing.crop} by the encoder's preprocessing, "

@@ -6,9 +6,9 @@ from typing import Any
 
 import sslhsic_transfer.adapters.onnx.exporting as exporting
 from sslhsic_transfer._locks import changing
-from sslhsic_transfer.adapters.onnx.compared import compared_folder
 from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.adapters.onnx.quantization import Quantization
+from sslhsic_transfer.adapters.onnx.reference import compared_folder
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.adapters.onnx.timing import pictures_per_second

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ModelFileError
 from sslhsic_transfer.models.config import EncoderConfig, Stage
@@ -45,7 +45,7 @@ class FileInfo(BaseModel):
             raise says_nothing(source, cls.kind)
         plain = {name for name, field in cls.model_fields.items() if field.annotation in (str, str | None)}
         values = {name: text if name in plain else _value(text) for name, text in own.items()}
-        return validated(cls, values, source=f"The metadata of {source}")
+        return validate(cls, values, source=f"The metadata of {source}")
 
 
 def says_nothing(source: str, kind: str) -> ModelFileError:

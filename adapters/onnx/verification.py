@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sslhsic_transfer.adapters.onnx.compared import Reference, loader_of, of_pictures_by_file, real_pictures
 from sslhsic_transfer.adapters.onnx.dense.info import DenseInfo
 from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import FilePrecision, OnnxInfo
+from sslhsic_transfer.adapters.onnx.reference import Reference, loader_of, of_pictures_by_file, real_pictures
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.hub.encoder import Encoder
@@ -165,7 +165,7 @@ def _shape_checks(runtime: OnnxEncoder, reference: Reference, bounds: Bounds) ->
     generator = torch.Generator().manual_seed(0)
     checks = []
     batch, _, *sides = runtime.session.get_inputs()[0].shape
-    for count, height, width in fitting(_SHAPES, (batch, *sides)):
+    for count, height, width in fit_shapes(_SHAPES, (batch, *sides)):
         images = torch.randn(count, 3, height, width, generator=generator)
         expected = reference.outputs(images, runtime.info.outputs)
         found = runtime.run(images.numpy(), runtime.info.outputs)
@@ -176,7 +176,7 @@ def _shape_checks(runtime: OnnxEncoder, reference: Reference, bounds: Bounds) ->
     return checks
 
 
-def fitting(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -> list[tuple[int, int, int]]:
+def fit_shapes(shapes: Sequence[tuple[int, int, int]], dims: Sequence[int | str]) -> list[tuple[int, int, int]]:
     """Adapt shapes (pictures, height, width) to a file's fixed dimensions, without duplicates.
 
     Args:

@@ -97,12 +97,12 @@ def torch(
 
     Example: sslhsic convert torch moco_v2.pth.tar --output models/moco
     """
-    from sslhsic_transfer._config import validated
+    from sslhsic_transfer._config import validate
     from sslhsic_transfer.hub.convert import convert_torch
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
     settings = {"resize": resize, "crop": crop, "interpolation": interpolation}
-    preprocessing = validated(Preprocessing, settings, source="The options --resize, --crop, --interpolation")
+    preprocessing = validate(Preprocessing, settings, source="The options --resize, --crop, --interpolation")
     conversion = convert_torch(
         checkpoint,
         entry=entry,

@@ -20,7 +20,7 @@ from sslhsic_transfer.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.evaluate.probe import Task
+    from sslhsic_transfer.evaluate.probe import Probe
 
 
 def embed(
@@ -40,9 +40,9 @@ def embed(
 
     Example: sslhsic embed sslhsic-r18 photos/ --output photos.parquet
     """
-    from sslhsic_transfer.cli.stopping import saying
+    from sslhsic_transfer.cli.stopping import reporting_saved
 
-    with saying(lambda: _saved(output)):
+    with reporting_saved(lambda: _saved(output)):
         _embed(model, images, output, overwrite, batch_size, workers, device, precision)
 
 
@@ -126,13 +126,13 @@ def linear(
     _evaluate(model, "linear", output, **options, batch_size=batch_size, workers=workers, device=device)
 
 
-def _evaluate(model: str, task: "Task", output: Path, **options: Any) -> None:
-    from sslhsic_transfer.cli.stopping import saying
+def _evaluate(model: str, task: "Probe", output: Path, **options: Any) -> None:
+    from sslhsic_transfer.cli.stopping import reporting_saved
     from sslhsic_transfer.evaluate.probe import evaluate
     from sslhsic_transfer.evaluate.table import print_results
     from sslhsic_transfer.results import check_results, save_results
 
-    with saying(lambda: f"No record was added to {output}."):
+    with reporting_saved(lambda: f"No record was added to {output}."):
         check_results(output)
         results = evaluate(model, [task], **options)
     print_results(results)

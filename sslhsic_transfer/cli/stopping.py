@@ -57,7 +57,7 @@ class Signals:
 
 
 @contextmanager
-def saying(what_is_saved: Callable[[], str]) -> Iterator[None]:
+def reporting_saved(what_is_saved: Callable[[], str]) -> Iterator[None]:
     """Report what is saved if a signal ends the block.
 
     Args:

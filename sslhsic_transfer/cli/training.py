@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
+from sslhsic_transfer.cli.stopping import reporting_saved, what_a_run_saved
 
 
 def pretrain(
@@ -28,7 +28,7 @@ def pretrain(
 
     Example: sslhsic pretrain imagenette-r18 --data photos/ --output runs/first epochs=20
     """
-    with saying(lambda: what_a_run_saved(output)):
+    with reporting_saved(lambda: what_a_run_saved(output)):
         from sslhsic_transfer.pretrain.loop import pretrain as run
         from sslhsic_transfer.pretrain.recipe_file import load_recipe
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.cli.stopping import saying, what_a_run_saved
+from sslhsic_transfer.cli.stopping import reporting_saved, what_a_run_saved
 from sslhsic_transfer.transfer.frameworks import frameworks_of
 from sslhsic_transfer.transfer.tasks import TASKS, TaskRow
 
@@ -68,7 +68,7 @@ def _run(
     overrides: list[str] | None,
     resume: bool,
 ) -> None:
-    with saying(lambda: what_a_run_saved(output)):
+    with reporting_saved(lambda: what_a_run_saved(output)):
         from sslhsic_transfer.evaluate.table import print_results
         from sslhsic_transfer.transfer.run import transfer
 

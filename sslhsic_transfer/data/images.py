@@ -266,7 +266,7 @@ def convert_pictures(
     return converted
 
 
-def evenly(length: int, count: int) -> list[int]:
+def spread_indices(length: int, count: int) -> list[int]:
     """Spread indices evenly over a sequence, including first and last; they repeat if ``count`` exceeds its length."""
     indices: list[int] = np.linspace(0, length - 1, count).round().astype(int).tolist()
     return indices

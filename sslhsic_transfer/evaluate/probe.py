@@ -1,4 +1,4 @@
-"""k-NN and linear evaluation of a model on labeled folders. Features are computed once for all tasks."""
+"""k-NN and linear evaluation of a model on labeled folders. Features are computed once for all probes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.metrics.linear import PENALTIES, VALIDATION_SHARE, check_can_split, linear_probe
 from sslhsic_transfer.results import Result, hardware, new_result, over_seeds, tested_on
 
-Task = Literal["knn", "linear"]
+Probe = Literal["knn", "linear"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Subject:
 
 def evaluate(
     model: str | Path,
-    tasks: Sequence[Task],
+    tasks: Sequence[Probe],
     *,
     train: str | Path,
     test: str | Path,
@@ -128,23 +128,23 @@ class _Extraction:
         return encoder_features(encoder, split, batch_size=self.batch_size, workers=self.workers, progress=shown)
 
 
-def _measure(subjects: Iterable[Subject], tasks: Sequence[Task], k: int, seeds: Sequence[int]) -> list[Result]:
+def _measure(subjects: Iterable[Subject], tasks: Sequence[Probe], k: int, seeds: Sequence[int]) -> list[Result]:
     """Return one record for each task, over all seeds that it depends on."""
-    measured: dict[Task, list[Result]] = {task: [] for task in tasks}
+    measured: dict[Probe, list[Result]] = {task: [] for task in tasks}
     for subject in subjects:
         for task, results in measured.items():
             results += [_probe(subject, task, k, seed) for seed in _seeds_of(subject, task, seeds)]
     return [over_seeds(results) for results in measured.values()]
 
 
-def _seeds_of(subject: Subject, task: Task, seeds: Sequence[int]) -> Sequence[int]:
+def _seeds_of(subject: Subject, task: Probe, seeds: Sequence[int]) -> Sequence[int]:
     """Return the seeds to measure: the subject's own, all if the probe draws a split, else one, as none matters."""
     if subject.seed is not None:
         return [subject.seed]
     return seeds if task == "linear" and subject.validation is None else seeds[:1]
 
 
-def _probe(subject: Subject, task: Task, k: int, seed: int) -> Result:
+def _probe(subject: Subject, task: Probe, k: int, seed: int) -> Result:
     train, test, validation = subject.train, subject.test, subject.validation
     if task == "knn":
         value = knn_accuracy(train.values, train.labels, test.values, test.labels, k=k)

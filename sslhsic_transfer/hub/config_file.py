@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 import sslhsic_transfer
-from sslhsic_transfer._config import shortened, validated
+from sslhsic_transfer._config import shorten, validate
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer._json import DEEPEST, parse_json, read_json
 from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
@@ -108,7 +108,7 @@ def config_text(config: FolderConfig) -> str:
             )
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise ConfigError(
-                f"metadata: {name!r} is {shortened(fact)}, of {type(fact).__name__}; expected text, finite numbers, "
+                f"metadata: {name!r} is {shorten(fact)}, of {type(fact).__name__}; expected text, finite numbers, "
                 f"truth values, lists and dictionaries of Python, such as float(value), up to {DEEPEST - 8} deep."
             ) from error
     text = json_text(config_values(config))
@@ -151,7 +151,7 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
         raise ConfigError(f"{path} is not JSON: {error}. Fetch or save the folder again.") from error
     if not isinstance(values, dict) or "format_version" not in values:
         raise ConfigError(f"{path} was not written by this library: it has no 'format_version'.")
-    config = validated(FolderConfig, values, source=str(path))
+    config = validate(FolderConfig, values, source=str(path))
     if sha256 is not None and config.fingerprint.sha256 != sha256:
         raise FingerprintError(
             f"{path} describes weights with SHA-256 {config.fingerprint.sha256}; expected {sha256}. These are "

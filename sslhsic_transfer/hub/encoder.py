@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import torch
 from torch import nn
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer._devices import as_device, as_dtype
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.config_file import ModelFiles
@@ -126,7 +126,7 @@ def create_encoder(
     """
     architecture = resolve_architecture(architecture)
     settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}
-    config = validated(EncoderConfig, settings, source="create_encoder(…)")
+    config = validate(EncoderConfig, settings, source="create_encoder(…)")
     return Encoder(config, preprocessing, zero_init_residual=zero_init_residual)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sslhsic_transfer._bicubic import resize_bicubic
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer.data.images import Picture, to_uint8_tensor
 from sslhsic_transfer.errors import ImageError
 
@@ -86,7 +86,7 @@ class Preprocessing(BaseModel):
         Raises:
             ConfigError: a size that is too small or too large.
         """
-        return validated(cls, {"resize": round(size * 8 / 7), "crop": size}, source=f"Preprocessing for {size} px")
+        return validate(cls, {"resize": round(size * 8 / 7), "crop": size}, source=f"Preprocessing for {size} px")
 
     def at_size(self, size: int) -> "Preprocessing":
         """Make the same for crops of another size, with the same share of the picture in them.
@@ -97,7 +97,7 @@ class Preprocessing(BaseModel):
         if size == self.crop:
             return self
         changed = {"resize": round(self.resize * size / self.crop), "crop": size}
-        return validated(Preprocessing, self.model_dump() | changed, source=f"Preprocessing for {size} px")
+        return validate(Preprocessing, self.model_dump() | changed, source=f"Preprocessing for {size} px")
 
     def on_255(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation on the scale 0 to 255, in which other libraries configure them."""

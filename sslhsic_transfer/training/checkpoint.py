@@ -132,7 +132,7 @@ def load_checkpoint(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 @contextmanager
-def taking_up(checkpoint: Path) -> Iterator[None]:
+def restoring_from(checkpoint: Path) -> Iterator[None]:
     """Convert errors that occur while a state is restored to a `CheckpointError`.
 
     Raises:

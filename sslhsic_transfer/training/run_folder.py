@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sslhsic_transfer._config import as_yaml, differences, read_yaml, validated
+from sslhsic_transfer._config import as_yaml, differences, read_yaml, validate
 from sslhsic_transfer._files import append_json_lines, read_json_lines, write_json_lines, write_text
 from sslhsic_transfer._locks import writing
 from sslhsic_transfer._processes import is_main_process
@@ -38,7 +38,7 @@ class RunFolder:
         self._lock = self.root / ".lock"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Lock the folder for this run; a launcher's first process locks it for all.
 
         Raises:
@@ -97,7 +97,7 @@ class RunFolder:
         return [record for record in read_json_lines(self.metrics) if type(record.get("step")) is int]
 
     def _refuse_other_recipe(self, recipe: BaseModel) -> None:
-        old = validated(type(recipe), read_yaml(self.recipe), source=str(self.recipe))
+        old = validate(type(recipe), read_yaml(self.recipe), source=str(self.recipe))
         if changes := differences(old, recipe, free=_FREE | {PICTURES_KEY}):
             raise CheckpointError(
                 f"{self.root} was begun with another recipe ({'; '.join(changes)}). "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer._files import write_json
 from sslhsic_transfer._json import parse_json
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError
@@ -18,7 +18,7 @@ from sslhsic_transfer.transfer.tasks import TASKS, load_task
 if TYPE_CHECKING:
     from sslhsic_transfer.transfer.tasks.task import AnyTask
 
-CONFIG_NAME = "transfer.json"
+TRANSFER_CONFIG_NAME = "transfer.json"
 
 
 class TransferConfig(BaseModel):
@@ -61,13 +61,13 @@ class TransferConfig(BaseModel):
             ConfigError: the settings do not validate.
         """
         task = load_task(self.task)
-        settings = validated(task.settings_class, self.settings, source="settings")
+        settings = validate(task.settings_class, self.settings, source="settings")
         return task(settings, self.preprocessing, self.classes)
 
     def save(self, folder: Path) -> None:
         """Write transfer.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / CONFIG_NAME, self.model_dump(mode="json", exclude={"pictures_sha256"}))
+        write_json(folder / TRANSFER_CONFIG_NAME, self.model_dump(mode="json", exclude={"pictures_sha256"}))
 
     @classmethod
     def load(cls, folder: Path) -> "TransferConfig":
@@ -77,13 +77,13 @@ class TransferConfig(BaseModel):
             ModelNotFoundError: the file does not exist.
             ConfigError: the file does not parse or validate.
         """
-        path = folder / CONFIG_NAME
+        path = folder / TRANSFER_CONFIG_NAME
         if not path.is_file():
             raise ModelNotFoundError(
-                f"No {CONFIG_NAME} in {folder}: expected RUN/model after `sslhsic transfer … --output RUN`."
+                f"No {TRANSFER_CONFIG_NAME} in {folder}: expected RUN/model after `sslhsic transfer … --output RUN`."
             )
         try:
-            return validated(cls, parse_json(read_text(path, ConfigError)), source=str(path))
+            return validate(cls, parse_json(read_text(path, ConfigError)), source=str(path))
         except ValueError as error:
             if isinstance(error, ConfigError):
                 raise

@@ -16,7 +16,7 @@ from sslhsic_transfer._threads import resume_threads
 from sslhsic_transfer.data.readers import reading_ahead
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.training.accelerator import build_accelerator
-from sslhsic_transfer.training.checkpoint import load_checkpoint, newest_intact, taking_up
+from sslhsic_transfer.training.checkpoint import load_checkpoint, newest_intact, restoring_from
 from sslhsic_transfer.training.optimizer import build_optimizer, restore, set_learning_rate
 from sslhsic_transfer.training.run import TrainingRun
 from sslhsic_transfer.training.run_folder import RunFolder
@@ -183,7 +183,7 @@ class _FineTune(TrainingRun):
             return 0
         step, state = load_checkpoint(checkpoint)
         resume_threads(state.get("threads"))
-        with taking_up(checkpoint):
+        with restoring_from(checkpoint):
             self.plain.load_state_dict(state["network"])
             restore(self.optimizer, state["optimizer"])
             if accelerator.scaler is not None and "scaler" in state:

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from sslhsic_transfer._devices import computing_device
-from sslhsic_transfer.data.images import Picture, evenly, to_uint8_tensor
+from sslhsic_transfer.data.images import Picture, spread_indices, to_uint8_tensor
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.drawing import side_by_side
@@ -70,7 +70,7 @@ class TransferredModel:
             DataError: the split's classes are not the model's.
         """
         self._check_classes(data)
-        indices = evenly(len(data), min(count, len(data)))
+        indices = spread_indices(len(data), min(count, len(data)))
         return side_by_side([self.task.panels(self._predict, data, index) for index in indices])
 
     def _check_classes(self, data: LabelledData) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslhsic_transfer._config import configured
+from sslhsic_transfer._config import apply_overrides
 from sslhsic_transfer._devices import default_device
 from sslhsic_transfer._files import atomic_path, write_json
 from sslhsic_transfer._fingerprint import fingerprint_of
@@ -63,7 +63,7 @@ def transfer(
         OutputBusyError: another process is using ``output``.
     """
     folder = RunFolder(output)
-    with folder.held():
+    with folder.locked():
         return _transfer(task, model, data, folder, framework, init, overrides, resume, progress)
 
 
@@ -121,7 +121,7 @@ def read_settings(task: str, overrides: Sequence[str]) -> TransferSettings:
         ConfigError: there is no such task, or the settings do not validate.
     """
     kind = load_task(task).settings_class
-    return configured(kind, kind().model_dump(mode="json"), overrides, source=f"Settings of {task}")
+    return apply_overrides(kind, kind().model_dump(mode="json"), overrides, source=f"Settings of {task}")
 
 
 def _require_same_classes(training: LabelledData, test: LabelledData, splits: tuple[str, str]) -> None:

@@ -13,8 +13,8 @@ from sslhsic_transfer.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     newest_intact,
+    restoring_from,
     save_checkpoint,
-    taking_up,
 )
 from tests.mutations import mutated, with_another_value
 from tests.training.test_checkpoint import STATE, same
@@ -134,6 +134,6 @@ def test_tensors_of_like_names_stay_apart(tmp_path):
 def test_a_state_that_does_not_fit_is_one_line(tmp_path):
     path = tmp_path / "step-00000001"
     message = r"step-00000001 does not fit this run \(RuntimeError"
-    with pytest.raises(CheckpointError, match=message) as caught, taking_up(path):
+    with pytest.raises(CheckpointError, match=message) as caught, restoring_from(path):
         torch.nn.Linear(2, 2).load_state_dict({"weight": torch.zeros(3, 3)})
     assert "\n" not in str(caught.value)

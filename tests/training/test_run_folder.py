@@ -53,6 +53,6 @@ def test_damaged_lines_of_the_log_are_passed_over(folder):
 
 def test_only_one_at_a_time_and_no_trace_of_it(tmp_path):
     folder = RunFolder(tmp_path / "new" / "run")
-    with folder.held():
+    with folder.locked():
         assert folder.root.is_dir()
     assert not list(tmp_path.iterdir())

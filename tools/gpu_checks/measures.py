@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import evenly
+from sslhsic_transfer.data.images import spread_indices
 from sslhsic_transfer.sample import sign_digits
 
 
@@ -39,4 +39,4 @@ def tf32(allowed: bool) -> Iterator[None]:
 def bundled_pictures(count: int) -> list[Path]:
     """Test pictures that come with the package, evenly over the classes."""
     paths = ImageFolder.scan(sign_digits().test).paths
-    return [paths[index] for index in evenly(len(paths), count)]
+    return [paths[index] for index in spread_indices(len(paths), count)]

@@ -13,9 +13,9 @@ from sslhsic_transfer.adapters.onnx.dense.detections import compare_detections
 from sslhsic_transfer.adapters.onnx.dense.network import DenseNetwork, MapOutputs
 from sslhsic_transfer.adapters.onnx.runtime.dense import Array, OnnxDenseModel
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
-from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fitting, relative_error
+from sslhsic_transfer.adapters.onnx.verification import Check, VerifyReport, fit_shapes, relative_error
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import evenly, load_image
+from sslhsic_transfer.data.images import load_image, spread_indices
 from sslhsic_transfer.errors import VerificationError
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.sample import sign_digits
@@ -85,14 +85,14 @@ def _compare_maps(runtime: OnnxDenseModel, dense: DenseNetwork, batch: NDArray[n
 def _pictures(folder: str | Path | None) -> list[Path]:
     """Choose as many pictures as are needed, spread evenly over the available ones."""
     paths = ImageFolder.scan(sign_digits().test if folder is None else folder).paths
-    return [paths[index] for index in evenly(len(paths), 8)]
+    return [paths[index] for index in spread_indices(len(paths), 8)]
 
 
 def _batches(runtime: OnnxDenseModel, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     """Make batches of pictures (B, H, W, 3), of shapes that the file takes."""
     given = runtime.session.get_inputs()[0].shape
     sides = given[2:] if runtime.info.input == "normalized" else given[1:3]
-    asked = fitting(_LARGER if runtime.info.task == "detection" else _SHAPES, (given[0], *sides))
+    asked = fit_shapes(_LARGER if runtime.info.task == "detection" else _SHAPES, (given[0], *sides))
     images = [load_image(path) for path in paths]
     return [
         np.stack([_sized(images[(number + i) % len(images)], h, w) for i in range(n)])

@@ -17,8 +17,8 @@ from sslhsic_transfer.adapters.onnx.runtime.session import (
     Ranked,
     check_interface,
     check_values,
-    filled_up,
     open_session,
+    pad_batch,
     run_session,
 )
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures, to_uint8_array
@@ -206,7 +206,7 @@ class OnnxEncoder:
                 f"For others export it again, with --outputs."
             )
         count = len(images)
-        images = filled_up(images, self._batch)
+        images = pad_batch(images, self._batch)
         given = run_session(self.session, images, outputs)
         check_values(given, _expected(self.info))
         if odd := [name for name, value in given.items() if len(value) != len(images)]:

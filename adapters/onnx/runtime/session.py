@@ -143,7 +143,7 @@ def run_session(session: Any, images: NDArray[Any], outputs: Sequence[str]) -> d
     return dict(zip(outputs, values, strict=True))
 
 
-def filled_up(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
+def pad_batch(images: NDArray[Any], batch: int | None) -> NDArray[Any]:
     """Repeat the last picture until a file's fixed batch is full; if ``batch`` is None, return the pictures unchanged.
 
     Raises:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sslhsic_transfer.data.labelled.annotations import AnnotatedPicture
 from sslhsic_transfer.data.labelled.layouts import tell
-from sslhsic_transfer.data.labelled.sizes import Sizes, picture_sizes, refuse, shown
+from sslhsic_transfer.data.labelled.sizes import Sizes, format_size, picture_sizes, refuse
 
 _SLACK = 1.0  # pixels that a box may exceed its picture without a notice, as formats count from 0 or 1
 
@@ -92,7 +92,7 @@ def boxed_pictures(pictures: Sequence[AnnotatedPicture], source: Path) -> tuple[
 
     outside = ((high <= 0) | (low >= bounds[:, :2])).any(axis=1) & (high > low).all(axis=1)
     problems = [
-        f"{named(number)}, {shown(sizes[owners[number]].upright)} pixels, has the corners "
+        f"{named(number)}, {format_size(sizes[owners[number]].upright)} pixels, has the corners "
         f"{', '.join(f'{value:g}' for value in corners[number])}"
         for number in np.flatnonzero(outside).tolist()
     ]
@@ -123,7 +123,7 @@ def _require_told_sizes(pictures: Sequence[AnnotatedPicture], sizes: Sequence[Si
     for picture, size in zip(pictures, sizes, strict=True):
         if any(side not in (None, real) for side, real in zip(picture.told, size.upright, strict=True)):
             told = " × ".join("?" if side is None else str(side) for side in picture.told)
-            problems.append(f"{picture.path} has {shown(size.upright)} pixels; its annotation says {told}")
+            problems.append(f"{picture.path} has {format_size(size.upright)} pixels; its annotation says {told}")
             unturned |= picture.told == size.stored
     said = f"{len(problems)} of {len(pictures)} pictures of {source} have another size than it says"
     refuse(problems, said, _UNTURNED if unturned else _OTHER_PICTURES)

@@ -16,7 +16,7 @@ from sslhsic_transfer.data.labelled.lists import first_columns
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.text_files import read_lines
 
-LAYOUTS = "  folders     SPLIT/CLASS/ with the pictures of a class (as ImageNet has it)"
+EXPECTED_LAYOUTS = "  folders     SPLIT/CLASS/ with the pictures of a class (as ImageNet has it)"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def find_classification(root: str | Path, split: str, layout: str = "auto") -> C
     Raises:
         DataError: there is no such split, or it has no classes.
     """
-    return recognize(root, split, layout, {"folders": _folders}, LAYOUTS)
+    return recognize(root, split, layout, {"folders": _folders}, EXPECTED_LAYOUTS)
 
 
 def _folders(root: Path, split: str) -> ClassificationData | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sslhsic_transfer._config import shortened
+from sslhsic_transfer._config import shorten
 from sslhsic_transfer.data.labelled.annotations import (
     AnnotatedPicture,
     LabelledBox,
@@ -84,7 +84,7 @@ def _parts(source: Path) -> list[list[Entry]]:
         entries = content[part]
         odd = [entry for entry in entries if not isinstance(entry, dict)] if isinstance(entries, list) else [entries]
         if odd:
-            raise DataError(f"{source}: {part} holds {shortened(odd[0])}; expected a list of JSON objects.")
+            raise DataError(f"{source}: {part} holds {shorten(odd[0])}; expected a list of JSON objects.")
     return [content[part] for part in _PARTS]
 
 
@@ -110,13 +110,12 @@ def _by_id(entries: Sequence[Entry], kind: str, source: Path) -> dict[Identity, 
         identity = _identity(entry.get("id"))
         if identity is None:
             raise DataError(
-                f"{source}: the {kind} at place {place} has the id {shortened(entry.get('id'))}; expected a whole "
-                "number."
+                f"{source}: the {kind} at place {place} has the id {shorten(entry.get('id'))}; expected a whole number."
             )
         if identity in found:
             raise DataError(
-                f"{source}: two {_plural(kind)} have the id {identity!r}: {shortened(found[identity])} and "
-                f"{shortened(entry)}. Where files were merged, number their ids anew."
+                f"{source}: two {_plural(kind)} have the id {identity!r}: {shorten(found[identity])} and "
+                f"{shorten(entry)}. Where files were merged, number their ids anew."
             )
         found[identity] = entry
     if len({type(identity) for identity in found}) > 1:
@@ -141,7 +140,7 @@ def _classes(categories: Sequence[Entry], source: Path) -> dict[Identity, str]:
         if isinstance(name, int) and not isinstance(name, bool):
             name = str(name)
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{source}: category {identity!r} has the name {shortened(name)}; expected text.")
+            raise DataError(f"{source}: category {identity!r} has the name {shorten(name)}; expected text.")
         name = class_name(name)
         if name in owner:
             raise DataError(
@@ -173,13 +172,13 @@ def _known(annotation: Entry, key: str, known: Mapping[Identity, Any], kind: str
             f"its {key} is {value!r}, the {kind} has the id {other!r}: one is text, the other a number. Write both "
             "alike."
         )
-    raise DataError(f"its {key} is {shortened(value)}; there is no {kind} with this id.")
+    raise DataError(f"its {key} is {shorten(value)}; there is no {kind} with this id.")
 
 
 def _box(annotation: Entry, label: int, name: str) -> LabelledBox:
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
-        raise DataError(f"its bbox is {shortened(box)}; expected [x, y, width, height].")
+        raise DataError(f"its bbox is {shorten(box)}; expected [x, y, width, height].")
     x, y, width, height = (as_number(value, "a value of its bbox") for value in box)
     ignored = as_flag(annotation.get("iscrowd"), "its iscrowd")
     return LabelledBox(in_order(x, y, x + width, y + height), label, ignored, name)
@@ -196,7 +195,7 @@ def _paths(root: Path, split: str, pictures: Mapping[Identity, Entry], source: P
         name = image.get("file_name")
         if not isinstance(name, str) or not name.strip():
             raise DataError(
-                f"{source}: picture {identity!r} has the file_name {shortened(name)}; expected a file's name."
+                f"{source}: picture {identity!r} has the file_name {shorten(name)}; expected a file's name."
             )
         names.append(name)
     folders = (split, f"images/{split}", "images", "JPEGImages", "VOC2007/JPEGImages", f"{split}2017", ".")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sslhsic_transfer.data.images import evenly, load_image
+from sslhsic_transfer.data.images import load_image, spread_indices
 from sslhsic_transfer.data.labelled.depth_maps import Depth, npy_size, png_size, read_diode, read_png, within
 from sslhsic_transfer.data.labelled.files import all_there
 from sslhsic_transfer.data.labelled.layouts import pictures_in, recognize, tell
@@ -17,7 +17,7 @@ from sslhsic_transfer.data.labelled.nyu import read_nyu
 from sslhsic_transfer.data.labelled.sizes import require_same_sizes, side_by_side
 from sslhsic_transfer.errors import DataError
 
-LAYOUTS = """\
+EXPECTED_LAYOUTS = """\
   lists  SPLIT.txt with "picture depth" a line; depth as 16-bit PNG, 0 where there is none; lines whose depth is
          None are left out
   nyu    nyu_depth_v2_labeled.mat and splits.mat; SPLIT is train or test
@@ -70,7 +70,7 @@ class DepthData:
             DataError: no pixel was measured within these bounds, half of them are kilometers away, or a map cannot be
                 read.
         """
-        chosen = sorted(set(evenly(len(self), min(_SURVEYED, len(self)))))
+        chosen = sorted(set(spread_indices(len(self), min(_SURVEYED, len(self)))))
         found = side_by_side(lambda index: within(self.read_depth(index), least, cap), chosen, "depth maps")
         measured, counted = (sum(getattr(entry, name) for entry in found) for name in ("measured", "counted"))
         maps = f"the {len(chosen)} depth maps of {self.split} of {self.name}"
@@ -115,7 +115,7 @@ def find_depth(
         "nyu": _nyu,
         "diode": _diode,
     }
-    return recognize(root, split, layout, {"lists": lists} if layout == "auto" else readers, LAYOUTS)
+    return recognize(root, split, layout, {"lists": lists} if layout == "auto" else readers, EXPECTED_LAYOUTS)
 
 
 @dataclass(frozen=True)

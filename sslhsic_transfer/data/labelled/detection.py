@@ -17,7 +17,7 @@ from sslhsic_transfer.errors import DataError
 
 __all__ = ["BoxedPicture", "Boxes", "DetectionData", "find_detection"]
 
-LAYOUTS = """\
+EXPECTED_LAYOUTS = """\
   coco  annotations/instances_SPLIT.json or coco/instances_SPLIT.json; pictures in SPLIT/, images/SPLIT/, images/,
         JPEGImages/ or VOC2007/JPEGImages/
   voc   ImageSets/Main/SPLIT.txt, JPEGImages/, Annotations/, here or in VOC2007/ or VOCdevkit/VOC2007/; classes.txt, if
@@ -96,7 +96,9 @@ def find_detection(root: str | Path, split: str, layout: str = "auto") -> Detect
         DataError: there is no such split in a known layout, files are missing, annotations are invalid, or pictures
             differ in size from their annotations.
     """
-    return recognize(root, split, layout, {"coco": partial(_data, read_coco), "voc": partial(_data, read_voc)}, LAYOUTS)
+    return recognize(
+        root, split, layout, {"coco": partial(_data, read_coco), "voc": partial(_data, read_voc)}, EXPECTED_LAYOUTS
+    )
 
 
 def _data(

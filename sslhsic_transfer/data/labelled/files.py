@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from sslhsic_transfer.data.images import evenly
+from sslhsic_transfer.data.images import spread_indices
 from sslhsic_transfer.errors import DataError
 
 _TRIED = 500  # number of names that are tried in every way before all count as missing
@@ -33,7 +33,7 @@ def find_files(names: Sequence[str], places: Sequence[Path]) -> list[Path]:
     Returns:
         A path for each name; paths of missing files are where they were expected.
     """
-    tried = [names[index] for index in sorted(set(evenly(len(names), min(_TRIED, len(names)))))]
+    tried = [names[index] for index in sorted(set(spread_indices(len(names), min(_TRIED, len(names)))))]
     for cutting, read in product((False, True), _READINGS):
         for name in tried:
             if (way := _way(read(name), places, cutting=cutting)) is not None:

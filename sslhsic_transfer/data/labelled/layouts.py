@@ -78,7 +78,7 @@ def class_name(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
-def some(values: Collection[Any]) -> str:
+def shorten_list(values: Collection[Any]) -> str:
     """List the first of several values for a message; long ones are cut."""
     texts = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in map(str, list(values)[:_SHOWN])]
     shown = ", ".join(texts) or "nothing"

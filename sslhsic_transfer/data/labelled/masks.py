@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sslhsic_transfer.data.images import evenly
+from sslhsic_transfer.data.images import spread_indices
 from sslhsic_transfer.data.labelled.layouts import read_map
 from sslhsic_transfer.data.labelled.sizes import side_by_side
 from sslhsic_transfer.errors import DataError
@@ -47,7 +47,7 @@ def survey(paths: Sequence[Path], most: int = SURVEYED) -> dict[Path, list[int]]
     Raises:
         DataError: as for `read_values`.
     """
-    chosen = [paths[index] for index in sorted(set(evenly(len(paths), min(most, len(paths)))))]
+    chosen = [paths[index] for index in sorted(set(spread_indices(len(paths), min(most, len(paths)))))]
     return dict(zip(chosen, side_by_side(_distinct, chosen, "masks"), strict=True))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sslhsic_transfer._content import in_short, what_file_is_instead
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.data.labelled.depth_maps import Depth, as_meters
-from sslhsic_transfer.data.labelled.layouts import some
+from sslhsic_transfer.data.labelled.layouts import shorten_list
 from sslhsic_transfer.data.labelled.mat_file import read_numbers
 from sslhsic_transfer.errors import DataError
 
@@ -85,7 +85,7 @@ def _numbers(splits: Path, split: str) -> list[int]:
 def _field(file: Any, name: str, path: Path) -> tuple[tuple[int, ...], Any]:
     """Read shape and type of one of the file's arrays."""
     if name not in file or not hasattr(file[name], "shape"):
-        raise DataError(f"{path} has no field {name!r} (found: {some(list(file))}); expected NYU v2's file.")
+        raise DataError(f"{path} has no field {name!r} (found: {shorten_list(list(file))}); expected NYU v2's file.")
     return tuple(file[name].shape), file[name].dtype
 
 

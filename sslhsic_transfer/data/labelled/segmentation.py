@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sslhsic_transfer.data.labelled.files import all_there, is_there
-from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME, pictures_in, read_classes, recognize, some, tell
+from sslhsic_transfer.data.labelled.layouts import (
+    CLASSES_NAME,
+    pictures_in,
+    read_classes,
+    recognize,
+    shorten_list,
+    tell,
+)
 from sslhsic_transfer.data.labelled.lists import read_pairs
 from sslhsic_transfer.data.labelled.masks import SURVEYED, read_values, survey
 from sslhsic_transfer.data.labelled.sizes import require_same_sizes
@@ -34,7 +41,7 @@ CAMVID_CLASSES = (  # as SegNet numbers them; 11 is void
 _CAMVID_FRAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")  # names of the data set's frames
 _CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of the 19, in order
 
-LAYOUTS = """\
+EXPECTED_LAYOUTS = """\
   lists       SPLIT.txt with "picture mask" a line, classes.txt (CamVid as SegNet has it needs none)
   voc         ImageSets/Segmentation/SPLIT.txt, JPEGImages/, SegmentationClassAug/ or SegmentationClass/
   ade20k      images/SPLIT/, annotations/SPLIT/ (0: ignored), objectInfo150.txt; SPLIT is training or validation
@@ -108,17 +115,17 @@ class SegmentationData:
             if not refused:
                 break
         part = f"{len(held)} of the {len(self)}" if most < len(self) else f"{len(held)}"
-        left = f", where {some(ignored)} means ignored" if ignored else ""
-        said = f"{part} masks of {self.split} of {self.name} hold {some(list(classes))}{left}"
+        left = f", where {shorten_list(ignored)} means ignored" if ignored else ""
+        said = f"{part} masks of {self.split} of {self.name} hold {shorten_list(list(classes))}{left}"
         if refused:
-            never = f"No pixel has the class {some(absent)}" if seen else "Every pixel is ignored"
+            never = f"No pixel has the class {shorten_list(absent)}" if seen else "Every pixel is ignored"
             hint = f", such as mask_values=[{','.join(map(str, classes))}]" if len(classes) == len(self.classes) else ""
             raise DataError(
                 f"{never}: {said}. Write class numbers from 0 on into the masks, or tell by mask_values which "
-                f"number each class of {some(self.classes)} has there{hint}."
+                f"number each class of {shorten_list(self.classes)} has there{hint}."
             )
         if absent:
-            tell(f"No pixel has the class {some(absent)}: {said}.")
+            tell(f"No pixel has the class {shorten_list(absent)}: {said}.")
         elif self.values is None and len(self.classes) == 2:
             mixed = [path for path, values in held.items() if values == [0, IGNORED]]
             if mixed:
@@ -162,18 +169,18 @@ def find_segmentation(
         ConfigError: ``mask_values`` does not have one number for each class.
     """
     readers = {"lists": _lists, "voc": _voc, "ade20k": _ade20k, "cityscapes": _cityscapes, "folders": _folders}
-    found = recognize(root, split, layout, readers, LAYOUTS)
+    found = recognize(root, split, layout, readers, EXPECTED_LAYOUTS)
     classes = found.classes
     if not 2 <= len(classes) <= IGNORED:
         raise DataError(
-            f"{found.name} has {len(classes)} class(es): {some(classes)}; expected 2 to {IGNORED}, what is background "
-            "among them."
+            f"{found.name} has {len(classes)} class(es): {shorten_list(classes)}; expected 2 to {IGNORED}, what is "
+            "background among them."
         )
     if mask_values is not None:
         if len(mask_values) != len(classes) or len(set(mask_values)) < len(classes) or min(mask_values) < 0:
             raise ConfigError(
                 f"mask_values is {list(mask_values)}; expected a different number from 0 on for each of the "
-                f"{len(classes)} classes {some(classes)}."
+                f"{len(classes)} classes {shorten_list(classes)}."
             )
         found = replace(found, values={value: number for number, value in enumerate(mask_values)})
     require_same_sizes(found.pairs, "mask", Path(root))
@@ -182,7 +189,7 @@ def find_segmentation(
     if mask_values is not None or (names and found.values is None):
         void = {len(classes)} if mask_values is None and names[-1].lower() in _VOID else set()
         if unnamed := [value for value in ignored if value not in {IGNORED, *void}]:
-            tell(f"Masks of {split} of {found.name} hold {some(unnamed)}, which is no class and is ignored.")
+            tell(f"Masks of {split} of {found.name} hold {shorten_list(unnamed)}, which is no class and is ignored.")
     return found
 
 

@@ -113,14 +113,14 @@ def require_same_sizes(
         if own == size.upright:
             return None
         turned = f"; the picture's EXIF orientation turns it: turn the {kind}, too" if own == size.stored else ""
-        said = f"{picture} has {shown(size.upright)} pixels and its {kind} {labels} {shown(own)}"
+        said = f"{picture} has {format_size(size.upright)} pixels and its {kind} {labels} {format_size(own)}"
         return f"{said}; expected the same{turned}"
 
     problems = [problem for problem in side_by_side(check, range(len(pairs)), f"sizes of {kind}s") if problem]
     refuse(problems, f"{len(problems)} of {len(pairs)} {kind}s of {source} cannot be used")
 
 
-def shown(size: tuple[int, int]) -> str:
+def format_size(size: tuple[int, int]) -> str:
     """Format a size, such as ``640 × 480``."""
     return f"{size[0]} × {size[1]}"
 

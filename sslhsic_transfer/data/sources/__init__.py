@@ -4,7 +4,7 @@
 """
 
 from sslhsic_transfer.data.sources.find import find_data
-from sslhsic_transfer.data.sources.found import PretrainingData
+from sslhsic_transfer.data.sources.pretraining_data import PretrainingData
 from sslhsic_transfer.data.sources.streams import Stream
 
 __all__ = ["PretrainingData", "Stream", "find_data"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sslhsic_transfer.data.sources.address import Address, suggestion
 from sslhsic_transfer.data.sources.folders import find_in_folder
-from sslhsic_transfer.data.sources.found import PretrainingData
 from sslhsic_transfer.data.sources.huggingface import find_in_huggingface
+from sslhsic_transfer.data.sources.pretraining_data import PretrainingData
 from sslhsic_transfer.data.sources.shards import ShardedPictures, expand
 from sslhsic_transfer.data.sources.torchvision import find_in_torchvision
 from sslhsic_transfer.errors import ConfigError, DataError

@@ -7,7 +7,7 @@ import numpy as np
 
 from sslhsic_transfer._fingerprint import Fingerprint
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import Pictures, evenly
+from sslhsic_transfer.data.images import Pictures, spread_indices
 from sslhsic_transfer.data.sources.huggingface import HuggingFacePictures
 from sslhsic_transfer.data.sources.shards import ShardedPictures
 from sslhsic_transfer.data.sources.streams import Stream
@@ -62,4 +62,4 @@ def _encoded(value: Any) -> Any:
 
 
 def _sample(pictures: Pictures) -> list[int]:
-    return sorted(set(evenly(len(pictures), min(len(pictures), _SAMPLED))))
+    return sorted(set(spread_indices(len(pictures), min(len(pictures), _SAMPLED))))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sslhsic_transfer.data.image_folder import ImageFolder, pictures_below
 from sslhsic_transfer.data.images import Pictures
-from sslhsic_transfer.data.sources.found import PretrainingData
+from sslhsic_transfer.data.sources.pretraining_data import PretrainingData
 from sslhsic_transfer.data.sources.shards import COMPRESSED, ShardedPictures, refuse_compressed
 from sslhsic_transfer.data.sources.streams import Stream
 from sslhsic_transfer.errors import ConfigError, DataError

@@ -10,7 +10,7 @@ from sslhsic_transfer.data.images import Pictures
 from sslhsic_transfer.data.sources.address import Address
 from sslhsic_transfer.data.sources.columns import image_column, label_column
 from sslhsic_transfer.data.sources.encoded import import_datasets, name_encoded, open_encoded
-from sslhsic_transfer.data.sources.found import PretrainingData
+from sslhsic_transfer.data.sources.pretraining_data import PretrainingData
 from sslhsic_transfer.data.sources.streams import Stream
 from sslhsic_transfer.errors import ConfigError, DataError
 

@@ -11,7 +11,7 @@ from PIL import Image
 from sslhsic_transfer._processes import process_count
 from sslhsic_transfer.data.images import open_image, picture_errors
 from sslhsic_transfer.data.sources.address import Address, as_flag, suggestion
-from sslhsic_transfer.data.sources.found import PretrainingData
+from sslhsic_transfer.data.sources.pretraining_data import PretrainingData
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError, MissingDependencyError
 
 # Parameters by which classes choose a part of their data. Beside `train`, `split` has another meaning.

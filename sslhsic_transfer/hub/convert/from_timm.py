@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer._config import shortened, validated
+from sslhsic_transfer._config import shorten, validate
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert.conversion import Conversion, ConversionReport, E, build, check_same_features
@@ -53,7 +53,7 @@ def _under_its_own_names(
     network: nn.Module, architecture: str, source: str
 ) -> tuple[dict[str, Tensor], ConversionReport]:
     """Return the tensors of a network whose encoder uses the same names, without the classifier, and a report."""
-    config = validated(EncoderConfig, {"architecture": architecture}, source=source)
+    config = validate(EncoderConfig, {"architecture": architecture}, source=source)
     with torch.device("meta"):
         own = EncoderBase(config).state_dict().keys()
     state = network.state_dict()
@@ -98,6 +98,6 @@ def _preprocessing(cfg: Mapping[str, Any], source: str) -> Preprocessing:
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         facts = {name: cfg.get(name) for name in ("input_size", "crop_pct", "interpolation", "mean", "std")}
         raise ConfigError(
-            f"The preprocessing of {source} cannot be used: {shortened(facts)} ({type(error).__name__})."
+            f"The preprocessing of {source} cannot be used: {shorten(facts)} ({type(error).__name__})."
         ) from error
-    return validated(Preprocessing, values, source=f"The preprocessing of {source}")
+    return validate(Preprocessing, values, source=f"The preprocessing of {source}")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer._config import validated
+from sslhsic_transfer._config import validate
 from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError
 from sslhsic_transfer.hub.convert.conversion import Conversion, E, build, check_same_features
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
@@ -109,7 +109,7 @@ def _preprocessing(weights: Any) -> Preprocessing:
         "mean": tuple(transform.mean),
         "std": tuple(transform.std),
     }
-    return validated(Preprocessing, values, source=f"The preprocessing of torchvision/{weights.name}")
+    return validate(Preprocessing, values, source=f"The preprocessing of torchvision/{weights.name}")
 
 
 def _pooled(model: Any, images: Tensor) -> Tensor:

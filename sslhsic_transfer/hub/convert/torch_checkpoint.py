@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslhsic_transfer._config import shortened
+from sslhsic_transfer._config import shorten
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
 from sslhsic_transfer.hub.convert.conversion import Conversion, build
@@ -126,4 +126,4 @@ def _tensors(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
 
 def _shown(key: object) -> str:
     """Describe a key of any type in a few words."""
-    return key[:80] if isinstance(key, str) else shortened(key)[:80]
+    return key[:80] if isinstance(key, str) else shorten(key)[:80]

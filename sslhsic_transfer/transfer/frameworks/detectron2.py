@@ -35,7 +35,7 @@ class Detectron2(Framework[DetectionTask, DetectionData, DetectionFunction]):
     ) -> None:
         """Fine-tune or resume, and copy the detector to the run's model folder. Detectron2 shows no progress bar."""
         from sslhsic_transfer.adapters.detectron2 import fine_tune
-        from sslhsic_transfer.adapters.detectron2.detector import CONFIG_NAME, WEIGHTS_NAME
+        from sslhsic_transfer.adapters.detectron2.detector import DETECTOR_CONFIG_NAME, DETECTOR_WEIGHTS_NAME
         from sslhsic_transfer.data.labelled.layouts import CLASSES_NAME
 
         settings = task.settings
@@ -60,10 +60,10 @@ class Detectron2(Framework[DetectionTask, DetectionData, DetectionFunction]):
             settings=_own_settings(settings),
         )
         take_over_log(folder, [output / "metrics.json"], _LOGGED, first_step=0)
-        for name in (CONFIG_NAME, CLASSES_NAME):
+        for name in (DETECTOR_CONFIG_NAME, CLASSES_NAME):
             copy_file(output / name, folder.model / name)
-        weights = torch.load(output / WEIGHTS_NAME, map_location="cpu")["model"]
-        with atomic_path(folder.model / WEIGHTS_NAME) as temporary:
+        weights = torch.load(output / DETECTOR_WEIGHTS_NAME, map_location="cpu")["model"]
+        with atomic_path(folder.model / DETECTOR_WEIGHTS_NAME) as temporary:
             torch.save({"model": weights}, temporary)
 
     def load(

@@ -37,7 +37,7 @@ class MMSegmentation(Framework[SegmentationTask, SegmentationData, SegmentationF
     ) -> None:
         """Fine-tune or resume, and copy the segmentor to the run's model folder. Mmengine shows no progress bar."""
         from sslhsic_transfer.adapters.mmseg import fine_tune
-        from sslhsic_transfer.adapters.mmseg.inference import CONFIG_NAME, WEIGHTS_NAME
+        from sslhsic_transfer.adapters.mmseg.inference import SEGMENTOR_CONFIG_NAME, SEGMENTOR_WEIGHTS_NAME
         from sslhsic_transfer.adapters.mmseg.runner import HEADS
 
         settings = task.settings
@@ -77,7 +77,7 @@ class MMSegmentation(Framework[SegmentationTask, SegmentationData, SegmentationF
             resume=True,
         )
         take_over_log(folder, sorted(output.glob("*/vis_data/scalars.json")), _LOGGED, first_step=1)
-        for name in (CONFIG_NAME, WEIGHTS_NAME):
+        for name in (SEGMENTOR_CONFIG_NAME, SEGMENTOR_WEIGHTS_NAME):
             copy_file(output / name, folder.model / name)
 
     def load(

@@ -9,17 +9,16 @@ from torch import nn
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from sslhsic_transfer.hub.tensor_checks import check_fit, refuse_non_finite
 from sslhsic_transfer.training.run_folder import RunFolder
-from sslhsic_transfer.transfer.config import CONFIG_NAME, TransferConfig
+from sslhsic_transfer.transfer.config import TRANSFER_CONFIG_NAME, TransferConfig
 from sslhsic_transfer.transfer.frameworks.framework import Exportable, Framework
 from sslhsic_transfer.transfer.loop import fit
 from sslhsic_transfer.transfer.tasks.augmentation import seeded
 from sslhsic_transfer.transfer.tasks.task import AnyTask, LabelledData, PredictFunction
-
-WEIGHTS_NAME = "model.safetensors"
 
 
 class PlainNetworks(Framework[AnyTask, LabelledData, PredictFunction]):
@@ -46,7 +45,7 @@ class PlainNetworks(Framework[AnyTask, LabelledData, PredictFunction]):
         """Load the network of a model folder, in eval mode, and its prediction function."""
         network = task.network(Encoder(config.encoder, config.preprocessing))
         state = read_safetensors_file(folder / WEIGHTS_NAME).tensors
-        check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {CONFIG_NAME}")
+        check_fit(network, state, str(folder / WEIGHTS_NAME), called=f"its {TRANSFER_CONFIG_NAME}")
         network.load_state_dict(state)
         network = network.to(device).eval()
         predict: PredictFunction = task.predictor(network)

@@ -15,9 +15,6 @@ from torchvision.transforms.v2 import functional as T
 from sslhsic_transfer.data.images import to_rgb
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
-# Index of an example, and the seed of its augmentation.
-Example = tuple[int, int]
-
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:

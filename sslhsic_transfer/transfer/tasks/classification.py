@@ -22,9 +22,10 @@ from sslhsic_transfer.adapters.torchvision import Classifier
 from sslhsic_transfer.data.labelled.classification import ClassificationData, find_classification
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_scores
 from sslhsic_transfer.transfer.settings import BatchSize, ColorJitter, TransferSettings
-from sslhsic_transfer.transfer.tasks.augmentation import Example, normalized, seeded
+from sslhsic_transfer.transfer.tasks.augmentation import normalized, seeded
 from sslhsic_transfer.transfer.tasks.task import Task
 
 _BATCH = 64  # pictures classified at once

@@ -21,10 +21,10 @@ from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.depth import DepthMetrics, DepthProtocol
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_depth
 from sslhsic_transfer.transfer.settings import ColorJitter, Crop, ShortSide, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import (
-    Example,
     MapPredictor,
     at_size_of,
     crop_flip_jitter,

@@ -19,9 +19,10 @@ from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData, find_
 from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.average_precision import average_precision
+from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_boxes
 from sslhsic_transfer.transfer.settings import BatchSize, ClipGradient, LearningRate, TransferSettings
-from sslhsic_transfer.transfer.tasks.augmentation import Example, seeded
+from sslhsic_transfer.transfer.tasks.augmentation import seeded
 from sslhsic_transfer.transfer.tasks.task import Task, picture_indices
 
 _NETWORKS = {"faster_rcnn": faster_rcnn, "retinanet": retinanet}

@@ -23,10 +23,10 @@ from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.confusion import Confusion
 from sslhsic_transfer.models.preprocessing import Preprocessing
+from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_classes
 from sslhsic_transfer.transfer.settings import ColorJitter, Crop, ShortSide, TransferSettings
 from sslhsic_transfer.transfer.tasks.augmentation import (
-    Example,
     MapPredictor,
     at_size_of,
     crop_flip_jitter,

@@ -27,7 +27,7 @@ from sslhsic_transfer.adapters.detectron2 import (
     register,
 )
 from sslhsic_transfer.adapters.detectron2.lazy import use_encoder
-from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.adapters.detectron2.trainer import SSLHSICTrainer
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.detection import BoxedPicture, DetectionData
 from sslhsic_transfer.errors import ImageError
@@ -119,7 +119,7 @@ def test_a_network_receives_what_load_image_reads(odd, encoder, received, tmp_pa
 def test_a_configuration_without_a_seed_reads_the_same(odd, encoder, settings, received, workers):
     settings.SEED, settings.DATALOADER.NUM_WORKERS = -1, workers
     settings.SOLVER.MAX_ITER = 3
-    trainer = Trainer(settings)
+    trainer = SSLHSICTrainer(settings)
     trainer.train()
     found = received[True]
     wanted = list(expected(odd, encoder))
@@ -130,7 +130,7 @@ def test_a_configuration_without_a_seed_reads_the_same(odd, encoder, settings, r
 @pytest.mark.parametrize("workers", [0, 2])
 def test_tests_of_a_configuration_read_the_same(odd, encoder, settings, received, workers):
     settings.DATALOADER.NUM_WORKERS = workers
-    Trainer.test(settings, build_model(settings).eval())
+    SSLHSICTrainer.test(settings, build_model(settings).eval())
     assert all(map(matches, received[False], expected(odd, encoder)))
     assert len(received[False]) == len(NAMES)
 

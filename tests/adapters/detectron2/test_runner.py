@@ -10,7 +10,7 @@ import torch
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.adapters.detectron2 import fine_tune, load_detector
 from sslhsic_transfer.adapters.detectron2.config import load_config
-from sslhsic_transfer.adapters.detectron2.trainer import Trainer
+from sslhsic_transfer.adapters.detectron2.trainer import SSLHSICTrainer
 from sslhsic_transfer.errors import (
     CheckpointError,
     ConfigError,
@@ -97,7 +97,7 @@ def test_perfect_boxes_have_a_perfect_precision(cells):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_path, monkeypatch):
-    step, output = Trainer.run_step, tmp_path / "output"
+    step, output = SSLHSICTrainer.run_step, tmp_path / "output"
     shutil.copytree(encoder_folder, tmp_path / "encoder")
 
     def interrupted(self):
@@ -105,12 +105,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(run, cells, encoder_folder, tmp_
             raise KeyboardInterrupt
         step(self)
 
-    monkeypatch.setattr(Trainer, "run_step", interrupted)
+    monkeypatch.setattr(SSLHSICTrainer, "run_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tune(cells, output, model=tmp_path / "encoder")
     with pytest.raises(ModelNotFoundError, match="holds no trained detector"):
         load_detector(output)
-    monkeypatch.setattr(Trainer, "run_step", step)
+    monkeypatch.setattr(SSLHSICTrainer, "run_step", step)
     with pytest.raises(OutputExistsError, match="resume=True"):
         tune(cells, output, model=tmp_path / "encoder")
     with pytest.raises(CheckpointError, match=r"SOLVER.BASE_LR: 0.002 there, 0.1 here"):
@@ -148,7 +148,7 @@ def test_adamw_decays_neither_biases_nor_norms(cells, tmp_path):
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     decays = {
         names[id(parameter)]: group["weight_decay"]
-        for group in Trainer.build_optimizer(cfg, network).param_groups
+        for group in SSLHSICTrainer.build_optimizer(cfg, network).param_groups
         for parameter in group["params"]
     }
     assert decays == {"0.weight": cfg.SOLVER.WEIGHT_DECAY, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sslhsic_transfer import Preprocessing, create_encoder
 from sslhsic_transfer.adapters.mmseg import CONFIGS, SSLHSICRunner
-from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config
+from sslhsic_transfer.adapters.mmseg.config_runner import fit_model, head_config
 from sslhsic_transfer.data.labelled.segmentation import CITYSCAPES_CLASSES
 from sslhsic_transfer.errors import ModelNotFoundError
 

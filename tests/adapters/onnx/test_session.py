@@ -7,7 +7,7 @@ import pytest
 from sslhsic_transfer._processors import usable_cpus
 from sslhsic_transfer.adapters.onnx.runtime import session
 from sslhsic_transfer.adapters.onnx.runtime.model_file import ModelFile, inspect
-from sslhsic_transfer.adapters.onnx.runtime.session import filled_up, open_session
+from sslhsic_transfer.adapters.onnx.runtime.session import open_session, pad_batch
 from sslhsic_transfer.errors import ConfigError, InputError, ModelFileError
 
 
@@ -63,10 +63,10 @@ def test_what_onnx_runtime_refuses_is_an_error_of_ours(tmp_path, model):
 
 def test_a_batch_is_filled_up_as_far_as_fits():
     images = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
-    assert filled_up(images, None) is images
-    assert filled_up(images, 2) is images
-    full = filled_up(images, 5)
+    assert pad_batch(images, None) is images
+    assert pad_batch(images, 2) is images
+    full = pad_batch(images, 5)
     assert full.shape == (5, 3, 4, 4)
     assert (full[2:] == images[1]).all()
     with pytest.raises(InputError, match=r"fixed to batches of 10000000, .* up to 134217728 fit"):
-        filled_up(images, 10_000_000)
+        pad_batch(images, 10_000_000)

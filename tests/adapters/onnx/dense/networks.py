@@ -37,7 +37,7 @@ def segmentor(head: str) -> nn.Module:
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
-    from sslhsic_transfer.adapters.mmseg.configured import fit_model, head_config
+    from sslhsic_transfer.adapters.mmseg.config_runner import fit_model, head_config
 
     config, source = head_config(head, len(CLASSES)), encoder()
     fit_model(config, source)

@@ -14,7 +14,7 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.data.image_folder import ImageFolder
-from sslhsic_transfer.data.images import evenly, to_uint8_array
+from sslhsic_transfer.data.images import spread_indices, to_uint8_array
 from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import Output
 from sslhsic_transfer.models.config import STAGES
@@ -25,7 +25,7 @@ _AT_ONCE = 25  # pictures
 
 
 @dataclass(frozen=True)
-class Loader:
+class PictureLoader:
     """Functions that prepare pictures for the network and for the file.
 
     Attributes:
@@ -37,11 +37,11 @@ class Loader:
     batches: Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[Any]]]
 
 
-def loader_of(runtime: OnnxEncoder) -> Loader:
+def loader_of(runtime: OnnxEncoder) -> PictureLoader:
     """Make the loader from the file's preprocessing, or by plain resizing if its fixed size is not a square."""
     preprocessing, (height, width) = runtime.preprocessing, runtime.sides
     if height is None or width is None or (height, width) == (preprocessing.crop, preprocessing.crop):
-        return Loader(preprocessing.transform(), runtime.batches)
+        return PictureLoader(preprocessing.transform(), runtime.batches)
 
     def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
@@ -52,7 +52,7 @@ def loader_of(runtime: OnnxEncoder) -> Loader:
     def batches(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
         return runtime.batches_of([resized(picture) for picture in pictures])
 
-    return Loader(tensor, batches)
+    return PictureLoader(tensor, batches)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Reference:
             given["logits"] = self.head(given["pooled"])
         return {name: given[name].numpy() for name in names}
 
-    def of_pictures(self, folder: ImageFolder, names: Sequence[str], load: Loader) -> dict[str, NDArray[np.float32]]:
+    def of_pictures(
+        self, folder: ImageFolder, names: Sequence[str], load: PictureLoader
+    ) -> dict[str, NDArray[np.float32]]:
         """Compute outputs of all pictures in a folder."""
         parts: list[dict[str, NDArray[np.float32]]] = []
         for start in range(0, len(folder), _AT_ONCE):
@@ -79,7 +81,9 @@ class Reference:
         return _joined(parts)
 
 
-def of_pictures_by_file(runtime: OnnxEncoder, folder: ImageFolder, load: Loader) -> dict[str, NDArray[np.float32]]:
+def of_pictures_by_file(
+    runtime: OnnxEncoder, folder: ImageFolder, load: PictureLoader
+) -> dict[str, NDArray[np.float32]]:
     """Compute the file's outputs for all pictures in a folder."""
     parts = [
         runtime.run(batch, runtime.info.outputs)
@@ -105,7 +109,7 @@ def real_pictures(folder: str | Path | None) -> tuple[ImageFolder, ImageFolder]:
 
 
 def _some(folder: ImageFolder, count: int) -> ImageFolder:
-    return folder.subset(evenly(len(folder), min(count, len(folder))))
+    return folder.subset(spread_indices(len(folder), min(count, len(folder))))
 
 
 def _joined(parts: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
