@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sslhsic_transfer.errors import ModelNotFoundError
@@ -26,7 +26,7 @@ class Published:
 
     name: HubName
     model: ZooModel | None = None
-    shipped: Path | None = None
+    shipped: Path | None = field(default=None, compare=False)  # of this machine, not of the name
 
     @property
     def sha256(self) -> str | None:
