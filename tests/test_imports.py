@@ -202,3 +202,17 @@ def test_former_places_lead_to_the_present_ones():
 
     assert find_detection is detection.find_detection
     assert former is load_image
+
+
+@pytest.mark.parametrize(
+    "package", sorted({path.parent for _, path in SOURCES if path.name == "__init__.py"}), ids=name
+)
+def test_no_lazy_name_is_hidden_by_a_module_of_the_same_name(package):
+    """An imported module becomes an attribute of its package, and a lazy name is asked for only where there is none."""
+    text = (package / "__init__.py").read_text(encoding="utf-8")
+    if "lazy_names(" not in text:
+        return
+    imported = {
+        alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert not imported & {path.stem for path in package.glob("*.py")}
