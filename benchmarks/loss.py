@@ -125,7 +125,7 @@ def judgements(rows: list[dict], dim: int) -> list[str]:
     both = [size for size in auto if all((name, size) in seconds for name in FORMS[1:])]
     regret = {size: _chosen(seconds, size, dim) / min(seconds[name, size] for name in FORMS[1:]) for size in both}
     worst = max(both, key=lambda size: regret[size])
-    lines = [f"- what auto chooses / the better of its two: at most {regret[worst]:.2f} (B = {worst:,})"]
+    lines = [f"- the form that auto chooses / the better of the two: at most {regret[worst]:.2f} (B = {worst:,})"]
     ratios = {size: auto[size] / seconds[RIVAL, size] for size in auto if (RIVAL, size) in seconds}
     small = {size: ratio for size, ratio in ratios.items() if size <= 512}
     if small:

@@ -1,6 +1,6 @@
-"""The whole idea on the bundled pictures: pretrain, load back, embed, and measure what the embedding is worth.
+"""Pretrain on the bundled pictures, load the encoder back, embed the test pictures, and measure the embeddings.
 
-Run by ``make demo``, or: python examples/demo.py [OUTPUT]. Started again, it goes on where it stopped.
+Run it with ``make demo``, or: python examples/demo.py [OUTPUT]. Run it again, and it continues where it stopped.
 """
 
 import sys
@@ -11,7 +11,7 @@ from sslhsic_transfer._threads import share_processors
 
 
 def main(output: Path) -> int:
-    if (notice := share_processors()) is not None:  # before torch is loaded, hence the imports below it
+    if (notice := share_processors()) is not None:  # before torch is loaded: the imports come after it
         print(notice, file=sys.stderr)
 
     from demo_figure import draw_figure
@@ -49,7 +49,7 @@ def main(output: Path) -> int:
 
 
 def verdict(values: dict[tuple[str, str], float], pretrained: str) -> int:
-    """Exit status: 0 if the pretrained encoder is above every floor in both tasks."""
+    """Return the exit status: 0 if the pretrained encoder is above every floor in both tasks."""
     for (model, task), value in values.items():
         if model != pretrained and value >= values[pretrained, task]:
             print(

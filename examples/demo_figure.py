@@ -1,4 +1,4 @@
-"""The demo's picture: training curves, nearest neighbors of some test pictures, and a map of the embeddings."""
+"""Draw the demo's picture: training curves, nearest neighbors of some test pictures, and a map of the embeddings."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Share a model on the Hugging Face Hub, then load it back by its name as anybody would.
 
-python examples/share_on_hub.py MODEL_DIR ORG/NAME --licence apache-2.0 --trained-by "Your name" [--private] [--tag v1]
+python examples/share_on_hub.py MODEL_DIR ORG/NAME --license apache-2.0 --trained-by "Your name" [--private] [--tag v1]
 
 MODEL_DIR is what `sslhsic pretrain` leaves in RUN/model. Log in first (hf auth login), or set HF_TOKEN. Without an
 account, `python -m tests.hub_server` serves a Hub on this machine and prints the variables that lead to it.
@@ -22,12 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("repository")
-    parser.add_argument("--licence", required=True)
+    parser.add_argument("--license", required=True)
     parser.add_argument("--trained-by", required=True)
     parser.add_argument("--private", action="store_true")
     parser.add_argument("--tag")
     options = parser.parse_args()
-    facts = {"licence": options.licence, "trained_by": options.trained_by}
+    facts = {"licence": options.license, "trained_by": options.trained_by}
 
     print("1/3  What would be uploaded:")
     print_report(publish(options.model, options.repository, dry_run=True, tag=options.tag, **facts))

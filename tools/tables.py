@@ -7,7 +7,6 @@ A table stands between ``<!-- table NAME -->`` and ``<!-- end of table -->`` in 
 """
 
 import argparse
-import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -46,18 +45,30 @@ def _labels() -> str:
     return _table([result for result in few if result.metric == "top-1"])
 
 
-def _rivals() -> str:
-    """The first table of docs/comparison.md: SSL-HSIC and other objectives at equal budget."""
-    lines = (ROOT / "docs/comparison.md").read_text(encoding="utf-8").splitlines()
-    (first, *_) = (number for number, line in enumerate(lines) if line.startswith("|"))
-    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), lines[first:])) + "\n"
+def _models() -> str:
+    """Short names with their networks, and k-NN and linear probe on a data set that was seen and one that was not."""
+    figures: dict[str, dict[_Row, Result]] = {}
+    for result in _shipped():
+        figures.setdefault(result.model, {})[result.dataset, result.task, result.metric] = result
+    columns = [(data, task, "top-1") for data in ("imagenette128", "cifar10_12k") for task in _TASKS]
+    heads = [f"{data}, {_TASKS[task]}" for data, task, _ in columns]
+    lines = ["| name | network | embedding | " + " | ".join(heads) + " |", "|---|---|---|" + "---|" * len(heads)]
+    for name in sorted(figures, key=lambda name: (name not in ZOO, name)):
+        network, size = "–", "–"
+        if name in ZOO:
+            encoder = ZOO[name].encoder
+            network, size = encoder.architecture.replace("resnet", "ResNet-"), str(encoder.feature_dim)
+        cells = [figures[name][column].figure() if column in figures[name] else "" for column in columns]
+        if any(cells):
+            lines.append(f"| {f'`{name}`' if name in ZOO else name} | {network} | {size} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "global": _global,
     "dense": _dense,
     "labels": _labels,
-    "rivals": _rivals,
+    "models": _models,
     **loss_tables.TABLES,
     "gpu-check": check_table,
     **{f"gpu-{part}": partial(benchmark_table, part) for part in ("pretrain", "embed", "loss", "probes")},

@@ -4,7 +4,7 @@ python examples/browser/install.py                     (once: onnxruntime-web)
 python examples/browser/build.py MODEL OUTPUT [--gallery FOLDER] [--count 40]
 python -m http.server --directory OUTPUT               (or any other server of static files)
 
-MODEL is what `from_pretrained` takes. The gallery is the bundled hand signs, or FOLDER with a sub-folder a class.
+MODEL is what `from_pretrained` takes. The gallery is the bundled hand signs, or FOLDER with one sub-folder per class.
 """
 
 import argparse

@@ -25,7 +25,9 @@ def publish(
     model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Model folder that contains a results.json.")],
     *,
     repo: Annotated[str, typer.Option(help="Repository on the Hub, ORG/NAME; created if it does not exist.")],
-    licence: Annotated[str | None, typer.Option(help="License of the weights, such as apache-2.0.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", "--licence", help="License of the weights, such as apache-2.0.")
+    ] = None,
     trained_by: Annotated[str | None, typer.Option(help="Person or organization that trained the weights.")] = None,
     fact: Annotated[
         list[str] | None,
@@ -54,7 +56,7 @@ def publish(
 ) -> None:
     """Check a model folder, upload it to the Hugging Face Hub, and read it back.
 
-    Example: sslhsic publish runs/first/model --repo ORG/NAME --licence apache-2.0 --trained-by 'Your name' --tag v1
+    Example: sslhsic publish runs/first/model --repo ORG/NAME --license apache-2.0 --trained-by 'Your name' --tag v1
     """
     from sslhsic_transfer.hub.publishing.report import print_report
     from sslhsic_transfer.hub.publishing.upload import publish as run

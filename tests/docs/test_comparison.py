@@ -9,7 +9,7 @@ from tests.docs.pages import measured, read, says, table
 def trials() -> dict[str, dict[str, tuple[float, float]]]:
     """Tuning at batches of 256: objective -> changed settings -> k-NN and linear probe."""
     found: dict[str, dict[str, tuple[float, float]]] = {"ssl-hsic": {}, "simclr": {}}
-    text = read("docs/comparison.md").split("## What tuning did")[1]
+    text = read("docs/comparison.md").split("## Tuning at batches of 256")[1]
     for name, changed, knn, linear in re.findall(
         r"^\| ([\w-]+) \| (.+?) \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE
     ):
@@ -22,7 +22,7 @@ def test_six_objectives():
     ours, simclr = rows["SSL-HSIC"], rows["SimCLR"]
     assert ours[0] == max(knn for knn, _ in rows.values())
     assert [len(tried) for tried in trials().values()] == [23, 23]
-    says("README.md", "23 tuning trials each for SSL-HSIC and SimCLR, none for the others")
+    says("docs/comparison.md", "23 tuning trials each for SSL-HSIC and SimCLR, none for the others")
     assert max(linear for _, linear in trials()["simclr"].values()) == 53.1
     best = trials()["ssl-hsic"]["target_decay=0.9, loss.num_features=2048"]
     says(

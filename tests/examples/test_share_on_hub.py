@@ -63,7 +63,7 @@ def test_train_publish_load_offline_and_in_timm(hub, trained, tmp_path):  # noqa
         run("-c", code, REPO, tmp_path / "images.pt", tmp_path / "features.pt", **environment)
         return torch.load(tmp_path / "features.pt")
 
-    shown = run(EXAMPLE, trained, REPO, "--licence", "apache-2.0", "--trained-by", "the tests", "--tag", "v1")
+    shown = run(EXAMPLE, trained, REPO, "--license", "apache-2.0", "--trained-by", "the tests", "--tag", "v1")
     assert "Published, read back and verified" in shown
     assert "by the folder and by the Hub are equal" in shown
     assert set(hub.tags(REPO)) == {"v1"}

@@ -76,16 +76,20 @@ def test_records_with_the_pinned_weights_get_the_short_name(monkeypatch, tmp_pat
     assert [result.model for result in tables._shipped()] == [name, "older"]
 
 
-def test_the_rivals_are_those_of_the_comparison():
-    lines = tables.TABLES["rivals"]().splitlines()
-    assert lines[0] == "| | weighted 20-NN | linear probe |"
-    named = {line.split("|")[1].strip(" *") for line in lines[2:]}
-    assert named >= {
-        "raw pixels, 16 × 16",
-        "untrained ResNet-18",
-        "SSL-HSIC",
-        "SimCLR",
-        "BYOL",
-        "VICReg",
-        "Barlow Twins",
-    }
+def test_models_have_their_networks_and_figures_of_two_data_sets(monkeypatch):
+    common = {"split": "test", "protocol": "p", "n": 9, "metric": "top-1"}
+    records = [
+        new_result(model=model, dataset=dataset, task=task, value=value, **common)
+        for model, dataset, task, value in (
+            ("raw pixels", "imagenette128", "knn", 0.25),
+            ("sslhsic-r18", "imagenette128", "knn", 0.75),
+            ("sslhsic-r18", "cifar10_12k", "linear", 0.5),
+            ("elsewhere", "flowers5", "knn", 0.5),
+        )
+    ]
+    monkeypatch.setattr(tables, "_shipped", lambda: records)
+    _, _, *rows = tables.TABLES["models"]().splitlines()
+    assert rows == [
+        "| `sslhsic-r18` | ResNet-18 | 512 | 75.0 % |  |  | 50.0 % |",
+        "| raw pixels | – | – | 25.0 % |  |  |  |",
+    ]

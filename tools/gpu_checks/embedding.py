@@ -6,7 +6,7 @@ from sslhsic_transfer import from_pretrained
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed import read_embeddings
 from sslhsic_transfer.evaluate import evaluate
-from sslhsic_transfer.evaluate.probe import Task
+from sslhsic_transfer.evaluate.probe import Probe
 from sslhsic_transfer.results import load_results
 from tools.gpu_checks.check import Bench, Check
 from tools.gpu_checks.data import digits, untrained_model
@@ -30,7 +30,7 @@ def embedding(bench: Bench, *, precision: Precision) -> None:
     bench.at_least("least cosine", least_cosine(found.embeddings, expected), COSINE)
 
 
-def evaluation(bench: Bench, *, task: Task) -> None:
+def evaluation(bench: Bench, *, task: Probe) -> None:
     """Measure a model by the command; its accuracy beside the one on the CPU."""
     model, data, file = untrained_model(bench), digits(bench), bench.folder / "results.json"
     train, test = data / "train", data / "test"

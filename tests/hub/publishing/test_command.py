@@ -32,7 +32,7 @@ def test_the_command_lists_what_is_missing(sslhsic_here, hub, publishable):
 def test_facts_are_given_by_name(sslhsic_here, hub, publishable):
     path = publishable / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"metadata": {}}))
-    command = ["publish", publishable, "--repo", REPO, "--licence", "mit", "--trained-by", "Jane Doe"]
+    command = ["publish", publishable, "--repo", REPO, "--license", "mit", "--trained-by", "Jane Doe"]
     others = {name: value for name, value in FACTS.items() if name not in ("licence", "trained_by")}
     sslhsic_here(*command, *[text for name, value in others.items() for text in ("--fact", f"{name}={value}")])
     assert from_pretrained(REPO).metadata == FACTS | {"trained_by": "Jane Doe"}

@@ -60,7 +60,7 @@ def test_publish_with_files_then_load_one_by_name(sslhsic_here, hub, publishable
 @pytest.mark.usefixtures("quick")
 def test_a_dry_run_writes_no_files(sslhsic_here, publishable):
     before = {path: path.read_bytes() for path in publishable.rglob("*") if path.is_file()}
-    options = ("--licence", "apache-2.0", "--trained-by", "tests", "--with-onnx", "fp32", "--dry-run")
+    options = ("--license", "apache-2.0", "--trained-by", "tests", "--with-onnx", "fp32", "--dry-run")
     done = sslhsic_here("publish", publishable, "--repo", REPO, *options, check=False)
     assert done.returncode == 2
     assert "it writes ONNX files, --dry-run writes nothing" in done.stderr
