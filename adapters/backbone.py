@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from sslhsic_transfer.adapters.report import LoadReport, load_encoder
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import as_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 from sslhsic_transfer.models.backbone import PARTS, HasBackbone, OutputStride
 from sslhsic_transfer.models.config import STAGES, FeatureSpec, Stage
-from sslhsic_transfer.models.encoder import Encoder
 
 
 class DenseBackbone(HasBackbone):

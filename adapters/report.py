@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.state import some
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
+from sslhsic_transfer.hub.tensor_checks import some
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import torch
 from benchmarks import reports
 from sslhsic_transfer import create_encoder, from_pretrained
 from sslhsic_transfer._files import write_json
-from sslhsic_transfer.hub.verified import cache_folder
+from sslhsic_transfer.hub.verification_cache import cache_folder
 from sslhsic_transfer.results import stamp
 
 

@@ -10,10 +10,9 @@ from torch import nn
 
 from sslhsic_transfer.errors import ConfigError, WeightsError
 from sslhsic_transfer.hub.convert.from_torchvision import torchvision_state, torchvision_weights
-from sslhsic_transfer.hub.folder import load_folder
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.encoder import from_pretrained, load_folder
 from sslhsic_transfer.hub.pretraining_file import PRETRAINING_NAME, load_pretraining
-from sslhsic_transfer.hub.state import check_fit
+from sslhsic_transfer.hub.tensor_checks import check_fit
 from sslhsic_transfer.models.config import EncoderConfig
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.networks import ENCODER

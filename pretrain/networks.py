@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 
 # Name of the encoder to pretrain among a Learner's modules.
 ENCODER = "online.encoder"

@@ -12,8 +12,8 @@ from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hsic.features import Features, rebuilt, tensors_of
 from sslhsic_transfer.hsic.loss import SSLHSICLoss
-from sslhsic_transfer.models.config import FAMILIES, family_of
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
+from sslhsic_transfer.models.config import family_of
 from sslhsic_transfer.pretrain.accumulate import two_pass_backward
 from sslhsic_transfer.pretrain.averaging import WeightAverage
 from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep
@@ -74,7 +74,7 @@ class Trainer:
     def _build(self, fresh: bool) -> None:
         recipe, accelerator = self.recipe, self.accelerator
         torch.manual_seed(mix_seed(recipe.seed))
-        residual = family_of(recipe.encoder.architecture) is FAMILIES["resnet"] and recipe.zero_init_residual
+        residual = family_of(recipe.encoder.architecture).resnet_options and recipe.zero_init_residual
         encoder = Encoder(recipe.encoder, recipe.encoder_preprocessing, zero_init_residual=residual)
         if recipe.init_from is not None and recipe.init_parts == "encoder" and fresh:
             encoder.load_state_dict(initial_weights(recipe.init_from, recipe.encoder))

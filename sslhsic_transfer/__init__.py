@@ -13,11 +13,11 @@ from sslhsic_transfer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from sslhsic_transfer.hsic.loss import SSLHSICLoss as SSLHSICLoss
-    from sslhsic_transfer.hub.loading import from_pretrained as from_pretrained
+    from sslhsic_transfer.hub.encoder import Encoder as Encoder
+    from sslhsic_transfer.hub.encoder import create_encoder as create_encoder
+    from sslhsic_transfer.hub.encoder import from_pretrained as from_pretrained
     from sslhsic_transfer.hub.zoo import list_models as list_models
     from sslhsic_transfer.models.config import EncoderConfig as EncoderConfig
-    from sslhsic_transfer.models.encoder import Encoder as Encoder
-    from sslhsic_transfer.models.encoder import create_encoder as create_encoder
     from sslhsic_transfer.models.preprocessing import Preprocessing as Preprocessing
 
 __version__ = "0.1.0"
@@ -25,12 +25,12 @@ __version__ = "0.1.0"
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Encoder": "sslhsic_transfer.models.encoder",
+        "Encoder": "sslhsic_transfer.hub.encoder",
         "EncoderConfig": "sslhsic_transfer.models.config",
         "Preprocessing": "sslhsic_transfer.models.preprocessing",
         "SSLHSICLoss": "sslhsic_transfer.hsic.loss",
-        "create_encoder": "sslhsic_transfer.models.encoder",
-        "from_pretrained": "sslhsic_transfer.hub.loading",
+        "create_encoder": "sslhsic_transfer.hub.encoder",
+        "from_pretrained": "sslhsic_transfer.hub.encoder",
         "list_models": "sslhsic_transfer.hub.zoo",
     }
     | {

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.imports import imports
+
 ROOT = Path(__file__).parents[1]
 ROOMS = {
     "hsic": "sslhsic_transfer/hsic",
@@ -38,8 +40,8 @@ BELOW: dict[str, set[str]] = {
     "adapters": _MODELS | {"training", "embed", "evaluate"},
     "transfer": _MODELS | {"training", "embed", "evaluate", "pretrain", "adapters"},
 }
-# The one seam upwards, described in ARCHITECTURE.md: methods of Encoder that hand over to the hub when called.
-SEAM = {("sslhsic_transfer/models/encoder.py", "hub")}
+# Former places of `Encoder` and `create_encoder`, which lead on to the hub: lazily, and for type checkers.
+LEADING_ON = {"sslhsic_transfer/models/__init__.py", "sslhsic_transfer/models/encoder.py"}
 FRAMEWORKS = (
     "accelerate",
     "datasets",
@@ -88,14 +90,17 @@ def test_imports_point_downwards(room, path):
         return  # a door from outside to the command line
     modules = imported_modules(path)
     upwards = rooms_of(modules) - BELOW[room] - {room}
-    assert upwards <= {target for source, target in SEAM if source == name(path)}
+    assert upwards <= ({"hub"} if name(path) in LEADING_ON else set())
     assert "sslhsic_transfer.cli" not in modules
 
 
-def test_the_seam_is_crossed_inside_functions_only():
-    for source, target in SEAM:
-        assert target in rooms_of(imported_modules(ROOT / source))
-        assert target not in rooms_of(imported_modules(ROOT / source, top_level_only=True))
+def test_former_places_name_what_they_lead_on_to_for_type_checkers_only():
+    for source in LEADING_ON:
+        modules = {module for module in imported_modules(ROOT / source) if module.startswith("sslhsic_transfer.hub.")}
+        assert {module.rpartition(".")[2] for module in modules} == {"encoder", "Encoder", "create_encoder"}
+    graph = imports()  # without what is for type checkers
+    for module in ("sslhsic_transfer.models", "sslhsic_transfer.models.encoder"):
+        assert "hub" not in rooms_of(graph[module])
 
 
 def test_the_roots_modules_import_no_room():
@@ -146,18 +151,14 @@ def test_importing_the_package_loads_next_to_nothing_and_opens_no_socket():
     assert not heavy & set(loaded)
 
 
-def test_methods_that_hand_over_to_the_hub_are_those_that_are_documented():
-    tree = ast.parse((ROOT / "sslhsic_transfer/models/encoder.py").read_text(encoding="utf-8"))
-    crossing = {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(
-            isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("sslhsic_transfer.hub")
-            for inner in ast.walk(node)
-        )
-    }
-    assert crossing == {"from_pretrained", "from_torchvision", "from_timm", "save_pretrained", "push_to_hub"}
+def test_what_the_hub_adds_to_an_encoder_is_what_is_documented():
+    from sslhsic_transfer import Encoder
+    from sslhsic_transfer.models.encoder import EncoderBase
+
+    added = {name for name in vars(Encoder) if not name.startswith("_")}
+    assert added == {"from_pretrained", "from_torchvision", "from_timm", "save_pretrained", "push_to_hub"}
+    assert not {name for name in added if hasattr(EncoderBase, name)}
+    assert all(getattr(Encoder, name).__doc__ for name in added)
 
 
 def test_what_is_public_loads_no_optional_framework_and_opens_no_socket():
@@ -201,3 +202,17 @@ def test_former_places_lead_to_the_present_ones():
 
     assert find_detection is detection.find_detection
     assert former is load_image
+
+
+@pytest.mark.parametrize(
+    "package", sorted({path.parent for _, path in SOURCES if path.name == "__init__.py"}), ids=name
+)
+def test_no_lazy_name_is_hidden_by_a_module_of_the_same_name(package):
+    """An imported module becomes an attribute of its package, and a lazy name is asked for only where there is none."""
+    text = (package / "__init__.py").read_text(encoding="utf-8")
+    if "lazy_names(" not in text:
+        return
+    imported = {
+        alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert not imported & {path.stem for path in package.glob("*.py")}

@@ -28,9 +28,8 @@ from sslhsic_transfer.adapters.onnx.info import FilePrecision
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import spread_indices
 from sslhsic_transfer.evaluate.probe import evaluate
-from sslhsic_transfer.hub.config_file import read_config
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME, read_config
+from sslhsic_transfer.hub.encoder import load_folder
 from sslhsic_transfer.hub.publishing import render_card
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.zoo import ZOO

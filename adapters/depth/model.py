@@ -10,8 +10,7 @@ from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.depth.pyramid import PyramidHead
 from sslhsic_transfer.adapters.depth.upprojection import UpProjectionHead
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 
 Head = Literal["upproj", "dpt"]
 

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.detectron2.inputs import check_inputs
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import as_encoder, from_pretrained
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder, create_encoder, from_pretrained
 from sslhsic_transfer.models.backbone import PARTS, Part
 from sslhsic_transfer.models.config import STAGES, Stage
-from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Norm = Literal["BN", "SyncBN", "FrozenBN"]
 NORMS = ("BN", "SyncBN", "FrozenBN")

@@ -13,8 +13,7 @@ import sslhsic_transfer.adapters.detectron2.backbone
 import sslhsic_transfer.adapters.detectron2.heads  # noqa: F401 - both register what the settings name
 from sslhsic_transfer.adapters.detectron2.inputs import FORMAT
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 
 CONFIGS = Path(__file__).with_name("configs")
 

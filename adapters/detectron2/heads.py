@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, checked_encoder, convert_norms, encoder_of, leave_out
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import PARTS
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.resnet import ResNet
 
 

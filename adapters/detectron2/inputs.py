@@ -3,7 +3,7 @@
 from typing import Any
 
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 
 FORMAT = "RGB"
 

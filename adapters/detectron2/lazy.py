@@ -11,8 +11,7 @@ from detectron2.data import DatasetMapper
 from sslhsic_transfer.adapters.detectron2.backbone import Norm, SSLHSICBackbone
 from sslhsic_transfer.adapters.detectron2.inputs import FORMAT
 from sslhsic_transfer.adapters.detectron2.mapper import PictureMapper
-from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.encoder import Encoder, create_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder, create_encoder
 
 # Ways to name Detectron2's mapper in a configuration: the class itself, or its import path.
 _DETECTRON2S = (DatasetMapper, *(f"detectron2.data.{module}DatasetMapper" for module in ("", "dataset_mapper.")))

@@ -22,8 +22,8 @@ from sslhsic_transfer.adapters.detectron2.detector import DETECTOR_CONFIG_NAME, 
 from sslhsic_transfer.adapters.detectron2.trainer import SSLHSICTrainer
 from sslhsic_transfer.data.labelled.detection import DetectionData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.hub.encoder import Encoder, create_encoder
 from sslhsic_transfer.models.backbone import PARTS
-from sslhsic_transfer.models.encoder import Encoder, create_encoder
 
 Network = Literal["faster_rcnn_fpn", "faster_rcnn_c4", "retinanet"]
 NETWORKS = ("faster_rcnn_fpn", "faster_rcnn_c4", "retinanet")
@@ -151,7 +151,8 @@ def _check(
         problems.append(f"network: got {network!r}; expected {', '.join(NETWORKS)}")
     if not sides or min(sides) < 32 or longest_side < max(sides):
         problems.append(
-            f"sides, longest_side: got {sides} and {longest_side}; expected sides of 32 or more, none above longest_side"
+            f"sides, longest_side: got {sides} and {longest_side}; expected sides of 32 or more, none above "
+            "longest_side"
         )
     if min(iterations, batch_size) < 1 or learning_rate <= 0:
         problems.append(

@@ -12,10 +12,9 @@ from sslhsic_transfer._config import validate
 from sslhsic_transfer.adapters.backbone import DenseBackbone
 from sslhsic_transfer.adapters.report import load_encoder
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.loading import as_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 from sslhsic_transfer.models.backbone import PARTS, OutputStride
 from sslhsic_transfer.models.config import STAGES, EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
 
 _NORMS = ("BN", "SyncBN")
 

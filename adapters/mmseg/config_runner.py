@@ -17,8 +17,8 @@ from sslhsic_transfer.adapters.mmseg.preprocessing import data_preprocessor
 from sslhsic_transfer.adapters.mmseg.resuming import CHECKPOINT, NumberedSampler, SeededExamples, StepSeedHook
 from sslhsic_transfer.adapters.mmseg.transforms import with_our_readers
 from sslhsic_transfer.data.readers import saving_first
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.config import STAGES
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.divergence import divergence
 
 CONFIGS = Path(__file__).parent / "configs"  # for Config.fromfile and mmseg's tools

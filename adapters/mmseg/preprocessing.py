@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer.data.labelled.segmentation import IGNORED
-from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 
 
 def data_preprocessor(encoder: Encoder | str | Path, size: tuple[int, int] | None = None) -> dict[str, Any]:

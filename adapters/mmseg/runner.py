@@ -24,8 +24,8 @@ from sslhsic_transfer.adapters.mmseg.precision import OPTIM_WRAPPER_TYPES
 from sslhsic_transfer.adapters.mmseg.resuming import LatestCheckpointHook, checkpoints
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import OutputStride
-from sslhsic_transfer.models.encoder import Encoder
 
 Network = Literal["fcn", "deeplabv3plus", "upernet"]
 NETWORKS = ("fcn", "deeplabv3plus", "upernet")

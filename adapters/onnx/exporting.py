@@ -25,8 +25,8 @@ from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import Picture, spread_indices
 from sslhsic_transfer.errors import ConfigError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.names import shown
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _MOST_CALIBRATION = 256  # pictures; more do not change the ranges found by percentiles

@@ -13,7 +13,7 @@ from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.locate import variant_path
 from sslhsic_transfer.adapters.onnx.timing import pictures_per_second
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, OnnxFile, read_config, write_config
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.encoder import load_folder
 from sslhsic_transfer.results import RESULTS_NAME, Result, hardware, new_result, save_results, tested_on
 
 _BATCHES = (1, 32)

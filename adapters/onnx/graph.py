@@ -15,9 +15,9 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.info import Output
 from sslhsic_transfer.adapters.onnx.runtime.operators import OPSETS
 from sslhsic_transfer.errors import ConfigError, ExportError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import Output as BackboneOutput
 from sslhsic_transfer.models.config import STAGES
-from sslhsic_transfer.models.encoder import Encoder
 
 INPUT = "images"
 TRACED = (2, 3, 96, 128)  # different sides, and no batch of one, which the exporter could make constant

@@ -15,9 +15,9 @@ from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.adapters.onnx.runtime.pictures import normalized
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import spread_indices, to_uint8_array
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.backbone import Output
 from sslhsic_transfer.models.config import STAGES
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.sample import sign_digits
 
 _BANK, _QUERIES = 200, 100

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 
 _SECONDS = 0.5  # least duration of each turn

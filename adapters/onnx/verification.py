@@ -14,8 +14,8 @@ from sslhsic_transfer.adapters.onnx.info import FilePrecision, OnnxInfo
 from sslhsic_transfer.adapters.onnx.reference import Reference, loader_of, of_pictures_by_file, real_pictures
 from sslhsic_transfer.adapters.onnx.runtime.encoder import OnnxEncoder
 from sslhsic_transfer.errors import VerificationError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.knn import knn_predict
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.modes import plain_copy
 
 _SHAPES = ((1, 65, 97), (7, 64, 80), (2, 131, 96), (3, 33, 224))  # pictures, height, width

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from sslhsic_transfer.adapters.backbone import DenseBackbone
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 
 
 class Classifier(DenseBackbone):

@@ -15,9 +15,8 @@ from torchvision.ops.feature_pyramid_network import (
 )
 
 from sslhsic_transfer.adapters.backbone import DenseBackbone
-from sslhsic_transfer.hub.loading import as_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 from sslhsic_transfer.models.config import Stage
-from sslhsic_transfer.models.encoder import Encoder
 
 PYRAMID_CHANNELS = 256
 

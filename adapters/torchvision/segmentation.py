@@ -10,10 +10,9 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
 from sslhsic_transfer.adapters.backbone import DenseBackbone
-from sslhsic_transfer.hub.loading import as_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 from sslhsic_transfer.models.backbone import OutputStride
 from sslhsic_transfer.models.config import STAGES, Stage
-from sslhsic_transfer.models.encoder import Encoder
 
 _PLAIN: Mapping[str, Stage] = {"out": "c5"}
 _AUXILIARY: Mapping[str, Stage] = {"out": "c5", "aux": "c4"}

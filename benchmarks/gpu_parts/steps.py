@@ -19,7 +19,7 @@ from torchvision.datasets import ImageFolder
 
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer.data.sources import find_data
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.pretrain import pretrain
 from sslhsic_transfer.pretrain.graphs import CudaRecorder, RecordedStep
 from sslhsic_transfer.pretrain.loading.damage import DamageRecord

@@ -11,10 +11,10 @@ from torch import Tensor
 from sslhsic_transfer.data.images import Pictures, to_rgb
 from sslhsic_transfer.data.sources import PretrainingData, Stream
 from sslhsic_transfer.embed.extract import extract_batches
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.metrics.rank import rankme
 from sslhsic_transfer.metrics.ridge import ridge_accuracy
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.pretrain.sections import MonitorSettings
 from sslhsic_transfer.results import Result, new_result
 

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from sslhsic_transfer.hub.convert import Conversion
+    from sslhsic_transfer.hub.encoder import Encoder
     from sslhsic_transfer.models.preprocessing import Preprocessing
 
 convert_app = typer.Typer(
@@ -190,7 +191,9 @@ def model(
     typer.echo(f"{settings.read_text(encoding='utf-8')}\nWritten to {weights}, its settings to {settings}")
 
 
-def _save_jax(conversion: "Conversion", checkpoint: Path, output: Path, with_heads: bool, overwrite: bool) -> None:
+def _save_jax(
+    conversion: "Conversion[Encoder]", checkpoint: Path, output: Path, with_heads: bool, overwrite: bool
+) -> None:
     if not with_heads:
         _save(conversion, output, overwrite)
         return
@@ -205,9 +208,9 @@ def _save_jax(conversion: "Conversion", checkpoint: Path, output: Path, with_hea
     typer.echo(f"Go on: sslhsic pretrain RECIPE --data DIR --output RUN init_from={output} init_parts=all")
 
 
-def _save(conversion: "Conversion", output: Path, overwrite: bool) -> None:
+def _save(conversion: "Conversion[Encoder]", output: Path, overwrite: bool) -> None:
     from sslhsic_transfer._files import removed_on_failure
-    from sslhsic_transfer.hub.folder import load_folder
+    from sslhsic_transfer.hub.encoder import load_folder
 
     with removed_on_failure(output):
         conversion.encoder.save_pretrained(output, overwrite=overwrite)

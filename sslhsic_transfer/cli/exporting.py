@@ -104,7 +104,7 @@ def export(
         report = export_transferred(model, output, **options)
     else:
         from sslhsic_transfer.adapters.onnx.exporting import export as run
-        from sslhsic_transfer.hub.loading import from_pretrained
+        from sslhsic_transfer.hub.encoder import from_pretrained
 
         report = run(from_pretrained(model), output, **options)
     typer.echo(report)
@@ -130,7 +130,7 @@ def verify(
         typer.echo(verify_transferred(file, model, pictures))
         return
     from sslhsic_transfer.adapters.onnx.verification import verify as run
-    from sslhsic_transfer.hub.loading import from_pretrained
+    from sslhsic_transfer.hub.encoder import from_pretrained
 
     typer.echo(run(file, from_pretrained(model), pictures))
 

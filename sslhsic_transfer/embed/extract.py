@@ -18,7 +18,7 @@ from sslhsic_transfer.data.images import Picture
 from sslhsic_transfer.data.readers import reading_ahead
 from sslhsic_transfer.data.storage import require_folder
 from sslhsic_transfer.errors import ImageError
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
 

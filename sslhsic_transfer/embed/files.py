@@ -15,7 +15,7 @@ from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.parts import Parts
 from sslhsic_transfer.errors import ConfigError, DataError, OutputExistsError
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.encoder import from_pretrained
 
 
 @dataclass(frozen=True)

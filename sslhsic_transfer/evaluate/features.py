@@ -11,7 +11,7 @@ from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.embed.extract import extract
 from sslhsic_transfer.errors import DataError
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 
 PIXEL_SIDE = 16
 

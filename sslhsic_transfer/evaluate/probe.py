@@ -18,10 +18,9 @@ from sslhsic_transfer.evaluate.features import (
     pixel_features,
     scan_splits,
 )
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.encoder import Encoder, from_pretrained
 from sslhsic_transfer.metrics.knn import TEMPERATURE, knn_accuracy
 from sslhsic_transfer.metrics.linear import PENALTIES, VALIDATION_SHARE, check_can_split, linear_probe
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.results import Result, hardware, new_result, over_seeds, tested_on
 
 Probe = Literal["knn", "linear"]

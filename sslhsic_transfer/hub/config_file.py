@@ -1,6 +1,10 @@
-"""config.json: the network, its preprocessing, the fingerprint of its weights, and metadata."""
+"""config.json: the network, its preprocessing, the fingerprint of its weights, metadata, and the keys that timm reads.
+
+Torch is not needed.
+"""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +16,33 @@ from sslhsic_transfer._config import shorten, validate
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer._json import DEEPEST, parse_json, read_json
 from sslhsic_transfer.errors import ConfigError, FingerprintError, ModelNotFoundError
-from sslhsic_transfer.hub.timm_config import timm_config
-from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.config import EncoderConfig, family_of
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
 LARGEST_CONFIG = 1 << 20  # bytes
 FEATURES_KEPT = 16
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Paths of a model's two files on this machine.
+
+    Attributes:
+        config: config.json.
+        weights: model.safetensors, or a weights file of another name next to its config.json.
+    """
+
+    config: Path
+    weights: Path
+
+    @classmethod
+    def at(cls, path: str | Path) -> "ModelFiles":
+        """Return the files of a folder, or a weights file and the config.json next to it."""
+        path = Path(path)
+        folder, name = (path.parent, path.name) if path.suffix == ".safetensors" else (path, WEIGHTS_NAME)
+        return cls(folder / CONFIG_NAME, folder / name)
 
 
 class Fingerprint(BaseModel):
@@ -134,3 +158,33 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
             "not the weights that the name stands for: fetch them again, or name the folder itself."
         )
     return config
+
+
+def timm_config(encoder: EncoderConfig, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return timm's part of config.json; empty if timm cannot compute the same.
+
+    Timm lacks some networks (small stem, SAME padding, wide), and cannot crop before it resizes (style byol-jax).
+    """
+    if (encoder.stem, encoder.padding, encoder.width) != ("imagenet", "torch", 1):
+        return {}
+    if preprocessing.style != "torchvision":
+        return {}
+    size = preprocessing.crop
+    family = family_of(encoder.architecture)
+    side = -(-size // encoder.specs["c5"].stride)
+    return {
+        "architecture": encoder.architecture,
+        "num_classes": 0,
+        "num_features": encoder.feature_dim,
+        **({"global_pool": family.timm_pooling} if family.timm_pooling else {}),
+        "pretrained_cfg": {
+            "input_size": [3, size, size],
+            "interpolation": preprocessing.interpolation,
+            "crop_pct": size / preprocessing.resize,
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "num_classes": 0,
+            **family.timm_layers,
+            **({"pool_size": [side, side]} if family.timm_pooling else {}),
+        },
+    }

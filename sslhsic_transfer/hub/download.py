@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer.errors import HubError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, read_config
-from sslhsic_transfer.hub.files import WEIGHTS_NAME, ModelFiles
+from sslhsic_transfer.hub.config_file import CONFIG_NAME, LARGEST_CONFIG, WEIGHTS_NAME, ModelFiles, read_config
 from sslhsic_transfer.hub.hub_errors import breaks_off, hub_errors
 from sslhsic_transfer.hub.names import HubName
 
@@ -102,11 +101,11 @@ def fetch_file(
 def _largest_weights(config: Path) -> int:
     import torch  # imported here because ONNX files are also fetched without torch
 
-    from sslhsic_transfer.hub.weights_file import largest_weights
-    from sslhsic_transfer.models.encoder import Encoder
+    from sslhsic_transfer.hub.folder import largest_weights
+    from sslhsic_transfer.models.encoder import EncoderBase
 
     with torch.device("meta"):
-        return largest_weights(Encoder(read_config(config).encoder))
+        return largest_weights(EncoderBase(read_config(config).encoder))
 
 
 def _plan(asked: dict[str, Any]) -> Any:

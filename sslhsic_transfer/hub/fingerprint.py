@@ -8,7 +8,7 @@ import torch
 
 from sslhsic_transfer.errors import FingerprintError
 from sslhsic_transfer.hub.config_file import FEATURES_KEPT, Fingerprint
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.modes import evaluating
 
 PROBE_SIZE = 64
@@ -25,22 +25,27 @@ def probe_image() -> torch.Tensor:
 
 
 @torch.no_grad()
-def probe_features(encoder: Encoder) -> list[float]:
-    """Return the first values of the embedding of `probe_image()`, computed in eval mode on the encoder's device."""
+def probe_features(encoder: EncoderBase, image: torch.Tensor) -> list[float]:
+    """Return the first values of an image's embedding, computed in eval mode on the encoder's device.
+
+    Args:
+        encoder: in any mode, which stays.
+        image: (1, 3, H, W), as of `probe_image`.
+    """
     with evaluating(encoder):
-        embedding = encoder(probe_image().to(encoder.device, encoder.dtype))[0]
+        embedding = encoder(image.to(encoder.device, encoder.dtype))[0]
     kept: list[float] = embedding[:FEATURES_KEPT].double().cpu().tolist()
     return kept
 
 
-def check_features(encoder: Encoder, fingerprint: Fingerprint, *, source: str) -> None:
+def check_features(encoder: EncoderBase, fingerprint: Fingerprint, *, source: str) -> None:
     """Compare an encoder's features with the recorded ones.
 
     Raises:
         FingerprintError: they differ by more than rounding explains.
     """
     expected = torch.tensor(fingerprint.features, dtype=torch.float64)
-    found = torch.tensor(probe_features(encoder), dtype=torch.float64)
+    found = torch.tensor(probe_features(encoder, probe_image()), dtype=torch.float64)
     difference = ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not difference <= TOLERANCE:
         raise FingerprintError(

@@ -3,33 +3,39 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
 
 from sslhsic_transfer._devices import as_dtype
 from sslhsic_transfer._files import atomic_path, removed_on_failure, sha256_of_file
-from sslhsic_transfer.errors import FingerprintError, OutputExistsError, SSLHSICError
+from sslhsic_transfer.errors import FingerprintError, OutputExistsError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub.config_file import (
     CONFIG_NAME,
     Fingerprint,
     FolderConfig,
+    ModelFiles,
     config_text,
     read_config,
     write_config,
 )
-from sslhsic_transfer.hub.files import ModelFiles
-from sslhsic_transfer.hub.fingerprint import check_features, probe_features
-from sslhsic_transfer.hub.safetensors_file import check_there
-from sslhsic_transfer.hub.state import refuse_non_finite
-from sslhsic_transfer.hub.verified import is_verified, mark_for, remember
-from sslhsic_transfer.hub.weights_file import read_weights
+from sslhsic_transfer.hub.fingerprint import check_features, probe_features, probe_image
+from sslhsic_transfer.hub.safetensors_file import (
+    LARGEST_HEADER,
+    SafetensorsContent,
+    check_there,
+    read_safetensors_file,
+)
+from sslhsic_transfer.hub.tensor_checks import FLOATING, check_fit, refuse_non_finite
+from sslhsic_transfer.hub.verification_cache import is_verified, mark_for, remember
 from sslhsic_transfer.models.config import EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=EncoderBase)
 
 _TRIES = 3  # attempts to read a folder that is being written
 _LATELY = 5.0  # seconds after a file was written during which the other file may still follow
@@ -37,7 +43,7 @@ _BETWEEN_TWO = 0.5  # seconds to wait for the other file
 
 
 def save_folder(
-    encoder: Encoder, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | str | None = None
+    encoder: EncoderBase, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | str | None = None
 ) -> Path:
     """Write an encoder's config.json and model.safetensors.
 
@@ -65,7 +71,8 @@ def save_folder(
     kept = as_dtype(dtype)
     state = {name: _stored(tensor.detach(), kept) for name, tensor in encoder.state_dict().items()}
     refuse_non_finite(state, "the encoder")
-    features = probe_features(_fill(_empty(encoder.config, encoder.preprocessing, encoder.metadata), state))
+    stored = _empty(EncoderBase, encoder.config, encoder.preprocessing, encoder.metadata)
+    features = probe_features(_fill(stored, state), probe_image())
     with removed_on_failure(directory), atomic_path(files.weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
         config = FolderConfig(
@@ -80,14 +87,15 @@ def save_folder(
     return directory
 
 
-def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -> Encoder:
+def read_folder(kind: type[E], source: str | Path | ModelFiles, *, sha256: str | None = None) -> E:
     """Read a model folder strictly. The encoder is on the CPU, in the stored dtype (float16 as float32), in eval mode.
 
     Hash, finiteness and features are checked when a file is first loaded, and again whenever the file, its config.json,
-    this library or torch has changed (`sslhsic_transfer.hub.verified`). If the folder is saved again during the
-    read, so that the two files do not match, it is read again.
+    this library or torch has changed (`sslhsic_transfer.hub.verification_cache`). If the folder is saved again during
+    the read, so that the two files do not match, it is read again.
 
     Args:
+        kind: the class of the encoder to make.
         source: a model folder, a .safetensors file with its config.json next to it, or the two files.
         sha256: the hash that the weights must have, if it is known from elsewhere.
 
@@ -102,7 +110,7 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
     while True:
         before = _moment(files)
         try:
-            return _load(files, sha256)
+            return _load(kind, files, sha256)
         except SSLHSICError as error:
             tries -= 1
             if not tries or not _changed_since(before, files):
@@ -110,9 +118,9 @@ def load_folder(source: str | Path | ModelFiles, *, sha256: str | None = None) -
             logger.warning("%s changed while it was read, so it is read again: %s", files.weights, error)
 
 
-def _load(files: ModelFiles, sha256: str | None) -> Encoder:
+def _load(kind: type[E], files: ModelFiles, sha256: str | None) -> E:
     config = read_config(files.config, sha256=sha256)
-    encoder = _empty(config.encoder, config.preprocessing, config.metadata)
+    encoder = _empty(kind, config.encoder, config.preprocessing, config.metadata)
     check_there(files.weights)
     mark = mark_for(files.weights, config.model_dump_json(include={"encoder", "preprocessing", "fingerprint"}))
     verified = is_verified(mark)
@@ -156,12 +164,12 @@ def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return tensor.to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
 
 
-def _empty(config: EncoderConfig, preprocessing: Preprocessing, metadata: dict[str, Any]) -> Encoder:
+def _empty(kind: type[E], config: EncoderConfig, preprocessing: Preprocessing, metadata: dict[str, Any]) -> E:
     with torch.device("meta"):
-        return Encoder(config, preprocessing, metadata=metadata)
+        return kind(config, preprocessing, metadata=metadata)
 
 
-def _fill(encoder: Encoder, state: dict[str, torch.Tensor]) -> Encoder:
+def _fill(encoder: E, state: dict[str, torch.Tensor]) -> E:
     """Load stored tensors into an encoder. Convert float16, which is used for storage only, to float32."""
     state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
     encoder.load_state_dict(state, strict=True, assign=True)
@@ -174,3 +182,37 @@ def _check_hash(weights: Path, found: str | None, expected: str) -> None:
             f"{weights} has SHA-256 {found}; {CONFIG_NAME} names {expected}. The file was changed or exchanged after "
             "it was saved: fetch or save the folder again."
         )
+
+
+def largest_weights(encoder: EncoderBase) -> int:
+    """Return the largest size in bytes of a file with an encoder's weights: eight per number, and the header."""
+    return 8 + LARGEST_HEADER + 8 * sum(tensor.numel() for tensor in encoder.state_dict().values())
+
+
+def read_weights(path: Path, encoder: EncoderBase, *, hashed: bool = False) -> SafetensorsContent:
+    """Read a safetensors file that must hold exactly an encoder's state dict.
+
+    Args:
+        path: the file.
+        encoder: the encoder that the file is for; may be on the meta device.
+        hashed: whether to hash the bytes.
+
+    Returns:
+        Tensors on the CPU in the file's dtypes, and the hash.
+
+    Raises:
+        ModelNotFoundError: there is no such file.
+        WeightsError: the file is damaged, or its names, shapes or kinds of dtype are not the encoder's.
+    """
+    check_there(path)
+    if (size := path.stat().st_size) > (most := largest_weights(encoder)):
+        raise WeightsError(f"{path} has {size} bytes; this network's weights have at most {most}.")
+    content = read_safetensors_file(path, hashed=hashed, largest_header=LARGEST_HEADER)
+    state = content.tensors
+    check_fit(encoder, state, str(path), called=str(encoder.config), advice=f"Check 'encoder' in {CONFIG_NAME}.")
+    for name, tensor in encoder.state_dict().items():
+        floating = state[name].dtype in FLOATING if tensor.is_floating_point() else state[name].dtype == tensor.dtype
+        if not floating:
+            expected = "a kind of float of 16 to 64 bits" if tensor.is_floating_point() else tensor.dtype
+            raise WeightsError(f"{path}: {name} holds {state[name].dtype}; expected {expected}.")
+    return content

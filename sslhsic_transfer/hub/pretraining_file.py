@@ -9,10 +9,9 @@ from safetensors.torch import save_file
 
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer.errors import FingerprintError, OutputExistsError
-from sslhsic_transfer.hub.config_file import read_config
-from sslhsic_transfer.hub.files import WEIGHTS_NAME, ModelFiles
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME, ModelFiles, read_config
 from sslhsic_transfer.hub.safetensors_file import not_whole, read_safetensors_file
-from sslhsic_transfer.hub.state import refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import refuse_non_finite
 
 PRETRAINING_NAME = "pretraining.safetensors"
 

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sslhsic_transfer.errors import ModelNotFoundError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME
-from sslhsic_transfer.hub.names import HubName, ShortName, parse_name
+from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.zoo import NAMESPACE_VARIABLE, ZOO, ZooModel, chosen_namespace, unknown_name
 
 logger = logging.getLogger(__name__)
@@ -21,20 +21,17 @@ class Published:
     Attributes:
         name: the repository and its revision.
         model: the row of the table of short names whose weights it must hold; None accepts any weights.
+        shipped: the copy that came with the package, if there is one.
     """
 
     name: HubName
     model: ZooModel | None = None
+    shipped: Path | None = field(default=None, compare=False)  # of this machine, not of the name
 
     @property
     def sha256(self) -> str | None:
         """The hash that the weights must have, if it is known beforehand."""
         return self.model.sha256 if self.model else None
-
-    @property
-    def shipped(self) -> Path | None:
-        """The copy that came with the package, if there is one."""
-        return self.model.shipped if self.model and (self.model.shipped / CONFIG_NAME).is_file() else None
 
     @contextmanager
     def looked_up(self) -> Iterator[None]:
@@ -73,10 +70,6 @@ def resolve(name_or_path: str | Path, revision: str | None = None) -> Path | Pub
                 name.repo_id,
             )
         return Published(name)
-    return _resolve_word(name)
-
-
-def _resolve_word(name: ShortName) -> Path | Published:
     model, folder = ZOO.get(name.name), Path(name.name)
     if model is None:
         if folder.is_dir() and name.revision is None:
@@ -93,4 +86,5 @@ def _resolve_word(name: ShortName) -> Path | Published:
             )
         logger.info("%s at another revision than the pinned one: its hash is not known beforehand", name.name)
         return Published(HubName(model.hub_name.repo_id, name.revision))
-    return Published(model.hub_name, model)
+    shipped = model.shipped if (model.shipped / CONFIG_NAME).is_file() else None
+    return Published(model.hub_name, model, shipped)

@@ -6,10 +6,10 @@ which costs no more than a mapped file when it is first read. A file that change
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 
@@ -74,7 +74,11 @@ def read_safetensors_file(
     check_there(path)
     try:
         with path.open("rb") as file:
-            return _read(file, hashed, largest_header)
+            header, rest = _header(file, largest_header)
+            entries, metadata = _entries(header[8:], rest)
+            digest = hashlib.sha256(header) if hashed else None
+            tensors = _tensors(file, entries, digest.update if digest else None)
+            return SafetensorsContent(tensors, metadata, digest.hexdigest() if digest else None)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise not_whole(path, str(error) or type(error).__name__) from error
 
@@ -95,32 +99,18 @@ def not_whole(path: Path, reason: str) -> WeightsError:
     return WeightsError(f"{path}{size} is not a whole safetensors file: {reason}. Fetch or save it again.")
 
 
-def _read(file: IO[bytes], hashed: bool, largest_header: int) -> SafetensorsContent:
+def _header(file: IO[bytes], largest: int) -> tuple[bytes, int]:
+    """Return the header with its length before it, and the number of bytes that follow."""
     size = file.seek(0, 2)
     file.seek(0)
     start = file.read(8)
     header_size = int.from_bytes(start, "little")
-    if len(start) < 8 or not 2 <= header_size <= min(largest_header, size - 8):
+    if len(start) < 8 or not 2 <= header_size <= min(largest, size - 8):
         begins = start + file.read(504)
         if found := what_it_is_instead(begins):
             raise ValueError(found)
         raise ValueError(f"its header would have {header_size} bytes; it begins with {shown_start(begins)}")
-    header = file.read(header_size)
-    entries, metadata = _entries(header, size - 8 - header_size)
-    digest = hashlib.sha256(start + header) if hashed else None
-    tensors = {}
-    for name, dtype, shape in entries:
-        tensor = tensors[name] = torch.empty(shape, dtype=dtype, device="cpu")
-        if not tensor.numel():
-            continue
-        place = tensor.reshape(-1).view(torch.uint8).numpy().data
-        if file.readinto(place) != len(place):  # type: ignore[attr-defined]
-            raise ValueError(f"it was cut off while it was read, before the end of {name!r}")
-        if digest:
-            digest.update(place)
-    if file.read(1):
-        raise ValueError("it grew while it was read")
-    return SafetensorsContent(tensors, metadata, digest.hexdigest() if digest else None)
+    return start + file.read(header_size), size - 8 - header_size
 
 
 def _entries(header: bytes, there: int) -> tuple[list[tuple[str, torch.dtype, list[int]]], dict[str, str]]:
@@ -131,7 +121,24 @@ def _entries(header: bytes, there: int) -> tuple[list[tuple[str, torch.dtype, li
     metadata = found.pop(_METADATA, None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its metadata are not texts")
-    placed = sorted((_entry(name, entry) for name, entry in found.items()), key=lambda entry: entry[3:])
+    placed = []
+    for name, entry in found.items():
+        shown = repr(name[:80])
+        if not isinstance(entry, Mapping) or set(entry) != {"dtype", "shape", "data_offsets"}:
+            raise ValueError(f"the tensor {shown} is not described by dtype, shape and data_offsets")
+        code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if not isinstance(code, str) or code not in _DTYPES:
+            expected = ", ".join(_DTYPES)
+            raise ValueError(f"the tensor {shown} is of dtype {str(code)[:40]!r}; expected one of: {expected}")
+        counts = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [None]
+        whole = all(type(count) is int and 0 <= count < 1 << 62 for count in counts)
+        if not whole or len(shape) > _MOST_DIMENSIONS or len(offsets) != 2:
+            raise ValueError(f"the tensor {shown} has a shape or data_offsets that are not whole numbers from 0 on")
+        begin, end = offsets
+        if end - begin != (size := math.prod(shape) * _DTYPES[code].itemsize):
+            raise ValueError(f"the tensor {shown}, {code} of shape {shape}, has {end - begin} bytes instead of {size}")
+        placed.append((name, _DTYPES[code], shape, begin, end))
+    placed.sort(key=lambda tensor: tensor[3:])
     end = 0
     for name, _, _, begin, stop in placed:
         if begin != end:
@@ -142,20 +149,20 @@ def _entries(header: bytes, there: int) -> tuple[list[tuple[str, torch.dtype, li
     return [(name, dtype, shape) for name, dtype, shape, _, _ in placed], metadata
 
 
-def _entry(name: str, entry: Any) -> tuple[str, torch.dtype, list[int], int, int]:
-    shown = repr(name[:80])
-    if not isinstance(entry, Mapping) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"the tensor {shown} is not described by dtype, shape and data_offsets")
-    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(code, str) or code not in _DTYPES:
-        raise ValueError(f"the tensor {shown} is of dtype {str(code)[:40]!r}; expected one of: {', '.join(_DTYPES)}")
-    if not _are_counts(shape) or len(shape) > _MOST_DIMENSIONS or not _are_counts(offsets) or len(offsets) != 2:
-        raise ValueError(f"the tensor {shown} has a shape or data_offsets that are not whole numbers from 0 on")
-    begin, end = offsets
-    if end - begin != (size := math.prod(shape) * _DTYPES[code].itemsize):
-        raise ValueError(f"the tensor {shown}, {code} of shape {shape}, has {end - begin} bytes instead of {size}")
-    return name, _DTYPES[code], shape, begin, end
-
-
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 62 for value in values)
+def _tensors(
+    file: IO[bytes], entries: list[tuple[str, torch.dtype, list[int]]], seen: Callable[[memoryview], None] | None
+) -> dict[str, torch.Tensor]:
+    """Read the tensors' bytes, each into its own memory, and show them to ``seen`` in the file's order."""
+    tensors = {}
+    for name, dtype, shape in entries:
+        tensor = tensors[name] = torch.empty(shape, dtype=dtype, device="cpu")
+        if not tensor.numel():
+            continue
+        place = tensor.reshape(-1).view(torch.uint8).numpy().data
+        if file.readinto(place) != len(place):  # type: ignore[attr-defined]
+            raise ValueError(f"it was cut off while it was read, before the end of {name!r}")
+        if seen:
+            seen(place)
+    if file.read(1):
+        raise ValueError("it grew while it was read")
+    return tensors

@@ -45,7 +45,7 @@ class ZooModel:
     @property
     def hub_name(self) -> HubName:
         """The repository and its revision, in the namespace, which SSLHSIC_HUB_NAMESPACE may set."""
-        return HubName(f"{chosen_namespace() or _NAMESPACE}/{self.name}", self.revision)
+        return HubName(f"{os.environ.get(NAMESPACE_VARIABLE) or _NAMESPACE}/{self.name}", self.revision)
 
     @property
     def shipped(self) -> Path:

@@ -6,9 +6,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME
 from sslhsic_transfer.hub.zoo import ZooModel
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.results import RESULTS_NAME, load_results
 
 _PROBES = ("knn", "linear")
@@ -32,7 +32,7 @@ def print_models(models: Sequence[ZooModel], console: Console | None = None) -> 
 
 def _parameters(model: ZooModel) -> int:
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in Encoder(model.encoder).parameters())
+        return sum(parameter.numel() for parameter in EncoderBase(model.encoder).parameters())
 
 
 def _source(model: ZooModel) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sslhsic_transfer._lazy import optional_import
-from sslhsic_transfer.errors import ConfigError, UnknownArchitectureError
+from sslhsic_transfer.errors import UnknownArchitectureError
 from sslhsic_transfer.models.backbone import Backbone, OutputStride, share_members
 from sslhsic_transfer.models.config import EncoderConfig, FeatureSpec, Stage
 
@@ -78,12 +78,6 @@ class TimmBackbone(Backbone):
     def dilate(self, output_stride: OutputStride) -> None:
         """Give no map a coarser stride than this."""
         self._output_stride = output_stride
-
-
-def refuse_zero_init(zero_init_residual: bool, architecture: str) -> None:
-    """Raise ConfigError where an option of ResNets is given to another family."""
-    if zero_init_residual:
-        raise ConfigError(f"zero_init_residual is a ResNet's; {architecture} has timm's initialization.")
 
 
 def _timm() -> Any:

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, family_of
 
 OutputStride = Literal[8, 16, 32]
@@ -115,8 +116,11 @@ def build_backbone(config: EncoderConfig, *, zero_init_residual: bool = False) -
         ConfigError: ``zero_init_residual`` for another family.
         MissingDependencyError: the family needs timm, which is not installed.
     """
-    module = importlib.import_module(family_of(config.architecture).backbone)
-    network: Backbone = module.build(config, zero_init_residual=zero_init_residual)
+    family = family_of(config.architecture)
+    if zero_init_residual and not family.resnet_options:
+        raise ConfigError(f"zero_init_residual is a ResNet's; {config.architecture} has timm's initialization.")
+    options = {"zero_init_residual": zero_init_residual} if family.resnet_options else {}
+    network: Backbone = importlib.import_module(family.backbone).build(config, **options)
     return network
 
 

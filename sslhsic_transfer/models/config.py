@@ -2,7 +2,8 @@
 
 import importlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -20,16 +21,29 @@ class Family:
         names: the beginning of its architectures' names, a regular expression.
         shapes: the module whose `resolve` and `specs` tell a configuration's full name and feature maps.
         backbone: the module whose `build` makes the network, a `Backbone`.
+        resnet_options: whether its networks can be chosen by stem, padding, width and zero_init_residual.
+        timm_pooling: timm's ``global_pool``; None where timm's architecture itself says how it pools.
+        timm_layers: layers that timm's ``pretrained_cfg`` names, if config.json must name them.
     """
 
     names: str
     shapes: str
     backbone: str
+    resnet_options: bool = False
+    timm_pooling: str | None = None
+    timm_layers: Mapping[str, str] = field(default_factory=dict)
 
 
 _MODELS = "sslhsic_transfer.models"
 FAMILIES: dict[str, Family] = {
-    "resnet": Family("", f"{_MODELS}.resnet_shapes", f"{_MODELS}.resnet"),
+    "resnet": Family(
+        "",
+        f"{_MODELS}.resnet_shapes",
+        f"{_MODELS}.resnet",
+        resnet_options=True,
+        timm_pooling="avg",
+        timm_layers={"first_conv": "conv1", "classifier": "fc"},
+    ),
     "convnext": Family("convnext", f"{_MODELS}.convnext", f"{_MODELS}.convnext"),
     "vit": Family("(vit|deit)", f"{_MODELS}.vision_transformer", f"{_MODELS}.vision_transformer"),
 }
@@ -71,7 +85,7 @@ class EncoderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "EncoderConfig":
-        if family_of(self.architecture) is not FAMILIES["resnet"]:
+        if not family_of(self.architecture).resnet_options:
             chosen = (self.stem, self.padding, self.width)
             if chosen != ("imagenet", "torch", 1):
                 raise ValueError(f"stem, padding and width are a ResNet's; got {chosen} for {self.architecture}")

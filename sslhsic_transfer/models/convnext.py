@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sslhsic_transfer.models._timm import TimmBackbone, make, refuse_zero_init, shape_of
+from sslhsic_transfer.models._timm import TimmBackbone, make, shape_of
 from sslhsic_transfer.models._timm import resolve as resolve
 from sslhsic_transfer.models.backbone import Output, OutputStride, Part, places
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
@@ -74,13 +74,8 @@ class _Dilated(nn.Conv2d):
         return super().forward(F.pad(input, (0, step, 0, step)))
 
 
-def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> ConvNeXt:
-    """Make a ConvNeXt, initialized from torch's global random state.
-
-    Raises:
-        ConfigError: ``zero_init_residual``.
-    """
-    refuse_zero_init(zero_init_residual, config.architecture)
+def build(config: EncoderConfig) -> ConvNeXt:
+    """Make a ConvNeXt, initialized from torch's global random state."""
     return ConvNeXt(config, make(config.architecture))
 
 

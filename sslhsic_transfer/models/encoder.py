@@ -1,38 +1,31 @@
-"""`Encoder`: a network and the preprocessing it expects, with one way in for tensors and one for pictures."""
+"""`EncoderBase`: a network and the preprocessing it expects, with one way in for tensors and one for pictures.
+
+`sslhsic_transfer.hub.encoder.Encoder` adds loading and saving, and is the class that users see.
+"""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sslhsic_transfer._config import validate
+from sslhsic_transfer._lazy import lazy_names
 from sslhsic_transfer.data.images import Picture, as_pictures, convert_pictures
 from sslhsic_transfer.errors import ConfigError, InputError
 from sslhsic_transfer.models.backbone import HasBackbone, build_backbone
 from sslhsic_transfer.models.checks import check_finite, check_images
-from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage, resolve_architecture
-from sslhsic_transfer.models.contents import checksums
+from sslhsic_transfer.models.checksums import checksums
+from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
 from sslhsic_transfer.models.modes import evaluating
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from sslhsic_transfer.hub.loading import LoadOptions
-    from sslhsic_transfer.hub.publishing.upload import PublishReport
-    from sslhsic_transfer.results import Result
+    from sslhsic_transfer.hub.encoder import Encoder as Encoder
+    from sslhsic_transfer.hub.encoder import create_encoder as create_encoder
 
 
-class Encoder(HasBackbone):
-    """A network without a head and its preprocessing; a ResNet's state dict has torchvision's parameter names.
-
-    >>> encoder = create_encoder("resnet50")
-    >>> encoder(torch.randn(2, 3, 224, 224)).shape  # normalized pictures in, embeddings out
-    torch.Size([2, 2048])
-    >>> encoder.feature_maps(torch.randn(2, 3, 224, 224), stages=("c4",))["c4"].shape
-    torch.Size([2, 1024, 14, 14])
-    >>> encoder.embed(["cat.jpg"]).shape  # pictures in, preprocessing included
-    torch.Size([1, 2048])
+class EncoderBase(HasBackbone):
+    """A network without a head and its preprocessing: all of an `Encoder` but files and names.
 
     Args:
         config: which network.
@@ -79,7 +72,7 @@ class Encoder(HasBackbone):
         self._weights_sha256 = sha256
         self._loaded = None if sha256 is None else checksums(self)
 
-    def _apply(self, *arguments: Any, **options: Any) -> "Encoder":  # of `to`, `half`, `cuda`: the same weights after
+    def _apply(self, *arguments: Any, **options: Any) -> Self:  # of `to`, `half`, `cuda`: the same weights after
         sha256 = self.weights_sha256
         super()._apply(*arguments, **options)
         self.weights_sha256 = sha256
@@ -161,74 +154,6 @@ class Encoder(HasBackbone):
                 parts.append(self(torch.stack(batch).to(self.device, self.dtype)).float().cpu())
         return torch.cat(parts)  # outside of inference mode: what comes back may be trained on
 
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **options: "Unpack[LoadOptions]") -> "Encoder":
-        """Load weights; the same as `sslhsic_transfer.from_pretrained`, which lists the options."""
-        from sslhsic_transfer.hub.loading import from_pretrained  # the one seam upwards: see ARCHITECTURE.md
 
-        return from_pretrained(name_or_path, **options)
-
-    @classmethod
-    def from_torchvision(cls, model: str | nn.Module, *, weights: Any = "DEFAULT") -> "Encoder":
-        """Take a ResNet of torchvision; the same as `sslhsic_transfer.hub.convert.convert_torchvision`.
-
-        >>> encoder = Encoder.from_torchvision("resnet50", weights="IMAGENET1K_V2")
-        """
-        from sslhsic_transfer.hub.convert import convert_torchvision  # the one seam upwards: see ARCHITECTURE.md
-
-        return convert_torchvision(model, weights).encoder
-
-    @classmethod
-    def from_timm(cls, model: str | nn.Module, *, pretrained: bool = True) -> "Encoder":
-        """Take a ResNet of timm; the same as `sslhsic_transfer.hub.convert.convert_timm`.
-
-        >>> encoder = Encoder.from_timm("resnet50.a1_in1k")
-        """
-        from sslhsic_transfer.hub.convert import convert_timm  # the one seam upwards: see ARCHITECTURE.md
-
-        return convert_timm(model, pretrained=pretrained).encoder
-
-    def save_pretrained(
-        self, directory: str | Path, *, overwrite: bool = False, dtype: torch.dtype | str | None = None
-    ) -> Path:
-        """Write a model folder; the same as `sslhsic_transfer.hub.folder.save_folder`."""
-        from sslhsic_transfer.hub.folder import save_folder  # the one seam upwards: see ARCHITECTURE.md
-
-        return save_folder(self, directory, overwrite=overwrite, dtype=dtype)
-
-    def push_to_hub(self, repo_id: str, results: "Sequence[Result]", **options: Any) -> "PublishReport":
-        """Publish on the Hub; the same as `sslhsic_transfer.hub.publishing.push_to_hub`, which lists the options."""
-        from sslhsic_transfer.hub.publishing.upload import push_to_hub  # the seam, as above
-
-        return push_to_hub(self, repo_id, results, **options)
-
-
-def create_encoder(
-    architecture: str,
-    *,
-    stem: Literal["imagenet", "small"] = "imagenet",
-    padding: Literal["torch", "same"] = "torch",
-    width: Literal[1, 2, 4] = 1,
-    preprocessing: Preprocessing | None = None,
-    zero_init_residual: bool = False,
-) -> Encoder:
-    """Make an untrained encoder, initialized from torch's global random state.
-
-    Args:
-        architecture: ``"resnet18"``, or likewise 34, 50, 101, 152 or 200; or timm's name of a ConvNeXt or ViT, such as
-            ``"convnext_tiny"``, ``"vit_small_patch16"``, ``"vit_base_patch14_reg4_dinov2"``.
-        stem: ``"imagenet"``, or ``"small"`` for pictures of up to 64 pixels.
-        padding: ``"torch"``, or ``"same"`` for the convention of JAX checkpoints.
-        width: multiplier of all channels: 2 and 4 give the wide ResNets of BYOL and SSL-HSIC.
-        preprocessing: how pictures become input; by default resize to 256 and crop to 224.
-        zero_init_residual: start the last normalization of each block at zero instead of one.
-
-    Raises:
-        UnknownArchitectureError: no family has the architecture.
-        MissingDependencyError: it is timm's, and timm is not installed.
-        ConfigError: another argument is not one of its choices, or no preprocessing.
-    """
-    architecture = resolve_architecture(architecture)
-    settings = {"architecture": architecture, "stem": stem, "padding": padding, "width": width}
-    config = validate(EncoderConfig, settings, source="create_encoder(…)")
-    return Encoder(config, preprocessing, zero_init_residual=zero_init_residual)
+# Where encoders that were pickled by earlier versions look for their class.
+__getattr__ = lazy_names(__name__, dict.fromkeys(("Encoder", "create_encoder"), "sslhsic_transfer.hub.encoder"))[0]

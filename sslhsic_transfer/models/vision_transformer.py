@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslhsic_transfer.models._timm import TimmBackbone, make, refuse_zero_init, shape_of
+from sslhsic_transfer.models._timm import TimmBackbone, make, shape_of
 from sslhsic_transfer.models._timm import resolve as resolve
 from sslhsic_transfer.models.backbone import Output, Part, places
 from sslhsic_transfer.models.config import STAGES, EncoderConfig, FeatureSpec, Stage
@@ -82,13 +82,8 @@ class VisionTransformer(TimmBackbone):
     head_names = ("fc_norm", "head")
 
 
-def build(config: EncoderConfig, *, zero_init_residual: bool = False) -> VisionTransformer:
-    """Make a ViT, initialized from torch's global random state.
-
-    Raises:
-        ConfigError: ``zero_init_residual``.
-    """
-    refuse_zero_init(zero_init_residual, config.architecture)
+def build(config: EncoderConfig) -> VisionTransformer:
+    """Make a ViT, initialized from torch's global random state."""
     with torch.device("cpu"):  # rotary positions are buffers that no file holds: they need values from the start
         return VisionTransformer(config, make(config.architecture, **_OPTIONS))
 

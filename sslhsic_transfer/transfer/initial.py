@@ -4,9 +4,8 @@ from pathlib import Path
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.errors import ConfigError, UnknownArchitectureError
-from sslhsic_transfer.hub.loading import from_pretrained
+from sslhsic_transfer.hub.encoder import Encoder, create_encoder, from_pretrained
 from sslhsic_transfer.models.config import EncoderConfig, resolve_architecture
-from sslhsic_transfer.models.encoder import Encoder, create_encoder
 from sslhsic_transfer.transfer.tasks.augmentation import seeded
 
 

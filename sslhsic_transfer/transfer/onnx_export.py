@@ -13,8 +13,8 @@ from sslhsic_transfer.adapters.onnx.head import LinearHead
 from sslhsic_transfer.adapters.onnx.verification import VerifyReport, verify
 from sslhsic_transfer.adapters.torchvision.classification import Classifier
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.frameworks import load_framework
 from sslhsic_transfer.transfer.model import load_transferred

@@ -12,7 +12,7 @@ from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
-from sslhsic_transfer.hub.state import some
+from sslhsic_transfer.hub.tensor_checks import some
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
 from sslhsic_transfer.training.batch_statistics import advising_on_statistics
 from sslhsic_transfer.training.run_folder import RunFolder

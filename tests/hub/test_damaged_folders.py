@@ -10,7 +10,7 @@ import torch
 
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.hub.config_file import read_config
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.encoder import load_folder
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from tests.fuzzing import FORMS, Form, read_all
 from tests.mutations import damaged

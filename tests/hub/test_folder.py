@@ -15,7 +15,7 @@ from sslhsic_transfer.errors import (
     OutputExistsError,
     WeightsError,
 )
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.encoder import load_folder
 
 
 def edit_config(folder, **changes):

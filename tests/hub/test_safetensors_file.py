@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ModelNotFoundError, SSLHSICError, WeightsError
 from sslhsic_transfer.hub import safetensors_file
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.encoder import load_folder
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from tests.memory import peak_of
 

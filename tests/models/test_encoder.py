@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -236,3 +237,41 @@ def test_one_stage_is_a_sequence_too(encoder):
 def test_what_is_no_preprocessing_is_refused():
     with pytest.raises(ConfigError, match=r"Got a dict as preprocessing; expected a Preprocessing, such as"):
         create_encoder("resnet18", preprocessing={"crop": 64})
+
+
+def test_one_that_was_pickled_where_its_class_was_before_is_the_public_class(encoder):
+    now, then = b"csslhsic_transfer.hub.encoder\nEncoder\n", b"csslhsic_transfer.models.encoder\nEncoder\n"
+    pickled = pickle.dumps(encoder, protocol=2)
+    assert now in pickled
+    loaded = pickle.loads(pickled.replace(now, then))
+    assert type(loaded) is Encoder
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(loaded(images), encoder(images), rtol=0, atol=0)
+
+
+def test_a_subclass_has_the_methods_and_is_pickled_by_its_own_name(encoder, tmp_path):
+    assert isinstance(own := Own(encoder.config, encoder.preprocessing).eval(), Encoder)
+    assert type(pickle.loads(pickle.dumps(own))) is Own
+    assert type(Own.from_pretrained(own.save_pretrained(tmp_path / "own"))) is Encoder
+
+
+class Own(Encoder):
+    pass
+
+
+def test_whoever_makes_or_loads_one_gets_the_public_class(encoder, tmp_path):
+    from sslhsic_transfer import from_pretrained, models
+    from sslhsic_transfer.hub import load_folder
+    from sslhsic_transfer.hub.convert import convert_torchvision
+    from sslhsic_transfer.models import encoder as former
+
+    folder = encoder.save_pretrained(tmp_path / "model")
+    found = [
+        *(encoder, copy.deepcopy(encoder), from_pretrained(folder), load_folder(folder)),
+        *(Encoder.from_pretrained(folder), Encoder.from_torchvision("resnet18", weights=None)),
+        convert_torchvision("resnet18", None).encoder,
+    ]
+    assert {type(one) for one in found} == {Encoder} == {models.Encoder, former.Encoder}
+    assert former.create_encoder is create_encoder
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        former.Nothing  # noqa: B018

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from sslhsic_transfer._seeds import mix_seed
 from sslhsic_transfer.data.sources import find_data
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.pretrain.monitors.online import OnlineEvaluation
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
 from sslhsic_transfer.training.checkpoint import list_checkpoints

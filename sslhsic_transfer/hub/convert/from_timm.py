@@ -12,45 +12,25 @@ from torch.nn import functional as F
 from sslhsic_transfer._config import shorten, validate
 from sslhsic_transfer._lazy import optional_import
 from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, UnknownArchitectureError, WeightsError
-from sslhsic_transfer.hub.convert.build import build, check_same_features
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
-from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
-from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.convert.conversion import Conversion, ConversionReport, E, build, check_same_features
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.hub.fingerprint import probe_image
-from sslhsic_transfer.models.config import FAMILIES, EncoderConfig, family_of
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.config import EncoderConfig, family_of
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _FACTS = ("hf_hub_id", "architecture", "tag", "license", "url", "origin_url", "paper_ids")
 
 
-def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversion:
-    """Convert a timm ResNet, ConvNeXt or Vision Transformer.
-
-    The encoder's features of a fixed input are compared with timm's, so that a variant with the same names and shapes
-    but other strides, padding, activations or blurs is refused.
-
-    Args:
-        model: a name for ``timm.create_model``, such as ``"resnet50.a1_in1k"`` or ``"hf_hub:org/name"``; or a timm
-            model.
-        pretrained: for a name: whether to load its weights, which timm downloads if its cache lacks them.
-
-    Returns:
-        The encoder, with the preprocessing, license and source of timm's ``pretrained_cfg``, and the report.
-
-    Raises:
-        MissingDependencyError: timm is not installed.
-        ModelNotFoundError: timm has no such model or weights, or they cannot be downloaded.
-        UnknownArchitectureError: the model is of another family.
-        WeightsError: the model is a ResNet, but not v1.5 with the standard stem.
-        ConfigError: the model's preprocessing cannot be expressed.
-    """
+def read_timm(kind: type[E], model: str | nn.Module, *, pretrained: bool = True) -> Conversion[E]:
+    """Convert a model of timm to an encoder of some class; `libraries.convert_timm` tells all else."""
     timm = optional_import("timm", extra="timm", purpose="from_timm")
     network: Any = _create(timm, model, pretrained) if isinstance(model, str) else model
     cfg = dict(getattr(network, "pretrained_cfg", None) or {})
     source = f"timm/{model if isinstance(model, str) else cfg.get('architecture', type(model).__name__)}"
     random = isinstance(model, str) and not pretrained
-    if family_of(str(cfg.get("architecture"))) is not FAMILIES["resnet"]:
+    if not family_of(str(cfg.get("architecture"))).resnet_options:
         tensors, report = _under_its_own_names(network, cfg["architecture"], source)
     elif isinstance(network, timm.models.resnet.ResNet):
         tensors, report = read_state(network.state_dict(), source)
@@ -62,7 +42,7 @@ def convert_timm(model: str | nn.Module, *, pretrained: bool = True) -> Conversi
     if random:
         report = replace(report, source=f"{source} (random weights)")
     facts = {} if random else {key: cfg[key] for key in _FACTS if cfg.get(key)}
-    conversion = build(tensors, report, _preprocessing(cfg, source), {"timm": facts} if facts else {})
+    conversion = build(kind, tensors, report, _preprocessing(cfg, source), {"timm": facts} if facts else {})
     sides = getattr(getattr(network, "patch_embed", None), "img_size", None) or probe_image().shape[-2:]
     images = F.interpolate(probe_image(), size=tuple(sides), mode="bilinear")
     check_same_features(conversion.encoder, network, _pooled, source, images)
@@ -75,7 +55,7 @@ def _under_its_own_names(
     """Return the tensors of a network whose encoder uses the same names, without the classifier, and a report."""
     config = validate(EncoderConfig, {"architecture": architecture}, source=source)
     with torch.device("meta"):
-        own = Encoder(config).state_dict().keys()
+        own = EncoderBase(config).state_dict().keys()
     state = network.state_dict()
     classifier = tuple(name for name in state if name not in own and name.split(".")[0] in ("head", "head_dist"))
     tensors = {name: tensor for name, tensor in state.items() if name not in classifier}

@@ -8,34 +8,17 @@ from torch import Tensor, nn
 
 from sslhsic_transfer._config import validate
 from sslhsic_transfer.errors import ModelNotFoundError, UnknownArchitectureError
-from sslhsic_transfer.hub.convert.build import build, check_same_features
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
-from sslhsic_transfer.hub.convert.report import Conversion
-from sslhsic_transfer.hub.convert.torch_state import read_state
+from sslhsic_transfer.hub.convert.conversion import Conversion, E, build, check_same_features
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.models.resnet_shapes import find_architecture
 
 _OUR_PREPROCESSING = "no weights of torchvision's are named, so the preprocessing is this library's default"
 
 
-def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Conversion:
-    """Convert a torchvision ResNet.
-
-    Args:
-        model: a name, such as ``"resnet50"``, or a network, such as a fine-tuned one.
-        weights: for a name: torchvision's name of its weights, such as ``"IMAGENET1K_V1"`` or ``"DEFAULT"``, or the
-            member of its enumeration; None for random weights. Torchvision downloads them if its cache lacks them. For
-            a network: the weights that it started from, by name or member, whose preprocessing is used. "DEFAULT" and
-            None then give this library's default preprocessing.
-
-    Returns:
-        The encoder, with the preprocessing of the weights, and the report.
-
-    Raises:
-        UnknownArchitectureError: the model is not a ResNet v1.5.
-        ModelNotFoundError: there are no such weights, or they cannot be downloaded.
-        WeightsError: the network differs from torchvision's in names, shapes or features.
-    """
+def read_torchvision(kind: type[E], model: str | nn.Module, weights: Any = "DEFAULT") -> Conversion[E]:
+    """Convert a model of torchvision to an encoder of some class; `libraries.convert_torchvision` tells all else."""
     if isinstance(model, str):
         source = f"torchvision/{model}"
         chosen = None if weights is None else torchvision_weights(model, weights)
@@ -52,7 +35,7 @@ def convert_torchvision(model: str | nn.Module, weights: Any = "DEFAULT") -> Con
     else:
         report = replace(report, source=f"{source}/{chosen.name}")
     metadata = {} if chosen is None else {"url": chosen.url, "recipe": chosen.meta.get("recipe")}
-    conversion = build(tensors, report, None if chosen is None else _preprocessing(chosen), metadata)
+    conversion = build(kind, tensors, report, None if chosen is None else _preprocessing(chosen), metadata)
     if isinstance(model, nn.Module):
         check_same_features(conversion.encoder, model, _pooled, source)
     return conversion

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.bounded import refuse_more_than_the_file
-from sslhsic_transfer.hub.convert.build import infer_config
-from sslhsic_transfer.hub.convert.kinds import COUNTER
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED
-from sslhsic_transfer.hub.convert.report import ConversionReport
-from sslhsic_transfer.hub.state import some
+from sslhsic_transfer.hub.convert.conversion import ConversionReport
+from sslhsic_transfer.hub.convert.memory_limits import refuse_more_than_the_file
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, infer_config
+from sslhsic_transfer.hub.tensor_checks import COUNTER, some
 
 _LAYER = re.compile(
     r"(?:initial_(?P<first>conv|batchnorm)"

@@ -9,11 +9,11 @@ import numpy as np
 
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.build import build
+from sslhsic_transfer.hub.convert.conversion import Conversion, build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.rebuild import Record
-from sslhsic_transfer.hub.convert.report import Conversion
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 # Both evaluate alike: cut out the center 224/256 of the short side, then resize without antialiasing; ImageNet's mean.
@@ -22,7 +22,7 @@ _LARGEST_KERNEL_PARAMETER = 1024
 _MOST_KERNEL_NUMBERS = 1 << 14
 
 
-def convert_haiku(path: str | Path) -> Conversion:
+def convert_haiku(path: str | Path) -> Conversion[Encoder]:
     """Convert a checkpoint of the released SSL-HSIC code: ``checkpoint.npy``.
 
     The weights are those that the paper evaluates: the moving average of the online parameters, with the online
@@ -57,7 +57,7 @@ def convert_haiku(path: str | Path) -> Conversion:
     )
 
 
-def convert_byol(path: str | Path) -> Conversion:
+def convert_byol(path: str | Path) -> Conversion[Encoder]:
     """Convert a checkpoint of BYOL's code, such as its published ``pretrain_res50x1.pkl``.
 
     The weights are the online parameters and statistics, which BYOL evaluates.
@@ -74,7 +74,7 @@ def convert_byol(path: str | Path) -> Conversion:
 
 def _convert(
     checkpoint: Any, method: str, weights: tuple[str, str], path: Path, metadata: dict[str, Any]
-) -> Conversion:
+) -> Conversion[Encoder]:
     statistics = ("experiment_state", "online_state")
     parameters, state = section(checkpoint, weights, path), section(checkpoint, statistics, path)
     taken = [".".join(weights), ".".join(statistics)]
@@ -84,7 +84,7 @@ def _convert(
     others = tuple(name for name in _entries(checkpoint) if name not in kept)
     dropped = dict(report.dropped) | ({"other entries of the file": others} if others else {})
     report = replace(report, source=path.name, dropped=dropped)
-    return build(tensors, report, PREPROCESSING, {**metadata, "source_sha256": sha256_of_file(path)})
+    return build(Encoder, tensors, report, PREPROCESSING, {**metadata, "source_sha256": sha256_of_file(path)})
 
 
 def _entries(checkpoint: Mapping[str, Any]) -> list[str]:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.build import build
+from sslhsic_transfer.hub.convert.conversion import build
 from sslhsic_transfer.hub.convert.haiku import read_haiku
 from sslhsic_transfer.hub.convert.haiku_checkpoint import section
-from sslhsic_transfer.hub.convert.kinds import COUNTER
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
 from sslhsic_transfer.hub.pretraining_file import PretrainingState
-from sslhsic_transfer.hub.state import refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import COUNTER, refuse_non_finite
+from sslhsic_transfer.models.encoder import EncoderBase
 
 _PARTS = ("params", "state")
 _WITHOUT = "Convert without --with-heads to take the encoder alone."
@@ -58,7 +58,7 @@ def convert_haiku_networks(path: str | Path) -> PretrainingState:
         parameters, state = (section(checkpoint, ("experiment_state", f"{network}_{part}"), path) for part in _PARTS)
         layout = f"haiku: {network} network"
         tensors, report = read_haiku(parameters, state, str(path), layout, size=path.stat().st_size)
-        encoder = build(tensors, report).encoder.state_dict()
+        encoder = build(EncoderBase, tensors, report).encoder.state_dict()
         learner |= {f"{network}.encoder.{name}": tensor for name, tensor in encoder.items()}
         learner |= _mlp(parameters, state, "projector", f"{network}.projector", path)
         if network == "online":

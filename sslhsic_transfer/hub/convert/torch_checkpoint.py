@@ -12,13 +12,13 @@ from torch import Tensor
 from sslhsic_transfer._config import shorten
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
-from sslhsic_transfer.hub.convert.bounded import refuse_more_than_the_file
-from sslhsic_transfer.hub.convert.build import build
+from sslhsic_transfer.hub.convert.conversion import Conversion, build
 from sslhsic_transfer.hub.convert.layouts import ENTRIES
-from sslhsic_transfer.hub.convert.report import Conversion
+from sslhsic_transfer.hub.convert.memory_limits import refuse_more_than_the_file
+from sslhsic_transfer.hub.convert.state_dict import read_state
 from sslhsic_transfer.hub.convert.torch_file import is_zip, load_torch
-from sslhsic_transfer.hub.convert.torch_state import read_state
 from sslhsic_transfer.hub.convert.unpickle import load_pickled
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.names import refuse_address
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
 from sslhsic_transfer.models.preprocessing import Preprocessing
@@ -34,7 +34,7 @@ def convert_torch(
     drop: Sequence[str] = (),
     padding: Literal["torch", "same"] = "torch",
     preprocessing: Preprocessing | None = None,
-) -> Conversion:
+) -> Conversion[Encoder]:
     """Convert a PyTorch checkpoint: supervised, MoCo, DINO, SwAV, BYOL, Barlow Twins, VICReg, SimCLR, Detectron2, ….
 
     Args:
@@ -67,7 +67,7 @@ def convert_torch(
         layout=report.layout + (f" under {' → '.join(places)}" if places else ""),
         dropped=dict(report.dropped) | ({"other entries of the file": others} if others else {}),
     )
-    return build(tensors, report, preprocessing, metadata={"source_sha256": sha256_of_file(path)})
+    return build(Encoder, tensors, report, preprocessing, metadata={"source_sha256": sha256_of_file(path)})
 
 
 def _read(path: Path) -> Any:

@@ -16,7 +16,7 @@ import torch
 
 from sslhsic_transfer._content import shown_start, what_it_is_instead
 from sslhsic_transfer.errors import WeightsError
-from sslhsic_transfer.hub.convert.bounded import BoundedFile
+from sslhsic_transfer.hub.convert.memory_limits import BoundedFile
 
 MOST_INSTRUCTIONS = 1_000_000
 ROOM = 1 << 28  # bytes that may be allocated beyond the file's own size

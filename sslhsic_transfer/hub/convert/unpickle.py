@@ -16,7 +16,7 @@ import numpy as np
 
 from sslhsic_transfer._content import shown_start, what_it_is_instead
 from sslhsic_transfer.errors import ModelNotFoundError, WeightsError
-from sslhsic_transfer.hub.convert.bounded import BoundedFile
+from sslhsic_transfer.hub.convert.memory_limits import BoundedFile
 from sslhsic_transfer.hub.convert.rebuild import Unfinished, find_name, rebuild
 
 LARGEST_FILE = 16 << 30

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sslhsic_transfer.errors import PublishError
-from sslhsic_transfer.hub.config_file import FolderConfig
+from sslhsic_transfer.hub.config_file import FolderConfig, timm_config
 from sslhsic_transfer.hub.publishing.facts import ModelFacts, read_facts
 from sslhsic_transfer.hub.publishing.redaction import OTHER_WEIGHTS, redacted_weights
-from sslhsic_transfer.hub.timm_config import timm_config
 from sslhsic_transfer.results import LOWER_IS_BETTER, Result
 
 CARD_NAME = "README.md"

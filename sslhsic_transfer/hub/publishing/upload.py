@@ -10,17 +10,23 @@ import torch
 
 from sslhsic_transfer._files import json_text, write_text
 from sslhsic_transfer.errors import ConfigError, FingerprintError, HubError, ModelNotFoundError, PublishError
-from sslhsic_transfer.hub.config_file import CONFIG_NAME, FolderConfig, config_values, read_config, write_config
+from sslhsic_transfer.hub.config_file import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    FolderConfig,
+    config_values,
+    read_config,
+    write_config,
+)
 from sslhsic_transfer.hub.download import HubAccess, download_model
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
-from sslhsic_transfer.hub.folder import load_folder, save_folder
+from sslhsic_transfer.hub.folder import read_folder, save_folder
 from sslhsic_transfer.hub.names import HubName, parse_name
 from sslhsic_transfer.hub.publishing.card import CARD_NAME, render_card, written_by_hand
 from sslhsic_transfer.hub.publishing.facts import known_facts
 from sslhsic_transfer.hub.publishing.redaction import redacted_config, redacted_recipe_file, redacted_results
 from sslhsic_transfer.hub.publishing.remote import Content, Remote, RemoteState
 from sslhsic_transfer.hub.publishing.validation import not_fit, validate_folder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.results import RESULTS_NAME, Result, load_results, results_text, save_results
 
 _RECIPE = "recipe.yaml"
@@ -134,7 +140,7 @@ def publish(
     return PublishReport(repo_id, files, left_out, commit, url, tag)
 
 
-def push_to_hub(encoder: Encoder, repo_id: str, results: Sequence[Result], **options: Any) -> PublishReport:
+def push_to_hub(encoder: EncoderBase, repo_id: str, results: Sequence[Result], **options: Any) -> PublishReport:
     """Publish an encoder from memory.
 
     Args:
@@ -228,4 +234,4 @@ def _read_back(remote: Remote, commit: str, contents: dict[str, Content], sha256
         )
     with tempfile.TemporaryDirectory() as cache:
         name = HubName(remote.name.repo_id, commit)
-        load_folder(download_model(name, HubAccess(cache, token=remote.token)), sha256=sha256)
+        read_folder(EncoderBase, download_model(name, HubAccess(cache, token=remote.token)), sha256=sha256)

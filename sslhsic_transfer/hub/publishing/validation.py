@@ -10,8 +10,9 @@ from pathlib import Path
 from sslhsic_transfer._files import sha256_of_file
 from sslhsic_transfer.errors import PublishError, SSLHSICError
 from sslhsic_transfer.hub.config_file import CONFIG_NAME, read_config
-from sslhsic_transfer.hub.folder import load_folder
+from sslhsic_transfer.hub.folder import read_folder
 from sslhsic_transfer.hub.publishing.examples import lay_pictures, python_examples
+from sslhsic_transfer.models.encoder import EncoderBase
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{%|\bTODO\b|\bTBD\b|\bFIXME\b|\[More Information Needed\]|\?\?\?")
 _NEEDED = ("license", "library_name", "pipeline_tag", "tags", "model-index")
@@ -31,7 +32,7 @@ def validate_folder(folder: Path, card: str, repo_id: str) -> None:
     """
     problems: list[str] = []
     checks: dict[str, Callable[[], object]] = {
-        "weights": lambda: load_folder(folder),
+        "weights": lambda: read_folder(EncoderBase, folder),
         "ONNX files": lambda: _check_exported(folder),
         "card": lambda: _check_card(card),
         "example": lambda: _run_snippet(card, repo_id, folder),

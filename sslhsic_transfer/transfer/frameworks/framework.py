@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import nn
 
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.tasks.task import AnyTask, LabelledData, PredictFunction

@@ -14,7 +14,7 @@ from sslhsic_transfer._files import copy_file
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer.data.labelled.segmentation import SegmentationData
 from sslhsic_transfer.errors import ConfigError
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TransferConfig
 from sslhsic_transfer.transfer.frameworks.foreign_log import take_over_log

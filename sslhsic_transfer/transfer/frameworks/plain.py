@@ -9,10 +9,10 @@ from torch import nn
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._processes import is_main_process
 from sslhsic_transfer._seeds import mix_seed
-from sslhsic_transfer.hub.files import WEIGHTS_NAME
+from sslhsic_transfer.hub.config_file import WEIGHTS_NAME
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.hub.safetensors_file import read_safetensors_file
-from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.tensor_checks import check_fit, refuse_non_finite
 from sslhsic_transfer.training.run_folder import RunFolder
 from sslhsic_transfer.transfer.config import TRANSFER_CONFIG_NAME, TransferConfig
 from sslhsic_transfer.transfer.frameworks.framework import Exportable, Framework

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sslhsic_transfer.adapters.torchvision import Classifier
 from sslhsic_transfer.data.labelled.classification import ClassificationData, find_classification
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_scores

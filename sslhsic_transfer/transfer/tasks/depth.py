@@ -18,8 +18,8 @@ from sslhsic_transfer.adapters.depth import DepthModel
 from sslhsic_transfer.adapters.depth.losses import berhu, gradient_matching, scale_invariant_log
 from sslhsic_transfer.data.labelled.depth import DepthData, find_depth
 from sslhsic_transfer.errors import DataError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.depth import DepthMetrics, DepthProtocol
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_depth

@@ -17,8 +17,8 @@ from sslhsic_transfer.adapters.torchvision import faster_rcnn, retinanet
 from sslhsic_transfer.data.images import load_image, to_rgb
 from sslhsic_transfer.data.labelled.detection import Boxes, DetectionData, find_detection
 from sslhsic_transfer.errors import ConfigError, DataError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.average_precision import average_precision
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_boxes
 from sslhsic_transfer.transfer.settings import BatchSize, ClipGradient, LearningRate, TransferSettings

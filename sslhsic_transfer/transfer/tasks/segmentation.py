@@ -20,8 +20,8 @@ from sslhsic_transfer.adapters.torchvision import deeplabv3, fcn, lraspp
 from sslhsic_transfer.data.images import load_image
 from sslhsic_transfer.data.labelled.segmentation import IGNORED, SegmentationData, find_segmentation
 from sslhsic_transfer.errors import ConfigError, DataError
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.metrics.confusion import Confusion
-from sslhsic_transfer.models.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.training.sampler import Example
 from sslhsic_transfer.transfer.drawing import draw_classes

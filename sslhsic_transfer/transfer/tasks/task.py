@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sslhsic_transfer.data.labelled.detection import Boxes
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.models.preprocessing import Preprocessing
 from sslhsic_transfer.transfer.settings import TransferSettings
 

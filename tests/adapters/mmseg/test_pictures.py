@@ -30,7 +30,7 @@ from tests.adapters.mmseg.test_configs import lay_out
 from tests.odd_pictures import NAMES, SIZE, noting_inputs, write_odd_picture
 
 OLDER = {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
-TINY = {"crop": SIZE[::-1], "scale": (1, 1), "batch_size": 1, "iterations": len(NAMES), "every": len(NAMES)}
+TINY = {"crop": SIZE[::-1], "scale": (1, 1), "batch_size": 1, "iterations": len(NAMES), "checkpoint_every": len(NAMES)}
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_an_unreadable_picture_is_named_as_it_is(made, tmp_path, encoder, worker
     damaged = made / "images" / split / "a.png"
     train, val = (find_segmentation(made, name) for name in ("train", "val"))
     damaged.write_bytes(damaged.read_bytes()[:-400])
-    options = {**TINY, "iterations": 4, "every": 1, "workers": workers}
+    options = {**TINY, "iterations": 4, "checkpoint_every": 1, "workers": workers}
     with pytest.raises(ImageError) as caught:
         fine_tune(train, val, tmp_path / "run", model=encoder, **options)
     assert str(damaged) in str(caught.value)
@@ -207,7 +207,7 @@ def test_runs_of_older_versions_go_on_and_load(odd, encoder, received, tmp_path)
     from tests.adapters.mmseg.test_runner import stop_after
 
     data = tuple(find_segmentation(odd, split) for split in ("train", "val"))
-    options = {**TINY, "workers": 0, "model": encoder, "iterations": 2, "every": 1}
+    options = {**TINY, "workers": 0, "model": encoder, "iterations": 2, "checkpoint_every": 1}
     output = stop_after(1, *data, tmp_path / "run", options)
     config = json.loads((output / "config.json").read_text())
     assert config["test_pipeline"][0] == {"type": "LoadSSLHSICPicture"}

@@ -21,7 +21,7 @@ SMALL = {"crop": (64, 64), "batch_size": 2, "workers": 0}
 def tuned(camvid, model_folder, tmp_path_factory):
     """A real fine-tuning, cut short: of a saved encoder, on four pictures."""
     output = tmp_path_factory.mktemp("runs") / "fcn"
-    options = {**SMALL, "model": str(model_folder), "iterations": 4, "every": 2}
+    options = {**SMALL, "model": str(model_folder), "iterations": 4, "checkpoint_every": 2}
     returned = fine_tune(camvid("train", 4), camvid("val", 2), output, **options)
     assert returned == output
     return output, options
@@ -157,7 +157,7 @@ def test_the_seed_decides(made, tmp_path):
         **SMALL,
         "architecture": "resnet18",
         "iterations": 2,
-        "every": 2,
+        "checkpoint_every": 2,
         "optimizer": "sgd",
         "learning_rate": 0.01,
     }
@@ -175,7 +175,7 @@ def test_it_learns(made, tmp_path):
     for (picture, mask), classes in zip(data.pairs, (stripes, stripes[:, ::-1]), strict=True):
         Image.fromarray(np.ascontiguousarray(classes)).save(mask)
         Image.fromarray((classes[..., None] * 80).repeat(3, axis=2).astype(np.uint8)).save(picture)
-    options = {**SMALL, "iterations": 20, "every": 4, "learning_rate": 1e-3}
+    options = {**SMALL, "iterations": 20, "checkpoint_every": 4, "learning_rate": 1e-3}
     output = fine_tune(data, data, tmp_path / "run", architecture="resnet18", **options)
     losses = [record["loss"] for record in scalars(output) if "loss" in record]
     assert losses[-1] < 0.85 * losses[0]

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import default_collate
 
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder
 from sslhsic_transfer.transfer.frameworks.framework import Exportable, Framework
 
 

@@ -9,7 +9,7 @@ import torch
 from sslhsic_transfer import Encoder, Preprocessing, from_pretrained
 from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
 from sslhsic_transfer.hub.convert import convert_byol, convert_haiku
-from sslhsic_transfer.hub.convert.build import infer_config
+from sslhsic_transfer.hub.convert.resnet_recognition import infer_config
 from sslhsic_transfer.models.config import EncoderConfig
 from tests.references.haiku_resnet import DEPTHS, forward, random_network
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
 from sslhsic_transfer.hub.convert.plain_resnet import DEPTHS, differences_from_plain
-from sslhsic_transfer.hub.loading import as_encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 from sslhsic_transfer.models.config import EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
 
 Network = Literal["fpn", "c4", "resnet"]
 _PREFIXES = {"fpn": "backbone.bottom_up.", "c4": "backbone.", "resnet": ""}

@@ -58,13 +58,9 @@ def remember(mark: Path, weights: Path) -> None:
     try:
         mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark.touch(mode=0o600)
-        _forget_the_oldest(mark.parent)
+        marks = list(mark.parent.iterdir())
+        if len(marks) > _MOST_MARKS:  # forget the oldest half
+            for old in sorted(marks, key=lambda path: path.stat().st_mtime)[: len(marks) - _MOST_MARKS // 2]:
+                old.unlink(missing_ok=True)
     except OSError:
         return  # without a mark the next load is slower, nothing else
-
-
-def _forget_the_oldest(folder: Path) -> None:
-    marks = list(folder.iterdir())
-    if len(marks) > _MOST_MARKS:
-        for old in sorted(marks, key=lambda path: path.stat().st_mtime)[: len(marks) - _MOST_MARKS // 2]:
-            old.unlink(missing_ok=True)

@@ -1,12 +1,49 @@
-"""Reasons why a ResNet is not v1.5, recognized from names and shapes for the message of a refusal."""
+"""Recognition of a ResNet v1.5 from names and shapes: its configuration, or the reason why it is another network."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
+from sslhsic_transfer.errors import UnknownArchitectureError
+from sslhsic_transfer.models.config import EncoderConfig
+from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
+
 SUPPORTED = "Only ResNets v1.5 can be converted: torchvision's blocks, BatchNorm, all channels times 1, 2 or 4."
+_STEMS: dict[int, Literal["imagenet", "small"]] = {7: "imagenet", 3: "small"}
+_WIDTHS: dict[int, Literal[1, 2, 4]] = {64: 1, 128: 2, 256: 4}
+
+
+def infer_config(
+    shapes: Mapping[str, tuple[int, ...]], source: str, *, padding: Literal["torch", "same"] = "torch"
+) -> EncoderConfig:
+    """Infer the architecture, the stem and the width from the shapes of a network in torchvision's names.
+
+    Args:
+        shapes: name -> shape.
+        source: where the shapes come from, for the message.
+        padding: the padding convention, which shapes do not show.
+
+    Raises:
+        UnknownArchitectureError: no known network has such a stem or such numbers of blocks.
+    """
+    stem = shapes.get("conv1.weight", ())
+    if len(stem) != 4 or stem[0] not in _WIDTHS or stem[1] != 3 or stem[2] != stem[3] or stem[2] not in _STEMS:
+        raise UnknownArchitectureError(
+            f"{source} has a first convolution of shape {stem or 'unknown'}; expected (C, 3, 7, 7) or (C, 3, 3, 3) "
+            f"with C = 64, 128 or 256. {SUPPORTED}"
+        )
+    block = "Bottleneck" if "layer1.0.conv3.weight" in shapes else "BasicBlock"
+    pattern = re.compile(r"layer([1-4])\.(\d+)\.conv1\.weight")
+    found = [match.groups() for match in map(pattern.fullmatch, shapes) if match]
+    blocks = tuple(sum(stage == str(number) for stage, _ in found) for number in range(1, 5))
+    for name, architecture in ARCHITECTURES.items():
+        if (architecture.block, architecture.blocks) == (block, blocks):
+            return EncoderConfig(architecture=name, stem=_STEMS[stem[2]], padding=padding, width=_WIDTHS[stem[0]])
+    known = ", ".join(f"{name} {row.block} {row.blocks}" for name, row in ARCHITECTURES.items())
+    raise UnknownArchitectureError(f"{source} has {block} blocks {blocks}; expected one of: {known}.")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 from sslhsic_transfer import from_pretrained
 from sslhsic_transfer.errors import FingerprintError
 from sslhsic_transfer.hub import folder as folder_module
-from sslhsic_transfer.hub.verified import cache_folder, is_verified, mark_for, remember
+from sslhsic_transfer.hub.verification_cache import cache_folder, is_verified, mark_for, remember
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(settled, later, monkeypa
 
 
 def test_old_marks_are_forgotten(settled, later, monkeypatch):
-    monkeypatch.setattr("sslhsic_transfer.hub.verified._MOST_MARKS", 10)
+    monkeypatch.setattr("sslhsic_transfer.hub.verification_cache._MOST_MARKS", 10)
     weights = settled / "model.safetensors"
     marks = [mark_for(weights, str(number)) for number in range(11)]
     for age, mark in enumerate(reversed(marks)):

@@ -1,69 +1,102 @@
-"""Construction of an encoder from tensors in torchvision's names: find the network and check that they fit it."""
+"""Construction of an encoder from tensors in its own names, with a report of the tensors used and dropped."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from sslhsic_transfer.errors import UnknownArchitectureError, WeightsError
-from sslhsic_transfer.hub.convert.kinds import COUNTER
-from sslhsic_transfer.hub.convert.peculiar import SUPPORTED, peculiarity
-from sslhsic_transfer.hub.convert.report import Conversion, ConversionReport
+from sslhsic_transfer.errors import WeightsError
+from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, peculiarity
 from sslhsic_transfer.hub.fingerprint import probe_image
-from sslhsic_transfer.hub.state import check_fit, refuse_non_finite
+from sslhsic_transfer.hub.tensor_checks import COUNTER, check_fit, refuse_non_finite
 from sslhsic_transfer.models.config import EncoderConfig
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.models.encoder import EncoderBase
 from sslhsic_transfer.models.modes import plain_copy
 from sslhsic_transfer.models.preprocessing import Preprocessing
-from sslhsic_transfer.models.resnet_shapes import ARCHITECTURES
 
-_STEMS: dict[int, Literal["imagenet", "small"]] = {7: "imagenet", 3: "small"}
-_WIDTHS: dict[int, Literal[1, 2, 4]] = {64: 1, 128: 2, 256: 4}
+_NAMES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """Origin of an encoder's weights, tensor by tensor.
+
+    Attributes:
+        source: the file, or the model's name.
+        layout: how the source names its tensors: "haiku (SSL-HSIC)", "moco (encoder_q.), torchvision's names".
+        config: the network, inferred from the shapes.
+        used: the source's names of the tensors that the encoder now has.
+        dropped: reason -> the source's names of the tensors that were left out.
+        filled: the encoder's names of counters that the source lacks; they are zero.
+        notes: facts for the user that no tensor shows.
+    """
+
+    source: str
+    layout: str
+    config: EncoderConfig
+    used: tuple[str, ...]
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain data about the conversion for the metadata of the saved encoder."""
+        dropped = {
+            reason: {"tensors": len(names), "names": list(names[:_NAMES_SHOWN])}
+            for reason, names in self.dropped.items()
+        }
+        return {
+            "source": self.source,
+            "layout": self.layout,
+            "tensors_used": len(self.used),
+            "counters_filled": len(self.filled),
+            "dropped": dropped,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        config = self.config
+        network = f"{config.architecture}, stem {config.stem}, padding {config.padding}, width {config.width}"
+        lines = [
+            f"Source:   {self.source}",
+            f"Layout:   {self.layout}",
+            f"Network:  {network}",
+            f"Used:     {len(self.used)} tensors",
+        ]
+        if self.filled:
+            lines.append(f"Filled:   {len(self.filled)} counters of batches, which the source lacks, are 0")
+        for reason, names in self.dropped.items():
+            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+            lines.append(f"Dropped:  {len(names)}, {reason}: {', '.join(names[:_NAMES_SHOWN])}{more}")
+        return "\n".join([*lines, *(f"Note:     {note}" for note in self.notes)])
+
+
+E = TypeVar("E", bound=EncoderBase)
+
+
+class Conversion(NamedTuple, Generic[E]):
+    """A converted encoder and its report."""
+
+    encoder: E
+    report: ConversionReport
+
+
 _LARGEST_DIFFERENCE = 1e-4
 
 
-def infer_config(
-    shapes: Mapping[str, tuple[int, ...]], source: str, *, padding: Literal["torch", "same"] = "torch"
-) -> EncoderConfig:
-    """Infer the architecture, the stem and the width from the shapes of a network in torchvision's names.
-
-    Args:
-        shapes: name -> shape.
-        source: where the shapes come from, for the message.
-        padding: the padding convention, which shapes do not show.
-
-    Raises:
-        UnknownArchitectureError: no known network has such a stem or such numbers of blocks.
-    """
-    stem = shapes.get("conv1.weight", ())
-    if len(stem) != 4 or stem[0] not in _WIDTHS or stem[1] != 3 or stem[2] != stem[3] or stem[2] not in _STEMS:
-        raise UnknownArchitectureError(
-            f"{source} has a first convolution of shape {stem or 'unknown'}; expected (C, 3, 7, 7) or (C, 3, 3, 3) "
-            f"with C = 64, 128 or 256. {SUPPORTED}"
-        )
-    block = "Bottleneck" if "layer1.0.conv3.weight" in shapes else "BasicBlock"
-    pattern = re.compile(r"layer([1-4])\.(\d+)\.conv1\.weight")
-    found = [match.groups() for match in map(pattern.fullmatch, shapes) if match]
-    blocks = tuple(sum(stage == str(number) for stage, _ in found) for number in range(1, 5))
-    for name, architecture in ARCHITECTURES.items():
-        if (architecture.block, architecture.blocks) == (block, blocks):
-            return EncoderConfig(architecture=name, stem=_STEMS[stem[2]], padding=padding, width=_WIDTHS[stem[0]])
-    known = ", ".join(f"{name} {row.block} {row.blocks}" for name, row in ARCHITECTURES.items())
-    raise UnknownArchitectureError(f"{source} has {block} blocks {blocks}; expected one of: {known}.")
-
-
 def build(
+    kind: type[E],
     state: Mapping[str, Tensor],
     report: ConversionReport,
     preprocessing: Preprocessing | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Conversion:
+) -> Conversion[E]:
     """Build the encoder that ``report.config`` describes from tensors in torchvision's names.
 
     Args:
+        kind: the class of the encoder to make.
         state: the tensors. Floating tensors become float32; missing batch counters become zero.
         report: the report of the reading; a copy with the filled counters is returned.
         preprocessing: how images become input.
@@ -76,7 +109,7 @@ def build(
         WeightsError: a tensor is missing, unknown, of another shape or not finite.
     """
     with torch.device("meta"):
-        encoder = Encoder(report.config, preprocessing)
+        encoder = kind(report.config, preprocessing)
     state = {name: _own_copy(name, tensor) for name, tensor in state.items()}
     filled = [name for name in encoder.state_dict() if name.rpartition(".")[2] == COUNTER and name not in state]
     state |= {name: torch.zeros((), dtype=torch.int64) for name in filled}
@@ -90,7 +123,7 @@ def build(
 
 @torch.no_grad()
 def check_same_features(
-    encoder: Encoder, theirs: torch.nn.Module, pooled: Any, source: str, images: Tensor | None = None
+    encoder: EncoderBase, theirs: torch.nn.Module, pooled: Any, source: str, images: Tensor | None = None
 ) -> None:
     """Compare the converted encoder with the network that its weights come from, on a fixed input.
 

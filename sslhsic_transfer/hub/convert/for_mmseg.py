@@ -11,8 +11,7 @@ from torch import Tensor
 from sslhsic_transfer._files import atomic_path, write_text
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
 from sslhsic_transfer.hub.convert.plain_resnet import DEPTHS, differences_from_plain
-from sslhsic_transfer.hub.loading import as_encoder
-from sslhsic_transfer.models.encoder import Encoder
+from sslhsic_transfer.hub.encoder import Encoder, as_encoder
 
 
 def to_mmseg(encoder: Encoder | str | Path) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sslhsic_transfer import from_pretrained
-from sslhsic_transfer.models.contents import checksums
+from sslhsic_transfer.models.checksums import checksums
 
 
 @pytest.fixture

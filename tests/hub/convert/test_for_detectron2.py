@@ -14,7 +14,7 @@ from detectron2.modeling.backbone.resnet import build_resnet_backbone
 from sslhsic_transfer import create_encoder
 from sslhsic_transfer.errors import ConfigError, OutputExistsError
 from sslhsic_transfer.hub.convert import save_detectron2, to_detectron2
-from sslhsic_transfer.hub.convert.to_detectron2 import detectron2_settings
+from sslhsic_transfer.hub.convert.for_detectron2 import detectron2_settings
 from tests.contracts import trained_encoder
 
 
