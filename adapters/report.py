@@ -8,7 +8,7 @@ from torch import nn
 
 from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.encoder import Encoder
-from sslhsic_transfer.hub.tensor_checks import some
+from sslhsic_transfer.hub.tensor_checks import summarize_names
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def load_encoder(network: nn.Module, encoder: Encoder, renamed: Mapping[str, str
             f"The weights do not fit the network. {report}.\n"
             + "\n".join(
                 [
-                    *some("missing", report.missing),
-                    *some("unexpected", report.unexpected),
-                    *some("of another shape", shapes),
+                    *summarize_names("missing", report.missing),
+                    *summarize_names("unexpected", report.unexpected),
+                    *summarize_names("of another shape", shapes),
                 ]
             )
         )

@@ -26,7 +26,7 @@ from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import Picture, spread_indices
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.encoder import Encoder
-from sslhsic_transfer.hub.names import shown
+from sslhsic_transfer.hub.names import public_name
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
 _MOST_CALIBRATION = 256  # pictures; more do not change the ranges found by percentiles
@@ -118,7 +118,7 @@ def export(
         prepend(model, preprocessing, input)
     tidy(model)
     info = OnnxInfo(
-        model=shown(encoder.name_or_path or encoder.config.architecture),
+        model=public_name(encoder.name_or_path or encoder.config.architecture),
         weights_sha256=encoder.weights_sha256 or weights_hash(encoder),
         encoder=encoder.config,
         preprocessing=preprocessing,

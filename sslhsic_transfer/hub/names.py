@@ -115,7 +115,7 @@ def refuse_address(text: str) -> None:
     raise ConfigError(f"{start} A repository on the Hub is named ORG/NAME: write {name}")
 
 
-def shown(name: str) -> str:
+def public_name(name: str) -> str:
     """Return a model's name for others to see: only the last two parts of a long or absolute path."""
     path = Path(name)
     return name if len(path.parts) <= 2 and not path.is_absolute() else "/".join(path.parts[-2:])

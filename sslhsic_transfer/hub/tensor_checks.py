@@ -27,7 +27,7 @@ def check_kinds(tensors: Mapping[str, Tensor], source: str) -> None:
     if odd:
         raise WeightsError(
             f"{source} holds tensors that are no plain weights:\n"
-            + "\n".join(some("tensors", odd))
+            + "\n".join(summarize_names("tensors", odd))
             + "\nExpected dense tensors of float16, bfloat16, float32 or float64: convert them where they were made, "
             "such as tensor.to_dense(), tensor.dequantize(), tensor.full_tensor(), tensor.float()."
         )
@@ -75,9 +75,9 @@ def check_fit(
     if expected.keys() == found.keys() and not other:
         return
     problems = [
-        *some("missing", sorted(expected.keys() - found.keys())),
-        *some("not of this network", sorted(found.keys() - expected.keys())),
-        *some("of another shape", other),
+        *summarize_names("missing", sorted(expected.keys() - found.keys())),
+        *summarize_names("not of this network", sorted(found.keys() - expected.keys())),
+        *summarize_names("of another shape", other),
     ]
     raise WeightsError("\n".join([f"{source} does not fit {called}:", *problems, *([advice] if advice else [])]))
 
@@ -95,10 +95,11 @@ def refuse_non_finite(state: Mapping[str, torch.Tensor], source: str) -> None:
         if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all()
     ]
     if bad:
-        raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *some("tensors", bad)]))
+        listed = summarize_names("tensors", bad)
+        raise WeightsError("\n".join([f"Weights of {source} hold NaN or infinite values:", *listed]))
 
 
-def some(what: str, names: Sequence[str], most: int = 5) -> list[str]:
+def summarize_names(what: str, names: Sequence[str], most: int = 5) -> list[str]:
     """Return a line that counts names and lists the first of them; no line if there are no names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return [f"  {len(names)} {what}: {', '.join(names[:most])}{more}"] if names else []

@@ -12,7 +12,7 @@ from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
 from sslhsic_transfer.errors import ConfigError, DataError, ImageError
-from sslhsic_transfer.hub.tensor_checks import some
+from sslhsic_transfer.hub.tensor_checks import summarize_names
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
 from sslhsic_transfer.training.batch_statistics import advising_on_statistics
 from sslhsic_transfer.training.run_folder import RunFolder
@@ -144,7 +144,7 @@ def read_settings(task: str, overrides: Sequence[str]) -> TransferSettings:
 def _require_same_classes(training: LabelledData, test: LabelledData, splits: tuple[str, str]) -> None:
     if training.classes == test.classes:
         return
-    odd = some("in one of them only", sorted(set(training.classes) ^ set(test.classes)))
+    odd = summarize_names("in one of them only", sorted(set(training.classes) ^ set(test.classes)))
     odd = odd or ["the same in another order"]
     raise DataError(
         f"{splits[0]} has {len(training.classes)} classes, {splits[1]} {len(test.classes)}, {odd[0].strip()}; expected "

@@ -17,7 +17,7 @@ from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.conversion import ConversionReport
 from sslhsic_transfer.hub.convert.memory_limits import refuse_more_than_the_file
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, infer_config
-from sslhsic_transfer.hub.tensor_checks import COUNTER, some
+from sslhsic_transfer.hub.tensor_checks import COUNTER, summarize_names
 
 _LAYER = re.compile(
     r"(?:initial_(?P<first>conv|batchnorm)"
@@ -79,7 +79,7 @@ def read_haiku(
     if unknown:
         raise WeightsError(
             f"{source}: not everything is accounted for:\n"
-            + "\n".join(some("arrays of unknown use", unknown))
+            + "\n".join(summarize_names("arrays of unknown use", unknown))
             + f"\n{SUPPORTED}"
         )
     report = ConversionReport(

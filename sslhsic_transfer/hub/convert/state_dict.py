@@ -11,7 +11,7 @@ from sslhsic_transfer.errors import WeightsError
 from sslhsic_transfer.hub.convert.conversion import ConversionReport
 from sslhsic_transfer.hub.convert.layouts import LAYOUTS, NAMINGS, Layout, Naming, reason_to_drop
 from sslhsic_transfer.hub.convert.resnet_recognition import SUPPORTED, infer_config
-from sslhsic_transfer.hub.tensor_checks import check_kinds, some
+from sslhsic_transfer.hub.tensor_checks import check_kinds, summarize_names
 
 _SMALL_STEM = (
     "a 3×3 first convolution is taken to have stride 1 and no max-pool behind it, as in the small networks for CIFAR; "
@@ -100,7 +100,7 @@ def translate(names: Iterable[str], source: str, *, prefix: str | None = None, d
     if unknown:
         raise WeightsError(
             f"{source}: not everything is accounted for. Beside the encoder at {layout.prefix!r} there are\n"
-            + "\n".join(some("tensors of unknown use", unknown))
+            + "\n".join(summarize_names("tensors of unknown use", unknown))
             + "\nIf they can be left out, name them: drop=['beginning'] or --drop BEGINNING. If another network was "
             "meant, give its prefix."
         )

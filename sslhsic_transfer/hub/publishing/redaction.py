@@ -9,7 +9,7 @@ import yaml
 from sslhsic_transfer._config import read_yaml
 from sslhsic_transfer.errors import ConfigError
 from sslhsic_transfer.hub.config_file import FolderConfig
-from sslhsic_transfer.hub.names import parse_name, shown
+from sslhsic_transfer.hub.names import parse_name, public_name
 from sslhsic_transfer.results import Result
 
 OTHER_WEIGHTS = "other weights"
@@ -47,4 +47,4 @@ def redacted_config(config: FolderConfig) -> FolderConfig:
 
 def redacted_results(results: Sequence[Result]) -> list[Result]:
     """Return results that name a model given by its path only by the end of that path."""
-    return [result.model_copy(update={"model": shown(result.model)}) for result in results]
+    return [result.model_copy(update={"model": public_name(result.model)}) for result in results]
