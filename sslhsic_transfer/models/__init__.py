@@ -1,4 +1,4 @@
-"""Encoders: ResNets in torchvision's parameter names, the preprocessing they expect, and the two tied together."""
+"""Backbones of several families, the preprocessing of pictures, and the two tied together as an encoder."""
 
 from typing import TYPE_CHECKING
 
