@@ -143,6 +143,8 @@ def read_config(path: Path, *, sha256: str | None = None) -> FolderConfig:
             advice = "It is a fine-tuned model; expected an encoder. Use load_transferred, `sslhsic export` or verify."
         elif (folder / "model").is_dir():
             advice = f"Do you mean {folder / 'model'}/?"
+        if path.is_symlink():
+            advice = f"It is a link to {path.readlink()}, where there is no file: fetch it, as by `git annex get`."
         raise ModelNotFoundError(f"No {path.name} in {folder} (found: {', '.join(there) or 'nothing'}). {advice}")
     try:
         values = read_json(path, largest=LARGEST_CONFIG)

@@ -188,6 +188,8 @@ def _use_same_padding(network: nn.Module) -> None:
 
 def _initialize(network: nn.Module, zero_init_residual: bool) -> None:
     """Torchvision's initialization: He normal (fan out) for convolutions, ones and zeros for normalization."""
+    if next(network.parameters()).is_meta:  # without values, which are loaded next: there this takes long for nothing
+        return
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

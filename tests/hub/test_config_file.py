@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sslhsic_transfer.errors import ConfigError, SSLHSICError
+from sslhsic_transfer.errors import ConfigError, ModelNotFoundError, SSLHSICError
 from sslhsic_transfer.hub.config_file import FolderConfig, config_text, read_config
 
 GOOD = {
@@ -108,3 +108,9 @@ def test_facts_that_are_too_deep_are_not_written():
     endless.append(endless)
     with pytest.raises(ConfigError, match="metadata: 'a'"):
         config_text(config.model_copy(update={"metadata": {"a": endless}}))
+
+
+def test_a_link_to_no_file_is_told(tmp_path):
+    (tmp_path / "config.json").symlink_to("../.git/annex/objects/XY/config.json")
+    with pytest.raises(ModelNotFoundError, match=r"It is a link to \.\./\.git/annex/objects/XY/config\.json, where"):
+        read_config(tmp_path)
