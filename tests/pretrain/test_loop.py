@@ -233,6 +233,22 @@ def test_damaged_pictures_disturb_neither_training_nor_knn(tiny_overrides, digit
     assert any("knn" in record for record in RunFolder(tmp_path / "run").read_metrics())
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot be read and is replaced")
+def test_a_run_that_met_too_many_damaged_pictures_goes_on_once_they_are_mended(tiny_overrides, digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "data")
+    damaged = sorted((tmp_path / "data" / "train").rglob("*.jpg"))[::6]
+    contents = [path.read_bytes() for path in damaged]
+    for path in damaged:
+        path.write_bytes(b"no picture")
+    recipe = load_recipe("demo", [*tiny_overrides, "max_damaged=0.1", "workers=0"])
+    with pytest.raises(DataError, match=r"more than max_damaged=0\.1 allows.* Mend them .*, and resume"):
+        pretrain(recipe, tmp_path / "data", tmp_path / "run", progress=False)
+    for path, content in zip(damaged, contents, strict=True):
+        path.write_bytes(content)
+    assert from_pretrained(pretrain(recipe, tmp_path / "data", tmp_path / "run", resume=True, progress=False))
+    assert RunFolder(tmp_path / "run").read_metrics()[-1]["step"] == 9
+
+
 def test_labels_change_nothing_that_is_trained(tiny_overrides, digits, tmp_path):
     recipe = load_recipe("demo", [*tiny_overrides, "epochs=1", "optimizer.warmup_epochs=0", "workers=0"])
     (tmp_path / "plain").mkdir()
