@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+StoredType = Literal["float32", "float16"]  # of values in files
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sslhsic_transfer._precision import Precision
+from sslhsic_transfer._precision import Precision, StoredType
 from sslhsic_transfer.cli.options import (
     BatchSize,
     Device,
@@ -25,9 +25,20 @@ if TYPE_CHECKING:
 
 def embed(
     model: Model,
-    images: Annotated[Path, typer.Argument(help="Folder of pictures, searched recursively.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Pictures: a folder, searched recursively; tar shards; a .txt list of files, or - for one from "
+            "standard input; a .parquet file with pictures; torchvision://… or hf://…."
+        ),
+    ],
     *,
-    output: Annotated[Path, typer.Option(help="File to write, ending in .parquet.")],
+    output: Annotated[Path, typer.Option(help="File to write, ending in .parquet, .safetensors or .npy.")],
+    outputs: Annotated[
+        str, typer.Option(help="What to compute, with commas between: pooled, and c2 … c5, the means of stages' maps.")
+    ] = "pooled",
+    dtype: Annotated[StoredType, typer.Option(help="Type of the values in the file.")] = "float32",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Divide each vector by its Euclidean norm.")] = False,
     batch_size: BatchSize = 64,
     workers: Workers = 2,
     device: Device = None,
@@ -36,30 +47,22 @@ def embed(
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Embed every picture in a folder into a Parquet file, one row for each. Repeat the command to resume.
+    """Embed every picture of a source into a file, one row for each. Repeat the command to resume.
 
     Example: sslhsic embed sslhsic-r18 photos/ --output photos.parquet
     """
     from sslhsic_transfer.cli.stopping import reporting_saved
 
+    work: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "device": device, "precision": precision}
+    rows: dict[str, Any] = {"outputs": outputs, "dtype": dtype, "normalize": normalize}
     with reporting_saved(lambda: _saved(output)):
-        _embed(model, images, output, overwrite, batch_size, workers, device, precision)
+        _embed(model, source, output, overwrite=overwrite, **rows, **work)
 
 
-def _embed(
-    model: str,
-    images: Path,
-    output: Path,
-    overwrite: bool,
-    batch_size: int,
-    workers: int,
-    device: str | None,
-    precision: Precision,
-) -> None:
-    from sslhsic_transfer.embed.files import embed_folder
+def _embed(model: str, source: str, output: Path, **options: Any) -> None:
+    from sslhsic_transfer.embed import files
 
-    options: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "device": device, "precision": precision}
-    report = embed_folder(model, images, output, overwrite=overwrite, **options)
+    report = files.embed(model, source, output, **options)
     if report.resumed:
         typer.echo(f"{report.resumed} pictures had been done before.")
     typer.echo(f"{report.output}: {report.rows} pictures, {report.dim} numbers each.")

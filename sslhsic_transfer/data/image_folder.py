@@ -85,6 +85,10 @@ class ImageFolder:
         """Return the path of one picture."""
         return str(self.paths[index])
 
+    def key(self, index: int) -> str:
+        """Return the path of one picture relative to the folder, with forward slashes."""
+        return self.paths[index].relative_to(self.root).as_posix()
+
 
 def sorted_pictures(root: Path) -> tuple[list[Path], list[Path]]:
     """Find pictures as `pictures_below` does, in the order of their names.

@@ -66,6 +66,13 @@ class Pictures(Protocol):
         """Return the picture's name for the user."""
 
 
+class KeyedPictures(Pictures, Protocol):
+    """Pictures that know one another apart wherever their source is moved to."""
+
+    def key(self, index: int) -> str:
+        """Return what stands for the picture within its source, such as its relative path."""
+
+
 def open_image(path: str | Path) -> Image.Image:
     """Open a picture file without decoding it yet; close it, or use it in a ``with`` statement.
 

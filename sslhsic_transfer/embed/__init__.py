@@ -1,7 +1,7 @@
-"""Embedding of image folders: in memory, or to a file with one row for each picture; and reading of such files."""
+"""Embedding of pictures from any source, in memory or to a file with one row per picture; reading of such files."""
 
 from sslhsic_transfer.embed.extract import extract
-from sslhsic_transfer.embed.files import EmbeddingReport, embed_folder
+from sslhsic_transfer.embed.files import EmbeddingReport, embed, embed_folder
 from sslhsic_transfer.embed.reading import EmbeddingFile, read_embeddings
 
-__all__ = ["EmbeddingFile", "EmbeddingReport", "embed_folder", "extract", "read_embeddings"]
+__all__ = ["EmbeddingFile", "EmbeddingReport", "embed", "embed_folder", "extract", "read_embeddings"]

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from sslhsic_transfer._files import atomic_path
 from sslhsic_transfer._json import parse_json
+from sslhsic_transfer.embed.rows import RowLayout
 
-METADATA_KEY = b"sslhsic_transfer"
 _KEY = b"sslhsic_transfer.part"
 _NAME = re.compile(r"(\d{10,})-(\d{10,})\.parquet")
 _GROUP_ROWS = 2048
@@ -32,18 +31,13 @@ class Part:
 
     Attributes:
         stop: number of the picture after the last one.
-        table: paths and embeddings of the readable pictures.
+        table: rows of the readable pictures.
         skipped: (path, reason) of the other pictures.
     """
 
     stop: int
     table: pa.Table
     skipped: list[tuple[str, str]]
-
-
-def schema_of(dim: int) -> pa.Schema:
-    """Return the columns of a part, which are also those of the output."""
-    return pa.schema([("path", pa.string()), ("embedding", pa.list_(pa.float32(), dim))])
 
 
 def is_part(path: Path) -> bool:
@@ -57,12 +51,7 @@ def parts_from(folder: Path, start: int) -> list[Path]:
 
 
 def write_part(
-    folder: Path,
-    job: Mapping[str, Any],
-    start: int,
-    names: Sequence[str],
-    embeddings: NDArray[np.float32],
-    skipped: Sequence[tuple[str, str]],
+    folder: Path, job: Mapping[str, Any], start: int, table: pa.Table, skipped: Sequence[tuple[str, str]]
 ) -> Path:
     """Write the next pictures of a job as a part.
 
@@ -70,23 +59,19 @@ def write_part(
         folder: the folder of parts.
         job: the values that the rows depend on.
         start: number of the first picture.
-        names: paths of the readable pictures.
-        embeddings: (n, D) embeddings of the readable pictures.
+        table: rows of the readable pictures.
         skipped: (path, reason) of the other pictures.
     """
-    stop = start + len(names) + len(skipped)
-    schema = schema_of(embeddings.shape[1])
-    values = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), type=schema.field("embedding").type)
-    table = pa.Table.from_arrays([pa.array(names, pa.string()), values], schema=schema)
-    facts = {"skipped": [list(row) for row in skipped]}
-    facts["sha256"] = _hash_of(job, start, stop, names, embeddings, facts["skipped"])  # type: ignore[assignment]
+    stop = start + len(table) + len(skipped)
+    facts: dict[str, Any] = {"skipped": [list(row) for row in skipped]}
+    facts["sha256"] = _hash_of(job, start, stop, table, facts["skipped"])
     path = folder / f"{start:010d}-{stop:010d}.parquet"
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata({_KEY: json.dumps(facts)}), temporary)
     return path
 
 
-def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
+def read_part(path: Path, job: Mapping[str, Any], layout: RowLayout) -> Part:
     """Read a part and compare its hash.
 
     Raises:
@@ -98,13 +83,11 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
         table = pq.read_table(path, partitioning=None)
         facts = parse_json((table.schema.metadata or {})[_KEY])
         skipped = [(str(name), str(reason)) for name, reason in facts["skipped"]]
-        if not table.schema.equals(schema_of(dim)):
+        if not table.schema.equals(layout.schema):
             raise ValueError("it has other columns")
-        embeddings = table["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
-        names = table["path"].to_pylist()
-        if len(names) + len(skipped) != stop - start:
-            raise ValueError(f"it holds {len(names) + len(skipped)} pictures")
-        if facts["sha256"] != _hash_of(job, start, stop, names, embeddings, facts["skipped"]):
+        if len(table) + len(skipped) != stop - start:
+            raise ValueError(f"it holds {len(table) + len(skipped)} pictures")
+        if facts["sha256"] != _hash_of(job, start, stop, table, facts["skipped"]):
             raise ValueError("its hash is not that of these rows of this job")
     except PermissionError:
         raise
@@ -114,26 +97,18 @@ def read_part(path: Path, job: Mapping[str, Any], dim: int) -> Part:
     return Part(stop, table, skipped)
 
 
-def merge_parts(
-    files: Sequence[Path], output: Path, facts: Mapping[str, Any], job: Mapping[str, Any], dim: int
-) -> None:
-    """Write the rows of parts as one file, in row groups of 2,048 whatever the sizes of the parts.
+def grouped(files: Sequence[Path], job: Mapping[str, Any], layout: RowLayout) -> Iterator[pa.Table]:
+    """Read the rows of parts in tables of 2,048, whatever the sizes of the parts.
 
     Args:
         files: the parts, in order.
-        output: the file to write.
-        facts: content of its metadata.
         job: the values that the rows depend on.
-        dim: D, the length of an embedding.
+        layout: the columns of the rows.
 
     Raises:
-        PartError: a part is damaged; no output is written.
+        PartError: a part is damaged.
     """
-    schema = schema_of(dim).with_metadata({METADATA_KEY: json.dumps(facts)})
-    with atomic_path(output) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for rows in _groups(read_part(file, job, dim).table for file in files):
-            # Copied to contiguous memory, because the layout in pages depends on how a column is split.
-            writer.write_table(rows.combine_chunks().replace_schema_metadata(schema.metadata))
+    return _groups(read_part(file, job, layout).table for file in files)
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -153,14 +128,13 @@ def _bounds(path: Path) -> tuple[int, int]:
     return int(start), int(stop)
 
 
-def _hash_of(
-    job: Mapping[str, Any],
-    start: int,
-    stop: int,
-    names: Sequence[str],
-    embeddings: NDArray[np.float32],
-    skipped: Any,
-) -> str:
-    digest = hashlib.sha256(json.dumps([job, start, stop, list(names), skipped], sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(embeddings).tobytes())
+def _hash_of(job: Mapping[str, Any], start: int, stop: int, table: pa.Table, skipped: Any) -> str:
+    digest = hashlib.sha256(json.dumps([job, start, stop, skipped], sort_keys=True).encode())
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        if pa.types.is_string(field.type):
+            digest.update(json.dumps(column.to_pylist()).encode())
+        else:
+            values = column.flatten() if pa.types.is_fixed_size_list(field.type) else column
+            digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
     return digest.hexdigest()

@@ -4,16 +4,18 @@ import csv
 import io
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-from torch import Tensor
+import pyarrow as pa
 
 from sslhsic_transfer._files import write_json, write_text
 from sslhsic_transfer._json import read_json
-from sslhsic_transfer.embed.part_files import PartError, is_part, merge_parts, parts_from, read_part, write_part
+from sslhsic_transfer.embed.formats.format import Format, Rows
+from sslhsic_transfer.embed.part_files import PartError, grouped, is_part, parts_from, read_part, write_part
+from sslhsic_transfer.embed.rows import RowLayout
 from sslhsic_transfer.errors import DataError, OutputExistsError
 
 _JOB_NAME = "job.json"
@@ -31,13 +33,13 @@ class Parts:
         skipped: (path, reason) of those that could not be read.
     """
 
-    def __init__(self, output: Path, job: Mapping[str, Any], dim: int, *, overwrite: bool) -> None:
+    def __init__(self, output: Path, job: Mapping[str, Any], layout: RowLayout, *, overwrite: bool) -> None:
         """Resume the job in the folder, or begin one. A damaged part and those after it are computed again.
 
         Args:
             output: the file that `merge` will write.
             job: the values that the rows depend on, as JSON values; parts of another job are not used.
-            dim: D, the length of an embedding.
+            layout: the columns of the rows.
             overwrite: whether parts of another job may be removed.
 
         Raises:
@@ -46,7 +48,7 @@ class Parts:
         self.output = output
         self.folder = parts_folder(output)
         self.job = dict(job)
-        self.dim = dim
+        self.layout = layout
         self.files: list[Path] = []
         self.skipped: list[tuple[str, str]] = []
         self.done = 0
@@ -95,7 +97,7 @@ class Parts:
         while self.done < self.job["pictures"]:
             for path in parts_from(self.folder, self.done):
                 try:
-                    part = read_part(path, self.job, self.dim)
+                    part = read_part(path, self.job, self.layout)
                 except PartError as error:
                     damage = error
                     continue
@@ -111,8 +113,7 @@ class Parts:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def _clear(self) -> None:
-        self._names: list[str] = []
-        self._embeddings: list[Tensor] = []
+        self._tables: list[pa.Table] = []
         self._skipped: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
@@ -121,31 +122,29 @@ class Parts:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._write()
 
-    def add(self, names: list[str], embeddings: Tensor, skipped: list[tuple[str, str]]) -> None:
-        """Add the next pictures: paths and embeddings (n, D) of the readable ones, path and reason of the others."""
-        self._names += names
-        self._embeddings.append(embeddings)
+    def add(self, table: pa.Table, skipped: list[tuple[str, str]]) -> None:
+        """Add the next pictures: rows of the readable ones, path and reason of the others."""
+        self._tables.append(table)
         self._skipped += skipped
-        if len(self._names) + len(self._skipped) >= _PART_ROWS:
+        if sum(map(len, self._tables)) + len(self._skipped) >= _PART_ROWS:
             self._write()
 
     def _write(self) -> None:
-        if not self._names and not self._skipped:
+        table = pa.concat_tables([self.layout.schema.empty_table(), *self._tables]).combine_chunks()
+        if not len(table) and not self._skipped:
             return
-        embeddings = torch.cat([part.reshape(-1, self.dim) for part in self._embeddings]).numpy()
-        path = write_part(self.folder, self.job, self.done, self._names, embeddings, self._skipped)
-        self.files.append(path)
+        self.files.append(write_part(self.folder, self.job, self.done, table, self._skipped))
         self.skipped += self._skipped
-        self.done += len(self._names) + len(self._skipped)
+        self.done += len(table) + len(self._skipped)
         self._clear()
 
-    def merge(self, facts: Mapping[str, Any]) -> None:
+    def merge(self, facts: Mapping[str, Any], form: Format) -> None:
         """Write the list of skipped pictures, then the output next to it; remove the parts.
 
-        Rows are in groups of 2,048 wherever the job was interrupted, so that the file is always the same to the byte.
+        Rows come in tables of 2,048 wherever the job was interrupted, so that the file is always the same to the byte.
 
         Raises:
-            DataError: a part was damaged after it was written.
+            DataError: a part was damaged after it was written; no output is written.
         """
         report = Path(f"{self.output}.skipped.csv")
         report.unlink(missing_ok=True)
@@ -153,8 +152,9 @@ class Parts:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *self.skipped])
             write_text(report, text.getvalue())
+        tables = partial(grouped, self.files, self.job, self.layout)
         try:
-            merge_parts(self.files, self.output, facts, self.job, self.dim)
+            form.write(self.output, Rows(self.layout, self.done - len(self.skipped), facts, tables))
         except PartError as error:
             raise DataError(f"{error} Start the same command again: it goes on before that part.") from error
         self.remove()

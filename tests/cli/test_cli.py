@@ -88,7 +88,7 @@ def test_a_full_disk_is_one_message(sslhsic_here, model_folder, digits, monkeypa
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "out.parquet")
 
-    monkeypatch.setattr("sslhsic_transfer.embed.files.embed_folder", full)
+    monkeypatch.setattr("sslhsic_transfer.embed.files.embed", full)
     failed = sslhsic_here("embed", model_folder, digits / "test", "--output", "out.parquet", check=False)
     assert (
         failed.stderr == "error: out.parquet: No space left on device. Make room, then start the same command again\n"

@@ -82,7 +82,7 @@ def stop_in(monkeypatch):
     [
         ("sslhsic_transfer.embed.files._relative_names", 0, "No rows are saved yet."),
         ("sslhsic_transfer.embed.part_files.atomic_path", 1, "16 pictures are done and saved in out.parquet.parts"),
-        ("sslhsic_transfer.embed.parts.merge_parts", 0, "24 pictures are done and saved in out.parquet.parts"),
+        ("sslhsic_transfer.embed.formats.parquet.Parquet.write", 0, "24 pictures are done and saved in out.parquet.parts"),
     ],
 )
 def test_an_embedding_job_says_what_is_saved(

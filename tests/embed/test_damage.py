@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from sslhsic_transfer._locks import lock_beside, writing
 from sslhsic_transfer.embed import embed_folder, parts
+from sslhsic_transfer.embed.formats.parquet import Parquet
 from sslhsic_transfer.embed.parts import Parts, pictures_done
+from sslhsic_transfer.embed.rows import RowLayout
 from sslhsic_transfer.errors import DataError, OutputBusyError, OutputExistsError
 from tests.mutations import mutated, with_another_value
 
@@ -20,19 +22,24 @@ JOB = {"model": "m", "weights_sha256": "0" * 64, "preprocessing": {"crop": 64, "
 NAMES = [f"{number}.jpg" for number in range(9)]
 ROWS = torch.arange(27.0).reshape(9, 3)
 SKIPPED = {4: "broken"}
+LAYOUT = RowLayout({"pooled": 3})
+
+
+def rows_of(numbers):
+    return LAYOUT.table([NAMES[n] for n in numbers], [(8, 6)] * len(numbers), [], {"pooled": ROWS[numbers].numpy()})
 
 
 def go_on(output, *, stop=9, job=JOB, overwrite=False):
     """Add what is missing, three pictures at a time; merge if it is all. How many were there?"""
-    found = Parts(output, job, 3, overwrite=overwrite)
+    found = Parts(output, job, LAYOUT, overwrite=overwrite)
     before = found.done
     with found:
         for start in range(before, stop, 3):
             numbers = [number for number in range(start, start + 3) if number not in SKIPPED]
             skipped = [(NAMES[n], SKIPPED[n]) for n in range(start, start + 3) if n in SKIPPED]
-            found.add([NAMES[n] for n in numbers], ROWS[numbers], skipped)
+            found.add(rows_of(numbers), skipped)
     if stop == 9:
-        found.merge({"model": "m"})
+        found.merge({"model": "m"}, Parquet())
     return before
 
 
@@ -148,7 +155,7 @@ def test_what_a_kill_left_does_not_matter(output, whole):
 
 
 def test_damage_after_it_was_written_is_found_before_the_file_is_there(output):
-    found = Parts(output, JOB, 3, overwrite=False)
+    found = Parts(output, JOB, LAYOUT, overwrite=False)
     with found:
         found.add(NAMES[6:], ROWS[6:], [])
     found.files[0].write_bytes(found.files[0].read_bytes()[:-1])

@@ -1,14 +1,17 @@
 """Unfinished rows with bytes changed, also such as have the right hash; folders of damaged pictures."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from sslhsic_transfer.embed import embed_folder, part_files, read_embeddings
-from sslhsic_transfer.embed.part_files import PartError, read_part, write_part
+from sslhsic_transfer.embed import embed_folder, read_embeddings
+from sslhsic_transfer.embed.formats.format import Rows
+from sslhsic_transfer.embed.formats.parquet import Parquet
+from sslhsic_transfer.embed.part_files import PartError, grouped, read_part, write_part
 from sslhsic_transfer.errors import DataError
-from tests.embed.test_damage import JOB, NAMES, ROWS
+from tests.embed.test_damage import JOB, LAYOUT, NAMES, ROWS, rows_of
 from tests.fuzzing import FORMS, Form, read_all
 from tests.memory import peak_of
 from tests.sample_pictures import samples
@@ -18,7 +21,7 @@ MOST = 150  # MiB: a part of three rows, and what Arrow takes at first
 
 def _read(path: Path) -> None:
     try:
-        part = read_part(path, JOB, 3)
+        part = read_part(path, JOB, LAYOUT)
     except PartError as error:
         raise DataError(str(error)) from error  # as `Parts.merge` does
     assert part.table["path"].to_pylist() == NAMES[:3]
@@ -27,7 +30,7 @@ def _read(path: Path) -> None:
 
 @FORMS
 def test_damaged_parts(form: Form, tmp_path):
-    path = write_part(tmp_path, JOB, 0, NAMES[:3], ROWS[:3].numpy(), [])
+    path = write_part(tmp_path, JOB, 0, rows_of([0, 1, 2]), [])
     found = read_all(_read, form.inputs([path.read_bytes()], 600), path, most=MOST)
     assert found["DataError"] > 500
 
@@ -40,8 +43,8 @@ def _read_whole(path: Path) -> None:
 @FORMS
 def test_damaged_embedding_files(form: Form, tmp_path):
     folder = tmp_path / "parts"
-    path = write_part(folder, JOB, 0, NAMES[:3], ROWS[:3].numpy(), [])
-    part_files.merge_parts([path], tmp_path / "a.parquet", {"model": "m"}, JOB, 3)
+    path = write_part(folder, JOB, 0, rows_of([0, 1, 2]), [])
+    Parquet().write(tmp_path / "a.parquet", Rows(LAYOUT, 3, {"model": "m"}, partial(grouped, [path], JOB, LAYOUT)))
     whole = (tmp_path / "a.parquet").read_bytes()
     found = read_all(_read_whole, form.inputs([whole], 500), tmp_path / "a.parquet", most=MOST)
     assert found["DataError"] > 100

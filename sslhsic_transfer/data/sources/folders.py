@@ -20,11 +20,11 @@ def find_in_folder(directory: Path) -> PretrainingData:
     """
     name = directory.resolve().name
     if not (directory / "train").is_dir():
-        return PretrainingData(name, _open(directory))
-    train = _open(directory / "train")
+        return PretrainingData(name, open_folder(directory))
+    train = open_folder(directory / "train")
     if not train.classes or not (directory / "val").is_dir():
         return PretrainingData(name, train)
-    validation = _open(directory / "val", labelled=True)
+    validation = open_folder(directory / "val", labelled=True)
     if validation.classes and validation.classes != train.classes:
         raise DataError(
             f"{directory}: train/ has the classes {', '.join(train.classes)}; val/ {', '.join(validation.classes)}. "
@@ -46,8 +46,12 @@ def refuse_output_among(pictures: Pictures | Stream, output: Path) -> None:
         )
 
 
-def _open(directory: Path, *, labelled: bool = False) -> Pictures:
-    """Open a folder of pictures or, only if there are none, of tar shards; a stray archive thus changes nothing."""
+def open_folder(directory: Path, *, labelled: bool = False) -> ImageFolder | ShardedPictures:
+    """Open a folder of pictures or, only if there are none, of tar shards; a stray archive thus changes nothing.
+
+    Raises:
+        DataError: there are neither, or classes are required and there are none.
+    """
     archives = sorted(path for path in directory.iterdir() if path.name.endswith((".tar", *COMPRESSED)))
     if not archives or any(pictures_below(directory)):
         return ImageFolder.scan(directory, labelled=labelled)

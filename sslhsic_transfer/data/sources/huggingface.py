@@ -52,6 +52,10 @@ class HuggingFacePictures:
         """Return a picture's name: its row, and its path or the SHA-256 of its content."""
         return f"{self._name}[{index}]: {name_encoded(self.dataset[index][self.image])}"
 
+    def key(self, index: int) -> str:
+        """Return the number of the row."""
+        return str(index)
+
 
 def find_in_huggingface(address: Address) -> PretrainingData:
     """Find the data of ``hf://``: on the Hub, by a builder such as ``imagefolder`` or ``parquet``, or saved on disk.

@@ -8,6 +8,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from glob import glob
 from itertools import groupby, product
 from operator import itemgetter
@@ -104,14 +105,24 @@ class ShardedPictures:
         return open_bytes(content, name)
 
     def name(self, index: int) -> str:
-        """Return the shard and the file's name in it, which is looked up in the shard and therefore slow."""
+        """Return the shard and the file's name in it."""
         number, start, _ = map(int, self.places[index])
-        try:
-            with tarfile.open(self.shards[number], "r:") as tar:
-                member = next((member.name for member in tar if member.offset_data == start), f"byte {start}")
-        except Exception:  # as in `_entries`
-            member = f"byte {start}"
-        return f"{self.shards[number]}/{member}"
+        return f"{self.shards[number]}/{_member_names(self.shards[number]).get(start, f'byte {start}')}"
+
+    def key(self, index: int) -> str:
+        """Return the name of the shard's file and of the picture in it: ``train-000.tar/dog/17.jpg``."""
+        number, start, _ = map(int, self.places[index])
+        return f"{self.shards[number].name}/{_member_names(self.shards[number]).get(start, f'byte {start}')}"
+
+
+@lru_cache(maxsize=2)  # pictures are mostly named shard by shard, and a shard is searched as a whole
+def _member_names(shard: Path) -> dict[int, str]:
+    """Read the names of a shard's files: position of the first byte -> name; empty if it cannot be read any more."""
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            return {member.offset_data: member.name for member in tar}
+    except Exception:  # as in `_entries`
+        return {}
 
 
 def expand(pattern: str) -> tuple[Path, ...]:

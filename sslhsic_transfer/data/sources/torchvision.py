@@ -70,6 +70,10 @@ class TorchvisionPictures:
                 return file
         return f"{self._name}[{index}]"
 
+    def key(self, index: int) -> str:
+        """Return the number of the picture."""
+        return str(index)
+
     @property
     def files(self) -> list[str] | None:
         """The files of all pictures, or None if the data set's class does not list them."""
