@@ -1,13 +1,14 @@
-"""What one GPU makes of the library: pretraining, embedding, the loss and probes, each beside its bound and its rivals.
+"""Measure the library on one GPU: pretraining, embedding, the loss and probes, each beside its bound and its rivals.
 
 python benchmarks/gpu.py [--only pretrain embed loss probes] [--pictures DIR] [--device cuda|cpu] [--quick]
                          [--budget SECONDS] [--workers N] [--networks NAME …] [--output DIR] [--work DIR]
 
 Every figure is of this one run, so that ratios compare like with like. Pictures are JPEGs made here from those of
 --pictures (by default the bundled ones). A part is a process of its own, which is stopped at the end of its budget: the
-whole ends in time, whatever happens to a part. Prints a table a part, with the goal of each figure that has one, and
-writes DIR/gpu.json after each part. What cannot run is a line that says why. Peers: lightly, timm, transformers,
-scikit-learn, faiss. Exit status 1: something of ours has failed. --quick takes sizes for a try on a CPU.
+whole ends in time, whatever happens to a part. Prints a table for each part, with the goal of each figure that
+has one, and writes DIR/gpu.json after each part. A measurement that cannot run is a line that says why. Peers: lightly,
+timm, transformers, scikit-learn, faiss. Exit status 1: something of ours has failed. --quick takes sizes for a try on a
+CPU.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def seconds_for(part: str, options: argparse.Namespace) -> float:
 
 
 def work(options: argparse.Namespace) -> None:
-    """The child: one part, its rows written as they come."""
+    """Run one part in the child process; its rows are written as they come."""
     settings = settings_of(options)
     report = Report(part_file(settings, options.part), settings, seconds_for(options.part, options))
     import_module(f"benchmarks.gpu_parts.{PARTS[options.part][0]}").run(report, settings)
@@ -96,7 +97,7 @@ def part_file(settings: Settings, part: str) -> Path:
 
 
 def run_part(part: str, seconds: float, settings: Settings) -> dict[str, Any]:
-    """Run a part in a process of its own; what it measured, and whether it ended well."""
+    """Run a part in a process of its own; return what it measured, and whether it ended well."""
     path = part_file(settings, part)
     path.unlink(missing_ok=True)
     command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--part", part]

@@ -1,4 +1,4 @@
-"""What exported files cost and keep: speed, latency, size, memory, cosine, neighbors and accuracy, in one run.
+"""Costs and fidelity of exported files: speed, latency, size, memory, cosine, neighbors and accuracy, in one run.
 
 python benchmarks/onnx.py MODEL DATA [--size 224] [--batches 1 32] [--rounds 5] [--output FILE]
 

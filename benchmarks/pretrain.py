@@ -2,7 +2,7 @@
 
 python benchmarks/pretrain.py DATA [--recipe NAME] [--set key=value …] [--steps N] [--rounds N] [--output DIR]
 
-The four take turns, `--rounds` times; ratios are within a round, and their median counts. What each is stands in
+The four take turns, `--rounds` times; ratios are within a round, and their median counts. Each is described in
 gpu_parts/steps.py. Writes pretrain.json.
 """
 

@@ -46,7 +46,7 @@ def pytest_runtest_call():
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """What the library keeps for later goes into a folder of the tests', in their child processes, too."""
+    """Put the library's cache into a folder of the tests, in their child processes, too."""
     os.environ["SSLHSIC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 

@@ -1,4 +1,4 @@
-"""What a piece of work takes at most, measured in a process of its own."""
+"""Peak memory of a piece of work, measured in a process of its own."""
 
 import multiprocessing
 import resource

@@ -56,7 +56,7 @@ def make_pictures(source: Path, folder: Path, count: int, size: tuple[int, int],
 
 
 def _make(base: tuple[Path, ...], folder: Path, size: tuple[int, int], number: int) -> int:
-    """Write one picture; its bytes."""
+    """Write one picture; return its bytes."""
     random, (width, height) = Random(number), size
     first = load_image(base[random.randrange(len(base))])
     tile = max(_TILE, first.width)

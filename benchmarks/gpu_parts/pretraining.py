@@ -36,14 +36,14 @@ def run(report: Report, settings: Settings) -> None:
 
 
 def _product(settings: Settings) -> float:
-    """Operations a second of a large product."""
+    """Measure operations per second of a large product."""
     side = 512 if settings.quick else 8192
     first, second = (torch.randn(side, side, device=settings.place, dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / seconds_of(lambda: first @ second, settings.place)
 
 
 class _Contest:
-    """One network."""
+    """The contenders of one network."""
 
     def __init__(self, report: Report, settings: Settings, name: str, network: Network, peak: float | None) -> None:
         self.report, self.settings, self.name, self.network, self.peak = report, settings, name, network, peak
@@ -79,13 +79,13 @@ class _Contest:
         return f"{self.name}: {what}"
 
     def _measure(self, what: str, function: Callable[[], Figure], *, peer: bool = False, unless: str = "") -> str:
-        """Measure a contender; the name of its row."""
+        """Measure a contender; return the name of its row."""
         forget(self.settings.place)
         self.report.measure(self._title(what), _UNIT, function, peer=peer, unless=unless)
         return self._title(what)
 
     def recipe(self, *, compiled: bool, cached: str = "none") -> Recipe:
-        """The network's recipe at the size, batch and number of readers of this run."""
+        """Return the network's recipe at the size, batch and number of readers of this run."""
         network, settings = self.network, self.settings
         changes = {
             "encoder.architecture": network.architecture,

@@ -1,4 +1,4 @@
-"""What every adapter promises, written once: a test class of each framework inherits it."""
+"""The promises of every adapter, written once: a test class of each framework inherits them."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ class AdapterContract:
         raise NotImplementedError
 
     def whole(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the heads make of it; nothing for detectors, whose shapes depend on the numbers in the pictures."""
+        """Return the heads' outputs; nothing for detectors, whose shapes depend on the numbers in the pictures."""
         return {}
 
     def loss(self, model: nn.Module) -> torch.Tensor:

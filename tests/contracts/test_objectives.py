@@ -1,7 +1,7 @@
-"""What every row of `OBJECTIVES` must do: be exact over processes and micro-batches, stay finite, compute in float32.
+"""Every row of `OBJECTIVES` is exact over processes and micro-batches, stays finite and computes in float32.
 
-A new row is covered without a change here. Programs are started once for each way to share the rows out, not once a
-case: each computes all of them.
+A new row is covered without a change here. Programs are started once for each way to share the rows out, not once for
+each case: each computes all of them.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""What the pages show to type can be typed: commands, options, choices, settings and their values, scripts, targets."""
+"""The commands on the pages exist, with their options, choices, settings and values, scripts and targets."""
 
 import ast
 import re

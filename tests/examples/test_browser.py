@@ -93,7 +93,7 @@ def pictures(tmp_path_factory):
 
 
 def chosen(page, path):
-    """What the page tells of a file."""
+    """Choose a file, and return what the page says about it."""
     page.choose("#file", path)
     page.wait(
         f"['done', 'failed'].includes(document.body.dataset.state) && "

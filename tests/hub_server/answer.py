@@ -22,7 +22,7 @@ def as_json(value: object, status: int = 200) -> Answer:
 
 
 def as_error(error: HubError) -> Answer:
-    """What the client turns into one of its error classes."""
+    """Make the answer that the client turns into one of its error classes."""
     answer = as_json({"error": error.message}, error.status)
     headers = {**answer.headers, "X-Error-Message": error.message, **error.headers}
     return Answer(answer.status, answer.body, headers | ({"X-Error-Code": error.code} if error.code else {}))

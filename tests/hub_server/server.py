@@ -81,7 +81,7 @@ class HubServer:
         self._listener.server_close()
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What a process needs to talk to this Hub and to touch nothing of the user's: all it keeps is under `home`."""
+        """Return variables that bring a process to this Hub and keep all its files in `home`."""
         return {
             "HF_ENDPOINT": self.endpoint,
             "HF_TOKEN": self.token,

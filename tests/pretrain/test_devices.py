@@ -37,7 +37,7 @@ def batch(settings: AugmentationSettings, count: int) -> View:
 
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_the_learner_moves_to_the_device_and_trains_forward_there(synchronized):
-    """Of a SyncBatchNorm this is what it does in a process by itself, where there is nothing to exchange."""
+    """This covers a SyncBatchNorm in a process by itself only, where there is nothing to exchange."""
     network = learner(synchronized=synchronized)
     with fake_cuda():
         network.to(CUDA)

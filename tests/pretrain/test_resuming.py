@@ -48,7 +48,7 @@ def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides
 
 @pytest.fixture(scope="module")
 def command(tiny_overrides, digits):
-    """What a user types, but for the output."""
+    """Return the command that a user types, without the output folder."""
     command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
     return [*command, "--data", str(digits), "--output"]
 

@@ -136,7 +136,7 @@ def test_a_run_that_is_ended_leaves_what_it_has(tmp_path):
 
 
 def is_running(number):
-    """Whether a process does anything; one that has ended may not yet have been taken notice of."""
+    """Tell whether a process runs; one that has ended may still be a zombie."""
     try:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -19,7 +19,7 @@ ACCURACY = 0.015
 
 
 def embedding(bench: Bench, *, precision: Precision) -> None:
-    """Embed a folder by the command; the file's rows beside those of the encoder on the CPU."""
+    """Embed a folder by the command; compare the file's rows with those of the encoder on the CPU."""
     model, data, file = untrained_model(bench), digits(bench), bench.folder / "embeddings.parquet"
     options = ("--device", bench.device, "--precision", precision, "--workers", 2, "--output", file)
     bench.sslhsic("embed", model, data / "test", *options)
@@ -31,7 +31,7 @@ def embedding(bench: Bench, *, precision: Precision) -> None:
 
 
 def evaluation(bench: Bench, *, task: Probe) -> None:
-    """Measure a model by the command; its accuracy beside the one on the CPU."""
+    """Measure a model by the command; compare its accuracy with that on the CPU."""
     model, data, file = untrained_model(bench), digits(bench), bench.folder / "results.json"
     train, test = data / "train", data / "test"
     options = ("--device", bench.device, "--workers", 2, "--output", file)

@@ -19,13 +19,13 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def outputs_of(encoder: Encoder, images: Tensor) -> dict[str, Tensor]:
-    """The embedding and every feature map."""
+    """Return the embedding and every feature map."""
     maps = {str(stage): values for stage, values in encoder.feature_maps(images).items()}
     return {"pooled": encoder(images)} | maps
 
 
 def shipped(bench: Bench, name: str) -> tuple[Encoder, Tensor]:
-    """An encoder on the CPU, and pictures as its input.
+    """Return an encoder on the CPU, and pictures as its input.
 
     Raises:
         NotRun: its weights did not come with the package.

@@ -56,7 +56,7 @@ def learning(bench: Bench, *, settings: Sequence[str]) -> None:
 
 
 def resuming(bench: Bench, *, deterministic: bool) -> None:
-    """Kill a run and go on: its weights, beside those of one that was never stopped."""
+    """Kill a run and resume it; compare its weights with those of a run that was never stopped."""
     data, overrides = _pictures(bench), _overrides(bench, _SHORT)
     command = ("pretrain", "demo", *overrides, "--data", data, "--output")
     variables = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if deterministic else {}

@@ -80,7 +80,7 @@ class Worker:
     """A process that measures one check after another; it is started anew after one that did not come back.
 
     Args:
-        number: of this worker.
+        number: the number of this worker.
         place: where checks run.
     """
 
@@ -117,7 +117,7 @@ class Worker:
         self._connection.recv()
 
     def end(self) -> None:
-        """Let the process end, which has no more to do."""
+        """Let the process end: it has no more to do."""
         if self._process is not None:
             self._connection.send(None)
             self._process.join(_START)

@@ -61,7 +61,7 @@ def entry(tmp_path):
 
 
 def both(entry, **options):
-    """What Detectron2's mapper and ours make of an entry, by the same random numbers."""
+    """Map an entry by Detectron2's mapper and by ours, with the same random numbers."""
     options = {"is_train": True, "augmentations": FLIPS, "image_format": "RGB", **options}
     made = []
     for mapper in (DatasetMapper(**options), PictureMapper(**options)):

@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
+"""A network receives, by every way to it, the picture that `load_image` reads, normalized by the encoder's numbers."""
 
 import dataclasses
 import json
@@ -95,7 +95,7 @@ def assert_each_once(images, data, encoder):
 
 
 def pixels(batches, count):
-    """Of the first batches of a loader: RGB pictures of (H, W, 3)."""
+    """Return the RGB pictures, (H, W, 3), of a loader's first batches."""
     return [batch[0]["image"].permute(1, 2, 0).numpy() for batch, _ in zip(batches, range(count), strict=False)]
 
 

@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
+"""A network receives, by every way to it, the picture that `load_image` reads, normalized by the encoder's numbers."""
 
 import json
 import re

@@ -22,7 +22,7 @@ SETTINGS = AugmentationSettings(size=32)
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """What `datasets` prepares goes to a folder of the tests, and it does not look at the Hub."""
+    """Let `datasets` write to a folder of the tests, and keep it from the Hub."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
@@ -108,7 +108,7 @@ def views(pictures, index: int, seed: int = 3) -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def same_pictures():
-    """Whether two sources hold the same pictures in the same order: equal views for equal seeds."""
+    """Give a check that two sources hold the same pictures in the same order: equal views for equal seeds."""
 
     def same(one, other) -> bool:
         pairs = range(len(one)) if len(one) == len(other) else [len(one) + len(other)]

@@ -1,4 +1,4 @@
-"""Whether a source holds the pictures that it held: wherever it lies, and no others of the same number."""
+"""A fingerprint tells that a source holds the same pictures: wherever it lies, and no others of the same number."""
 
 import dataclasses
 import shutil
