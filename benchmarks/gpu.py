@@ -44,7 +44,7 @@ PARTS = {
     "loss": ("losses", 25.0),
     "probes": ("probes", 35.0),
 }
-_PATIENCE = {"cuda": 1.0, "cpu": 8.0}  # times as long
+_PATIENCE = {"cuda": 1.0, "cpu": 8.0}  # factor of the parts' seconds
 _GRACE = 10.0  # seconds from the end of a part's budget, after which it begins nothing, to its being stopped
 
 
@@ -104,7 +104,7 @@ def run_part(part: str, seconds: float, settings: Settings) -> dict[str, Any]:
     caches = {"TORCHINDUCTOR_CACHE_DIR": settings.work / "inductor", "TRITON_CACHE_DIR": settings.work / "triton"}
     environment = os.environ | {name: str(folder.resolve()) for name, folder in caches.items()}
     if settings.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # for all that looks for a GPU by itself
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # hides GPUs from libraries that look for one
     start, why = time.perf_counter(), ""
     with subprocess.Popen(command, env=environment, start_new_session=True) as child:
         try:
@@ -114,7 +114,7 @@ def run_part(part: str, seconds: float, settings: Settings) -> dict[str, Any]:
             why = f"stopped after {seconds + _GRACE:.0f} s"
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # with its readers
+                os.killpg(child.pid, signal.SIGKILL)  # the part and its readers
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
     if why:
         found["rows"].append(asdict(Row("the rest of this part", "", None, state=FAILED, note=why)))
@@ -126,7 +126,7 @@ def main() -> None:
     if options.part:
         work(options)
         return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that parts are stopped, too
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that parts are stopped as well
     settings, start = settings_of(options), time.perf_counter()
     result: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "pictures": {}, "parts": {}}
     for name in dict.fromkeys(size for part in options.only for size in SIZES[part]):

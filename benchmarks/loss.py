@@ -25,7 +25,7 @@ DIMS = (256, 2048)
 OURS = "SSL-HSIC, auto"
 FORMS = (OURS, "SSL-HSIC, exact", "SSL-HSIC, features")
 RIVAL = "NT-Xent"
-# Above this batch and a clear lead of features, the exponent is theirs.
+# Above this batch, features lead clearly, and the exponent is theirs.
 _CROSSED = 4096
 
 Loss = Callable[[list[torch.Tensor]], torch.Tensor]
@@ -35,7 +35,7 @@ def losses() -> dict[str, Loss]:
     """Return name -> function of two views, (B, d) each."""
     from lightly.loss import BarlowTwinsLoss, NTXentLoss, VICRegLoss
 
-    # Each criterion once: building one a call would be timed, too.
+    # Each criterion is built once, so that building it is not timed.
     criteria = [SSLHSICLoss(estimator=estimator) for estimator in ("auto", "exact", "features")]
     ours = {
         name: lambda views, criterion=criterion: criterion(views)[0]
@@ -190,7 +190,7 @@ def main() -> None:
     rows: list[dict] = []
     for dim in dims:
         contenders = losses()
-        for size in sizes:  # all losses of a size together: a machine's mood passes over them alike
+        for size in sizes:  # all losses of a size together, so that changes of a machine's speed affect them alike
             for name in list(contenders):
                 row = {"name": name, "size": size, "dim": dim} | measure(contenders[name], size, dim)
                 if name == FORMS[2]:

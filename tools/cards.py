@@ -36,7 +36,7 @@ from sslhsic_transfer.hub.zoo import ZOO
 from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results, tested_on
 
 CARDS = Path(__file__).parents[1] / "model_cards"
-BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
+BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # files that a run leaves beside its weights
 DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
 PRECISIONS: tuple[FilePrecision, ...] = ("fp32", "fp16", "int8")
 NOTE = (

@@ -96,8 +96,8 @@ def main() -> None:
         return
     device = _device(options.device)
     place = Place(device, options.output.resolve(), max(1, options.jobs or _JOBS[device]))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // place.jobs)))  # for all that is started
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: the workers end, too
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // place.jobs)))  # inherited by all processes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # when this is ended from outside, the workers end, too
     try:
         raise SystemExit(run(checks, place, options.budget or _BUDGET[device]))
     except KeyboardInterrupt:

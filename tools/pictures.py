@@ -36,10 +36,10 @@ from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, side_by_side
 
 TILE, FRAME, NEIGHBOURS = 72, 3, 8
-SIDE = 256  # of the pictures whose feature maps are drawn
+SIDE = 256  # pixels of the pictures whose feature maps are drawn
 STAGES = ("c2", "c3", "c4")
 PANEL = 320  # the longer side of a picture with its boxes
-METRES = 4.0  # of the room whose depth is shown
+METRES = 4.0  # depth of the room that is shown
 SEGMENTOR = (
     *("precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100", "test=test"),
     *("batch_size=8", "iterations=200", "crop=[192,224]", "scale=[0.75,1.5]"),

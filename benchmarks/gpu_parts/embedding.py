@@ -93,7 +93,7 @@ class _Job:
         self.settings, self.place, self.model = settings, settings.place, model
         self.folder = ImageFolder.scan(settings.folder("large"))
         self.batch_size = settings.batch_size // 4
-        self.warm_up = settings.workers * self.batch_size  # the readers' first round
+        self.warm_up = settings.workers * self.batch_size  # pictures of the readers' first round
         self.first: Tensor | None = None  # our embeddings of the first batch
 
     def reading(self) -> Figure:

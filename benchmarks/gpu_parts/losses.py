@@ -16,7 +16,7 @@ from benchmarks.loss import exponent
 from sslhsic_transfer.hsic import SSLHSICLoss
 
 _DIM = 256
-_LONGEST = 5.0  # seconds of a step that are not waited for
+_LONGEST = 5.0  # seconds: longer steps are not waited for
 _MOST_EXPONENT = 1.02
 _MOST_EXACT = 1 << 15  # 65,536 rows of two views
 _UNIT = "ms"

@@ -23,8 +23,8 @@ _K = 20
 _FEW_CLASSES, _FEW_ROWS = 10, 2000
 _UNIT = "s"
 _AGREEMENT = 0.995
-_NEAR = 0.01  # two choices of a penalty may differ by so much in accuracy
-_SPREAD = 0.25  # of the classes' centers, against a noise of 1
+_NEAR = 0.01  # accuracies by two choices of a penalty may differ by this much
+_SPREAD = 0.25  # deviation of the classes' centers, beside a noise of 1
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -59,8 +59,8 @@ class _Work:
         self.bank, self.queries = (
             centers[labels] + torch.randn(len(labels), dim, generator=generator) for labels in (self.labels, self.truth)
         )
-        self.classes: dict[str, NDArray[np.int64]] = {}  # by k-NN, of the queries
-        self.accuracies: dict[str, float] = {}  # of the closed form
+        self.classes: dict[str, NDArray[np.int64]] = {}  # library -> classes of the queries by k-NN
+        self.accuracies: dict[str, float] = {}  # library -> accuracy of the closed form
 
     def knn(self) -> Figure:
         """Run `knn_predict` on embeddings that lie on the device."""

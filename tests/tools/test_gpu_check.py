@@ -17,7 +17,7 @@ from tools.gpu_checks.report import JSON_NAME, Report
 from tools.gpu_checks.table import CHECKS as TABLE
 
 SCRIPT = Path(gpu_check.__file__)
-# What keeps a check from running on this machine, and nothing else.
+# The only reasons that may keep a check from running on this machine.
 REASONS = (
     "needs CUDA",
     "onnxruntime-gpu is not installed",

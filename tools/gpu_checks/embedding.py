@@ -14,7 +14,7 @@ from tools.gpu_checks.measures import least_cosine, relative
 
 COSINE = 0.9999
 RELATIVE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 3e-2, "fp16": 5e-3}  # fp32 convolves in TF32 on a GPU
-# Of accuracies: convolutions in TF32, torch's default, move a few pictures over a border between classes.
+# Between accuracies. Convolutions in TF32, torch's default, move a few pictures over a border between classes.
 ACCURACY = 0.015
 
 

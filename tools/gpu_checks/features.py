@@ -14,7 +14,7 @@ from tools.gpu_checks.measures import bundled_pictures, least_cosine, relative, 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 RELATIVE = 1e-5  # float32 without TF32, pooled and every stage
-COSINE = 0.9999  # of each picture, in reduced precision
+COSINE = 0.9999  # the least cosine of a picture, in reduced precision
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -20,10 +20,10 @@ REGULARIZERS: tuple[Regularizer, ...] = ("biased", "debiased")
 # Relative. The Laplace kernel's frequencies have no mean: angles of thousands of radians keep fewer digits in float32.
 BOUNDS = {"laplace": 1e-2}
 BOUND = 1e-4
-_ROUNDING = {torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative, of a number
-_SCALE = 2.0**14  # of the loss before its gradient is rounded to float16
+_ROUNDING = {torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative rounding error of a number
+_SCALE = 2.0**14  # factor of the loss, before its gradient is rounded to float16
 _FEATURES = 512
-# Of the estimator; how many images go through each form where the CPU computes the truth in float64.
+# Options of each form of the estimator, and images for it where the CPU computes the truth in float64.
 FORMS: dict[str, dict[str, Any]] = {
     "exact": {"estimator": "exact"},
     "features": {"estimator": "features"},

@@ -18,11 +18,11 @@ from tests.dense_data import depth_lists, detection_coco, segmentation_lists
 from tools.gpu_checks.check import Bench, Check, CheckFailed
 from tools.gpu_checks.data import digits
 
-# Of one process: "NUMBER.NAME" -> what it predicted for the picture of that number.
+# Predictions of one process: "NUMBER.NAME" -> the output for the picture of that number.
 Arrays = Mapping[str, NDArray[Any]]
 _COMMON = ("workers=1", "warmup=3", "log_every=5")
-_PICTURES = 4  # whose predictions are compared
-_BOXES = 20  # of a picture, those with the highest scores
+_PICTURES = 4  # pictures whose predictions are compared
+_BOXES = 20  # boxes of a picture: those with the highest scores
 _CPU_ALONE = {"CUDA_VISIBLE_DEVICES": ""}
 
 
