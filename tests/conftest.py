@@ -52,7 +52,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module", autouse=True)
 def own_accelerate_state():
-    """Accelerate keeps one precision a process: a file of tests must not find what another has left."""
+    """Reset Accelerate's state: it keeps one precision per process, and a file of tests must not find another's."""
     if "accelerate" in sys.modules:
         from accelerate.state import AcceleratorState
 
@@ -127,7 +127,7 @@ def sslhsic(tmp_path: Path):
 
 @pytest.fixture
 def sslhsic_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """The command without a process of its own, which would import torch anew: for the many ways to call it."""
+    """Run the command in this process, without importing torch anew: for the many ways to call it."""
     from sslhsic_transfer.cli import main
 
     monkeypatch.setenv("COLUMNS", "200")

@@ -57,7 +57,7 @@ def test_while_modules_are_imported(module, number, tmp_path):
 
 @pytest.fixture
 def stop_in(monkeypatch):
-    """A signal comes in place of the given call of a function."""
+    """Send a signal in place of the given call of a function."""
 
     def arrange(name, number=signal.SIGINT, call=0):
         calls = iter(range(1000))

@@ -23,7 +23,7 @@ ELSEWHERE = {"docs/hub.md": 2, "docs/dense.md": 8}
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder of its own, with the pictures that examples name."""
+    """Work in a folder of its own, with the pictures that examples name."""
     lay_pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

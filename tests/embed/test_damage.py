@@ -23,7 +23,7 @@ SKIPPED = {4: "broken"}
 
 
 def go_on(output, *, stop=9, job=JOB, overwrite=False):
-    """Add what is missing, three pictures at a time; merge if it is all. How many were there?"""
+    """Add missing rows, three pictures at a time; merge if all are there. Return how many were there."""
     found = Parts(output, job, 3, overwrite=overwrite)
     before = found.done
     with found:
@@ -50,7 +50,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def output(tmp_path):
-    """Six of nine pictures are done."""
+    """Embed six of nine pictures."""
     go_on(tmp_path / "out.parquet", stop=6)
     return tmp_path / "out.parquet"
 

@@ -54,7 +54,7 @@ def server(built):
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, *parts):
-            """A tab that goes on to the next page breaks connections."""
+            """Ignore errors: a tab that goes on to the next page breaks connections."""
 
     asked: list[str] = []
     with Server(("127.0.0.1", 0), functools.partial(Handler, directory=built)) as server:

@@ -59,7 +59,7 @@ def test_train_publish_load_offline_and_in_timm(hub, trained, tmp_path):  # noqa
         return done.stdout
 
     def features(code, **environment):
-        """In a process of its own."""
+        """Compute features in a process of its own."""
         run("-c", code, REPO, tmp_path / "images.pt", tmp_path / "features.pt", **environment)
         return torch.load(tmp_path / "features.pt")
 

@@ -10,7 +10,7 @@ from tests.hub_server.store import HubError, Repository, Store
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, body and headers."""
+    """Status, body and headers of an answer."""
 
     status: int = 200
     body: bytes = b""
@@ -48,7 +48,7 @@ class Request:
         return self.token is not None
 
     def option(self, name: str) -> str | None:
-        """A value of the query."""
+        """Return a value of the query."""
         return parse_qs(self.query).get(name, [None])[0]
 
     def flag(self, name: str) -> bool:

@@ -84,7 +84,7 @@ class Faults:
         return fault
 
     def take(self, method: str, path: str) -> list[Fault]:
-        """Those that this request meets; it counts as one of their `times`."""
+        """Return the faults that this request meets; it counts as one of their `times`."""
         with self._lock:
             met = [fault for fault in self._faults if fault.matches(method, path)]
             for fault in met:

@@ -15,7 +15,7 @@ from tests.hub_server.store import Blob, Commit, Store, is_lfs
 
 
 class _Listener(ThreadingHTTPServer):
-    """Knows its open connections, so that closing leaves no thread and no socket behind."""
+    """A listener that knows its open connections, so that closing leaves no thread and no socket behind."""
 
     daemon_threads = False  # closing waits for them
 

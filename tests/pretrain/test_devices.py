@@ -22,7 +22,7 @@ from tests.fake_cuda import CUDA, fake_cuda
 
 
 def learner(*, synchronized: bool = False) -> Learner:
-    """Built on the CPU, to be moved, as a run does it."""
+    """Build a learner on the CPU, to be moved as a run does."""
     network = Learner(create_encoder("resnet18"), hidden_dim=16, embedding_dim=8, uses_target=True).train()
     return nn.SyncBatchNorm.convert_sync_batchnorm(network) if synchronized else network
 

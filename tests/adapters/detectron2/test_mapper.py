@@ -29,7 +29,7 @@ def rle():
 
 @pytest.fixture
 def entry(tmp_path):
-    """One of a data set: everything that Detectron2 documents."""
+    """Make one entry of a data set, with everything that Detectron2 documents."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     Image.fromarray(noise[..., 0] % 5).save(tmp_path / "labels.png")

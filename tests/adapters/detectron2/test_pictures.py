@@ -45,7 +45,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """A picture of each kind, with one box."""
+    """Make a picture of each kind, with one box."""
     root = tmp_path_factory.mktemp("odd")
     box = np.array([[8, 8, 60, 50]], np.float32)
     pictures = [
@@ -63,7 +63,7 @@ def received(monkeypatch):
 
 @pytest.fixture
 def settings(odd, encoder, tmp_path):
-    """A configuration as a user writes it, for the registered data."""
+    """Make a configuration as a user writes it, for the registered data."""
     cfg = load_config("faster_rcnn_fpn")
     configure(cfg, encoder)
     cfg.merge_from_list([part for setting in SMALL.items() for part in setting])

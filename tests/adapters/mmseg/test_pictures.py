@@ -41,7 +41,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """A picture of each kind in both splits."""
+    """Make a picture of each kind in both splits."""
     root = tmp_path_factory.mktemp("odd")
     for split in ("train", "val"):
         for folder in ("images", "masks"):

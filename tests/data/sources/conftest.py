@@ -40,7 +40,7 @@ def folder(digits) -> ImageFolder:
 
 @pytest.fixture(scope="session")
 def odd(digits, tmp_path_factory) -> ImageFolder:
-    """Pictures of every awkward kind in two classes; those whose names begin with x cannot be read."""
+    """Write pictures of every awkward kind in two classes; those whose names begin with x cannot be read."""
     root = tmp_path_factory.mktemp("odd")
     whole = Image.open(next((digits / "train").rglob("*.jpg"))).convert("RGB").resize((60, 40))
     for name in ("a", "b"):
@@ -92,7 +92,7 @@ def table():
 
 @pytest.fixture(scope="session")
 def parquet(folder, table, tmp_path_factory) -> Path:
-    """A folder with four Parquet files of 18 pictures."""
+    """Write a folder with four Parquet files of 18 pictures."""
     root = tmp_path_factory.mktemp("parquet")
     whole = table(folder)
     for number in range(4):
