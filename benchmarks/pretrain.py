@@ -31,7 +31,7 @@ _WARM_UP = 3
 
 
 def engine_speed(recipe: Recipe, data: Path, count: int) -> float:
-    """The median over the run's log after its first steps."""
+    """Return the median over the run's log after its first steps."""
     every = max(1, count // 4)
     records = whole_engine(recipe, data, every=every, count=count + every)
     return statistics.median(record["images_per_second"] for record in records[1:])

@@ -153,7 +153,7 @@ def test_a_folder_without_its_recipe_is_not_taken_up(run, tiny, digits, tmp_path
 
 
 def test_two_runs_in_one_folder_are_refused_at_once(run, tiny, digits):
-    with RunFolder(run).held(), pytest.raises(OutputBusyError, match="Another process is writing"):
+    with RunFolder(run).locked(), pytest.raises(OutputBusyError, match="Another process is writing"):
         pretrain(tiny, digits, run, resume=True, progress=False)
     assert not (run / ".lock").exists()
 

@@ -154,7 +154,7 @@ def test_mmsegs_inferencer_reads_as_ours_does(odd, encoder, received, tmp_path):
     np.testing.assert_array_equal(inferencer(np.ascontiguousarray(bgr))["predictions"], found[0])
 
     damaged = tmp_path / "damaged.png"
-    damaged.write_bytes((odd / "images/val/grey16.png").read_bytes()[:200])
+    damaged.write_bytes((odd / "images/val/gray16.png").read_bytes()[:200])
     with pytest.raises(ImageError, match=r"damaged\.png"):
         inferencer(str(damaged))
 
