@@ -31,7 +31,7 @@ def _draw(**options: bool) -> Draw:
 
 
 def quasi_random(count: int, generator: torch.Generator) -> RandomFeatures:
-    """Paired features at the points of a scrambled Sobol sequence."""
+    """Draw paired features at the points of a scrambled Sobol sequence."""
     seed = int(torch.randint(1 << 30, (), generator=generator))
     points = torch.quasirandom.SobolEngine(DIM + 1, scramble=True, seed=seed).draw(count // 2)
     normal = torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
@@ -40,7 +40,7 @@ def quasi_random(count: int, generator: torch.Generator) -> RandomFeatures:
 
 @dataclass(frozen=True)
 class Way:
-    """How features are drawn, how many pairs of draws there are, and whether positive pairs come from the kernel."""
+    """A way to use features: how they are drawn, the pairs of draws, and whether positive pairs use the kernel."""
 
     draw: Draw
     pairs: int = 1
@@ -63,14 +63,14 @@ WAYS = {
 
 
 def unit_views(images: int) -> Tensor:
-    """(B, M, d) unit vectors, spread out, an image's views nearer to each other than to others."""
+    """Draw (B, M, d) unit vectors, spread out, an image's views nearer to each other than to others."""
     generator = torch.Generator().manual_seed(0)
     centers = torch.randn(images, 1, DIM, generator=generator)
     return F.normalize(centers + torch.randn(images, VIEWS, DIM, generator=generator), dim=-1)
 
 
 def gradient(points: Tensor, draws: list[Features], *, low_noise: bool) -> Tensor:
-    """Of the debiased loss, along the sphere: what normalization leaves of it."""
+    """Return the gradient of the debiased loss along the sphere: the part that normalization leaves."""
     leaf = points.clone().requires_grad_()
     loss, _ = ssl_hsic_loss(leaf, draws, torch.tensor(1.0), regularizer="debiased", low_noise=low_noise)
     (found,) = torch.autograd.grad(loss, leaf)
@@ -78,7 +78,7 @@ def gradient(points: Tensor, draws: list[Features], *, low_noise: bool) -> Tenso
 
 
 def measure(points: Tensor, exact: Tensor, way: Way, features: int, repeats: int) -> dict[str, float]:
-    """Relative deviation of the gradient, and median seconds."""
+    """Measure the relative deviation of the gradient, and median seconds."""
     squares, seconds = [], []
     for repeat in range(repeats + 1):  # the first is not timed
         generator = torch.Generator().manual_seed(repeat)
@@ -91,7 +91,7 @@ def measure(points: Tensor, exact: Tensor, way: Way, features: int, repeats: int
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: a row a way, a column for each number of images and features."""
+    """Format a Markdown table: a row for each way, a column for each number of images and features."""
     columns = list(dict.fromkeys((row["images"], row["features"]) for row in rows))
     heads = [f"B = {images}, D = {features}: noise, ms, variance × time" for images, features in columns]
     lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---|" * len(columns)]

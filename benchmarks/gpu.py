@@ -1,13 +1,14 @@
-"""What one GPU makes of the library: pretraining, embedding, the loss and probes, each beside its bound and its rivals.
+"""Measure the library on one GPU: pretraining, embedding, the loss and probes, each beside its bound and its rivals.
 
 python benchmarks/gpu.py [--only pretrain embed loss probes] [--pictures DIR] [--device cuda|cpu] [--quick]
                          [--budget SECONDS] [--workers N] [--networks NAME …] [--output DIR] [--work DIR]
 
 Every figure is of this one run, so that ratios compare like with like. Pictures are JPEGs made here from those of
 --pictures (by default the bundled ones). A part is a process of its own, which is stopped at the end of its budget: the
-whole ends in time, whatever happens to a part. Prints a table a part, with the goal of each figure that has one, and
-writes DIR/gpu.json after each part. What cannot run is a line that says why. Peers: lightly, timm, transformers,
-scikit-learn, faiss. Exit status 1: something of ours has failed. --quick takes sizes for a try on a CPU.
+whole ends in time, whatever happens to a part. Prints a table for each part, with the goal of each figure that
+has one, and writes DIR/gpu.json after each part. A measurement that cannot run is a line that says why. Peers: lightly,
+timm, transformers, scikit-learn, faiss. Exit status 1: something of ours has failed. --quick takes sizes for a try on a
+CPU.
 """
 
 import argparse
@@ -43,7 +44,7 @@ PARTS = {
     "loss": ("losses", 25.0),
     "probes": ("probes", 35.0),
 }
-_PATIENCE = {"cuda": 1.0, "cpu": 8.0}  # times as long
+_PATIENCE = {"cuda": 1.0, "cpu": 8.0}  # factor of the parts' seconds
 _GRACE = 10.0  # seconds from the end of a part's budget, after which it begins nothing, to its being stopped
 
 
@@ -85,7 +86,7 @@ def seconds_for(part: str, options: argparse.Namespace) -> float:
 
 
 def work(options: argparse.Namespace) -> None:
-    """The child: one part, its rows written as they come."""
+    """Run one part in the child process; its rows are written as they come."""
     settings = settings_of(options)
     report = Report(part_file(settings, options.part), settings, seconds_for(options.part, options))
     import_module(f"benchmarks.gpu_parts.{PARTS[options.part][0]}").run(report, settings)
@@ -96,14 +97,14 @@ def part_file(settings: Settings, part: str) -> Path:
 
 
 def run_part(part: str, seconds: float, settings: Settings) -> dict[str, Any]:
-    """Run a part in a process of its own; what it measured, and whether it ended well."""
+    """Run a part in a process of its own; return what it measured, and whether it ended well."""
     path = part_file(settings, part)
     path.unlink(missing_ok=True)
     command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--part", part]
     caches = {"TORCHINDUCTOR_CACHE_DIR": settings.work / "inductor", "TRITON_CACHE_DIR": settings.work / "triton"}
     environment = os.environ | {name: str(folder.resolve()) for name, folder in caches.items()}
     if settings.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # for all that looks for a GPU by itself
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # hides GPUs from libraries that look for one
     start, why = time.perf_counter(), ""
     with subprocess.Popen(command, env=environment, start_new_session=True) as child:
         try:
@@ -113,7 +114,7 @@ def run_part(part: str, seconds: float, settings: Settings) -> dict[str, Any]:
             why = f"stopped after {seconds + _GRACE:.0f} s"
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # with its readers
+                os.killpg(child.pid, signal.SIGKILL)  # the part and its readers
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
     if why:
         found["rows"].append(asdict(Row("the rest of this part", "", None, state=FAILED, note=why)))
@@ -125,7 +126,7 @@ def main() -> None:
     if options.part:
         work(options)
         return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that parts are stopped, too
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that parts are stopped as well
     settings, start = settings_of(options), time.perf_counter()
     result: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "pictures": {}, "parts": {}}
     for name in dict.fromkeys(size for part in options.only for size in SIZES[part]):

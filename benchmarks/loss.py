@@ -25,17 +25,17 @@ DIMS = (256, 2048)
 OURS = "SSL-HSIC, auto"
 FORMS = (OURS, "SSL-HSIC, exact", "SSL-HSIC, features")
 RIVAL = "NT-Xent"
-# Above this batch and a clear lead of features, the exponent is theirs.
+# Above this batch, features lead clearly, and the exponent is theirs.
 _CROSSED = 4096
 
 Loss = Callable[[list[torch.Tensor]], torch.Tensor]
 
 
 def losses() -> dict[str, Loss]:
-    """Name -> function of two views, (B, d) each."""
+    """Return name -> function of two views, (B, d) each."""
     from lightly.loss import BarlowTwinsLoss, NTXentLoss, VICRegLoss
 
-    # Each criterion once: building one a call would be timed, too.
+    # Each criterion is built once, so that building it is not timed.
     criteria = [SSLHSICLoss(estimator=estimator) for estimator in ("auto", "exact", "features")]
     ours = {
         name: lambda views, criterion=criterion: criterion(views)[0]
@@ -46,7 +46,7 @@ def losses() -> dict[str, Loss]:
 
 
 def measure(function: Loss, size: int, dim: int, budget: float = 4.0) -> dict[str, float]:
-    """Median seconds of a forward and backward pass, and the peak of allocated memory beyond the views, in MiB."""
+    """Measure median seconds of a forward and backward pass, and peak memory in MiB beyond the views."""
     views = views_of(size, dim)
 
     def once() -> None:
@@ -64,20 +64,20 @@ def measure(function: Loss, size: int, dim: int, budget: float = 4.0) -> dict[st
 
 
 def views_of(size: int, dim: int) -> list[torch.Tensor]:
-    """Two views of each image, nearer to each other than to others."""
+    """Draw two views of each image, nearer to each other than to others."""
     generator = torch.Generator().manual_seed(0)
     centers = torch.randn(size, dim, generator=generator)
     return [(centers + torch.randn(size, dim, generator=generator)).requires_grad_() for _ in range(2)]
 
 
 def noise(size: int, dim: int) -> float:
-    """Deviation of the gradient over draws of features, relative to its norm."""
+    """Measure the deviation of the gradient over draws of features, relative to its norm."""
     values = [SSLHSICLoss(estimator="features", seed=seed).gradient_noise(views_of(size, dim)) for seed in range(3)]
     return statistics.median(value.item() for value in values)
 
 
 def peak_memory(function: Callable[[], object]) -> int:
-    """Bytes: the largest sum of what a call allocated and had not yet freed."""
+    """Return the largest sum, in bytes, of what a call allocated and had not yet freed."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
@@ -91,14 +91,14 @@ def peak_memory(function: Callable[[], object]) -> int:
 
 
 def exponent(rows: list[dict]) -> float:
-    """Slope of log time over log B for the largest four sizes."""
+    """Fit the slope of log time over log B for the largest four sizes."""
     chosen = sorted(rows, key=lambda row: row["size"])[-4:]
     slope, _ = np.polyfit(np.log([row["size"] for row in chosen]), np.log([row["seconds"] for row in chosen]), 1)
     return float(slope)
 
 
 def report(rows: list[dict], dim: int) -> str:
-    """A Markdown table of one embedding width."""
+    """Format a Markdown table of one embedding width."""
     sizes = sorted({row["size"] for row in rows})
     table = {(row["name"], row["size"]): row for row in rows if row["dim"] == dim}
     lines = [f"| d = {dim} | " + " | ".join(f"B = {size:,}" for size in sizes) + " | exponent |"]
@@ -119,7 +119,7 @@ def _cell(row: dict | None) -> str:
 
 
 def judgements(rows: list[dict], dim: int) -> list[str]:
-    """What the automatic choice should be, as Markdown."""
+    """Compare the automatic choice with what it should be, as Markdown."""
     seconds = {(row["name"], row["size"]): row["seconds"] for row in rows if row["dim"] == dim}
     auto = {size: seconds[name, size] for name, size in seconds if name == OURS}
     both = [size for size in auto if all((name, size) in seconds for name in FORMS[1:])]
@@ -140,13 +140,13 @@ def judgements(rows: list[dict], dim: int) -> list[str]:
 
 
 def _chosen(seconds: dict[tuple[str, int], float], size: int, dim: int) -> float:
-    """Seconds of the form that auto takes."""
+    """Return the seconds of the form that auto takes."""
     exact = SSLHSICLoss().is_exact([torch.empty(size, dim, requires_grad=True)] * 2)
     return seconds[FORMS[1 if exact else 2], size]
 
 
 def noises(rows: list[dict]) -> str:
-    """Markdown: relative noise of the gradient of our features."""
+    """Format as Markdown the relative noise of the gradient of our features."""
     own = [row for row in rows if row["name"] == FORMS[2]]
     sizes = sorted({row["size"] for row in own})
     lines = ["| noise of the gradient | " + " | ".join(f"B = {size:,}" for size in sizes) + " |"]
@@ -160,7 +160,7 @@ def noises(rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict], output: Path) -> None:
-    """Time over batch size, a panel for each embedding width."""
+    """Draw time over batch size, a panel for each embedding width."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -190,7 +190,7 @@ def main() -> None:
     rows: list[dict] = []
     for dim in dims:
         contenders = losses()
-        for size in sizes:  # all losses of a size together: a machine's mood passes over them alike
+        for size in sizes:  # all losses of a size together, so that changes of a machine's speed affect them alike
             for name in list(contenders):
                 row = {"name": name, "size": size, "dim": dim} | measure(contenders[name], size, dim)
                 if name == FORMS[2]:

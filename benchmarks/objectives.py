@@ -6,8 +6,8 @@ python benchmarks/objectives.py DATA [--contenders NAME …] [--batch-sizes N �
 benchmarks/comparison.yaml holds the contenders and the trials. The first form runs the trials and measures the online
 probes among DATA/train, so that what is chosen has never seen DATA/val. The second pretrains each contender by each
 seed with what the trials chose, then measures k-NN and linear probe of the last epoch's weights on DATA/val. A run that
-is there already is taken up where it stopped, and several of these programs can share the names, sizes or seeds. What
-the output folder holds goes to comparison.json.
+is there already is taken up where it stopped, and several of these programs can share the names, sizes or seeds. All
+results in the output folder go to comparison.json.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class Contender:
     """A row of the comparison.
 
     Attributes:
-        objective: the recipe's.
+        objective: the recipe's objective.
         settings: what makes it this row.
         tuned: batch size -> what its trials chose.
     """
@@ -46,7 +46,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Plan:
-    """comparison.yaml."""
+    """The contents of comparison.yaml."""
 
     recipe: str
     base: list[str]
@@ -105,7 +105,7 @@ class Comparison:
                     _write(folder.root / "row.json", facts | figures | _speed(folder))
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the output folder holds, trials and measured runs, by name."""
+        """Return the trials and measured runs in the output folder, by name."""
         return [json.loads(path.read_text()) for path in sorted(self.output.glob("batch-*/**/row.json"))]
 
     def _trial(self, name: str, size: int, changed: Sequence[str]) -> Path:
@@ -147,7 +147,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def comparison_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
-    """Markdown: a row a contender, mean ± standard deviation over seeds."""
+    """Format a Markdown table: a row for each contender, mean ± standard deviation over seeds."""
     lines = ["| | seeds | weighted 20-NN | linear probe | RankMe | images/s |", "|---|---|---|---|---|---|"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -162,7 +162,7 @@ def comparison_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
 
 
 def trial_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
-    """Markdown: a row a trial, in the order of comparison.yaml."""
+    """Format a Markdown table: a row for each trial, in the order of comparison.yaml."""
     lines = ["| contender | changed | 20-NN | linear probe | RankMe |", "|---|---|---|---|---|"]
     found = {(row["trial"], tuple(row["changed"])): row for row in rows if "trial" in row}
     for name, sizes in Plan.read().trials.items():

@@ -1,4 +1,4 @@
-"""What exported files cost and keep: speed, latency, size, memory, cosine, neighbors and accuracy, in one run.
+"""Costs and fidelity of exported files: speed, latency, size, memory, cosine, neighbors and accuracy, in one run.
 
 python benchmarks/onnx.py MODEL DATA [--size 224] [--batches 1 32] [--rounds 5] [--output FILE]
 
@@ -40,7 +40,7 @@ BASE = "torch fp32"
 
 
 def runner(subject: str, model: str, files: Path) -> Callable[[np.ndarray], object]:
-    """A function from a batch to embeddings, with nothing else of the other subjects loaded."""
+    """Return a function from a batch to embeddings, with nothing else of the other subjects loaded."""
     if not subject.startswith("torch"):
         if subject == "timm's export":
             import onnxruntime
@@ -62,7 +62,7 @@ def runner(subject: str, model: str, files: Path) -> Callable[[np.ndarray], obje
 
 
 def work(options: argparse.Namespace) -> None:
-    """The child: measure one subject at one batch size and print what was found as JSON."""
+    """Measure one subject at one batch size in a process of its own, and print the record as JSON."""
     run = runner(options.subject, options.model, options.files)
     size = options.size
     images = np.random.default_rng(0).normal(size=(options.batch, 3, size, size)).astype(np.float32)
@@ -137,7 +137,7 @@ def export_all(options: argparse.Namespace, files: Path) -> None:
 
 
 def export_by_timm(options: argparse.Namespace, encoder: Any, path: Path) -> None:
-    """The peer: timm's own network with the same weights, through timm's own exporter."""
+    """Export the peer: timm's own network with the same weights, through timm's own exporter."""
     import timm
     from timm.utils.onnx import onnx_export
 

@@ -51,7 +51,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
 
 
 def write(kind: str, side: int, folder: Path) -> Path:
-    """A smooth square picture."""
+    """Make a smooth square picture."""
     suffix, mode, options = KINDS[kind]
     options = dict(options)
     ramp = np.linspace(0, 255, side, dtype=np.uint8)
@@ -84,7 +84,7 @@ def growth(work: Callable[[Path], object], tiny: Path, large: Path) -> int:
 
 
 def in_a_child(*arguments: str) -> int:
-    """What a process of this file prints."""
+    """Run this file in a process of its own, and return what it prints."""
     done = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
     return int(json.loads(done.stdout))
 

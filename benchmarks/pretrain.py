@@ -2,7 +2,7 @@
 
 python benchmarks/pretrain.py DATA [--recipe NAME] [--set key=value …] [--steps N] [--rounds N] [--output DIR]
 
-The four take turns, `--rounds` times; ratios are within a round, and their median counts. What each is stands in
+The four take turns, `--rounds` times; ratios are within a round, and their median counts. Each is described in
 gpu_parts/steps.py. Writes pretrain.json.
 """
 
@@ -31,7 +31,7 @@ _WARM_UP = 3
 
 
 def engine_speed(recipe: Recipe, data: Path, count: int) -> float:
-    """The median over the run's log after its first steps."""
+    """Return the median over the run's log after its first steps."""
     every = max(1, count // 4)
     records = whole_engine(recipe, data, every=every, count=count + every)
     return statistics.median(record["images_per_second"] for record in records[1:])

@@ -12,7 +12,7 @@ _FIGURES = ("knn", "linear")
 
 
 def shared_cpu(record: Record) -> str:
-    """A line for each way to start threads: median (slowest) seconds, ratio to a quiet machine, threads."""
+    """Write a line for each way to start threads: median (slowest) seconds, ratio to a quiet machine, threads."""
     cells = {(cell["contender"], cell["busy"]): cell for cell in record["cells"]}
     names = list(dict.fromkeys(name for name, _ in cells))
     loads = list(dict.fromkeys(busy for _, busy in cells))
@@ -34,12 +34,12 @@ def _step(cell: Record) -> str:
 
 
 def pretraining(record: Record) -> str:
-    """A line for each contender: images a second."""
+    """Write a line for each contender: images per second."""
     return _text([*_head("", "images/s"), *(_row(name, f"{speed:,.0f}") for name, speed in record["images/s"].items())])
 
 
 def within_a_round(record: Record) -> str:
-    """A sentence on the ratios of pretraining's contenders, which are within a round."""
+    """Write a sentence on the ratios of pretraining's contenders, which are within a round."""
     step, peer = (record["ratios"][f"whole engine / {name}"] for name in ("bare network step", "lightly's BYOL"))
     return (
         f"Within a round the engine ran at {step['least']:.2f} to {step['largest']:.2f} of the bare step, "
@@ -49,7 +49,7 @@ def within_a_round(record: Record) -> str:
 
 
 def onnx(record: Record) -> str:
-    """A line for each subject: speed, latency, size, memory, and what its embeddings keep."""
+    """Write a line for each subject: speed, latency, size, memory, and what its embeddings keep."""
     batches = record["batches"]
     heads = [f"images/s, batch {batch} | p50 / p99 ms" for batch in batches]
     head = _row("", *heads, "file, MB", "memory, MB", "20-NN, %", "same class, %", "cosine")
@@ -67,14 +67,14 @@ def onnx(record: Record) -> str:
 
 
 def loading(record: Record) -> str:
-    """A line for each way to load a model: the median's ratio to timm's."""
+    """Write a line for each way to load a model: the median's ratio to timm's."""
     seconds = record["seconds"]
     rows = (_row(name, f"{value / seconds['timm']:.2f}") for name, value in seconds.items() if name != "timm")
     return _text([*_head(record["architecture"], "time / timm's"), *rows])
 
 
 def picture_memory(record: Record) -> str:
-    """A line for each kind of file: bytes a pixel at the peak of reading and resizing, and what the largest take."""
+    """Write a line for each kind of file: bytes per pixel at the peak of reading, and what the largest take."""
     rows = []
     for name, kinds in record["groups"].items():
         found = [record["bytes a pixel"][kind] for kind in kinds]
@@ -86,7 +86,7 @@ def picture_memory(record: Record) -> str:
 
 
 def accuracies(record: Record) -> str:
-    """A line for each encoder: top-1 in % by 20-NN and by a linear probe, the best of each column bold."""
+    """Write a line for each encoder: top-1 in % by 20-NN and by a linear probe, the best of each column bold."""
     rows, best = record["rows"], [max(row[key] for row in record["rows"]) for key in _FIGURES]
     lines = _head(record["head"], "weighted 20-NN", "linear probe")
     for row in rows:
@@ -99,7 +99,7 @@ def accuracies(record: Record) -> str:
 
 
 def trials(record: Record) -> str:
-    """A line for each trial of tuning."""
+    """Write a line for each trial of tuning."""
     lines = _head("objective", "changed from the recipe", "20-NN", "linear probe", "RankMe")
     for row in record["trials"]:
         changed = ", ".join(f"`{setting}`" for setting in row["changed"]) or "–"

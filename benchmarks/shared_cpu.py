@@ -164,7 +164,7 @@ def main() -> None:
 
 
 def finite(value: float) -> float | None:
-    """A number of a record; none for a cell that was given up."""
+    """Return a number of a record; None for a cell that was given up."""
     return value if math.isfinite(value) else None
 
 

@@ -1,11 +1,11 @@
-"""What pretraining is worth: the same network fine-tuned from an encoder's weights and from random ones.
+"""Measure the gain by pretraining: the same network fine-tuned from an encoder's weights and from random ones.
 
 python benchmarks/transfer.py MODEL DATA [--rows NAME …] [--seeds N …] [--output DIR] [--curves FILE]
 
 MODEL is an encoder; DATA holds imagenette128, camvid, bccd, raccoon_det and redkitchen_depth. Each row of `ROWS` is
 fine-tuned from both by each seed, with the same settings, and measured on the test split. A run that is there already
 is taken up where it stopped. Adds to DIR/results.json and prints a table of means and deviations. --curves draws the
-training losses of the rows that log them: a thin line a seed, a thick one for their mean.
+training losses of the rows that log them: a thin line for each seed, a thick one for their mean.
 """
 
 import argparse
@@ -64,7 +64,7 @@ COLORS = ("#1f77b4", "#7f7f7f")
 
 
 def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) -> list[Result]:
-    """One fine-tune, or what it measured when it was run before."""
+    """Run one fine-tune, or read what it measured when it was run before."""
     chosen, folder = ROWS[row], output / row / f"{init}-{seed}"
     if not (folder / RESULTS_NAME).exists():
         overrides = (*chosen.settings, f"seed={seed}")
@@ -74,7 +74,7 @@ def run(row: str, init: str, seed: int, model: str, data: Path, output: Path) ->
 
 
 def table(rows: dict[str, dict[str, list[Result]]]) -> str:
-    """Markdown: a line a row and metric, a column an origin of the weights."""
+    """Format a Markdown table: a line for each row and metric, a column for each origin of the weights."""
     lines = ["| data, framework | metric | " + " | ".join(INITS) + " |", "|---|---|" + "---|" * len(INITS)]
     for name, origins in rows.items():
         for same in zip(*origins.values(), strict=True):
@@ -83,7 +83,7 @@ def table(rows: dict[str, dict[str, list[Result]]]) -> str:
 
 
 def draw_curves(output: Path, rows: list[str], seeds: list[int], picture: Path) -> None:
-    """Training losses over steps, a panel a row, a color an origin of the weights."""
+    """Draw training losses over steps: a panel for each row, a color for each origin of the weights."""
     logged = [row for row in rows if (output / row / f"{INITS[0]}-{seeds[0]}" / "metrics.jsonl").exists()]
     height, width = grid_shape(len(logged))
     figure = Figure(figsize=(4.0 * width, 2.6 * height), layout="constrained")

@@ -34,7 +34,7 @@ def main(output: Path) -> int:
     encoder = from_pretrained(model)
     embeddings = output / "test.parquet"
     embed_folder(model, sample.test, embeddings, overwrite=True)
-    print(f"     {embeddings}: one row a picture, {encoder.feature_dim} numbers each")
+    print(f"     {embeddings}: one row per picture, {encoder.feature_dim} numbers each")
 
     print("3/4  Measuring k-NN and linear accuracy, beside raw pixels and the untrained network …", flush=True)
     results = evaluate(model, ["knn", "linear"], train=sample.train, test=sample.test, floors=True)

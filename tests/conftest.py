@@ -29,7 +29,8 @@ os.environ["OMP_NUM_THREADS"] = str(_threads)  # for the processes that tests st
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # libraries under test draw from it
-    torch.manual_seed(seed)
+    if "torch" in sys.modules:  # a test of what happens before torch is imported takes it away
+        torch.manual_seed(seed)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,13 +47,13 @@ def pytest_runtest_call():
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """What the library keeps for later goes into a folder of the tests', in their child processes, too."""
+    """Put the library's cache into a folder of the tests, in their child processes, too."""
     os.environ["SSLHSIC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_accelerate_state():
-    """Accelerate keeps one precision a process: a file of tests must not find what another has left."""
+    """Reset Accelerate's state: it keeps one precision per process, and a file of tests must not find another's."""
     if "accelerate" in sys.modules:
         from accelerate.state import AcceleratorState
 
@@ -127,7 +128,7 @@ def sslhsic(tmp_path: Path):
 
 @pytest.fixture
 def sslhsic_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """The command without a process of its own, which would import torch anew: for the many ways to call it."""
+    """Run the command in this process, without importing torch anew: for the many ways to call it."""
     from sslhsic_transfer.cli import main
 
     monkeypatch.setenv("COLUMNS", "200")

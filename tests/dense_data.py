@@ -11,7 +11,7 @@ SIZE = (80, 60)  # width, height
 
 
 def scene(number: int) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """A gray picture with one bright square, and its box x1, y1, x2, y2."""
+    """Draw a gray picture with one bright square; return it and the square's box x1, y1, x2, y2."""
     random = np.random.default_rng(number)
     noise = random.integers(40, 90, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
@@ -32,7 +32,7 @@ def splits(train: int, val: int) -> list[tuple[str, range]]:
 
 
 def segmentation_lists(root: Path, train: int = 8, val: int = 4) -> Path:
-    """As CamVid in SegNet's layout; the first row of each mask is void."""
+    """Write data as CamVid in SegNet's layout; the first row of each mask is void."""
     root.mkdir(parents=True)
     for split, numbers in splits(train, val):
         lines = []
@@ -51,7 +51,7 @@ def segmentation_lists(root: Path, train: int = 8, val: int = 4) -> Path:
 
 
 def detection_coco(root: Path, train: int = 8, val: int = 4) -> Path:
-    """As COCO; category numbers have gaps, and the last picture of a split has no object."""
+    """Write data as COCO; category numbers have gaps, and the last picture of a split has no object."""
     for split, numbers in splits(train, val):
         (root / "images" / split).mkdir(parents=True)
         images, annotations = [], []

@@ -1,4 +1,4 @@
-"""What would run on a GPU, on fake CUDA tensors: shapes and devices are real, numbers are not.
+"""Run code for a GPU on fake CUDA tensors: shapes and devices are real, numbers are not.
 
 A tensor that stays on the CPU by mistake meets a CUDA one here and raises. Backward passes do not run.
 """

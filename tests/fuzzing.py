@@ -22,10 +22,10 @@ _LONGEST = 3000  # characters of a message
 
 @dataclass(frozen=True)
 class Form:
-    """How much is tried.
+    """Numbers of inputs to try.
 
     Attributes:
-        seed: of what is tried; None: of the clock.
+        seed: the seed of the inputs; None: of the clock.
         times: as many inputs as in the fast form.
     """
 
@@ -35,7 +35,7 @@ class Form:
     def inputs(
         self, samples: Sequence[bytes], each: int, change: Callable[[bytes, Random], bytes] = damaged
     ) -> "Inputs":
-        """Damaged copies of samples, ``each`` of every one in the fast form."""
+        """Make damaged copies of samples, ``each`` of every one in the fast form."""
         return Inputs(samples, each * self.times, time.time_ns() if self.seed is None else self.seed, change)
 
 
@@ -63,7 +63,7 @@ class Inputs:
     change: Callable[[bytes, Random], bytes] = damaged
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Where each one comes from, and its bytes."""
+        """Yield each input's origin and its bytes."""
         for number, sample in enumerate(self.samples):
             for copy in range(self.each):
                 content = self.change(sample, Random(f"{self.seed} {number} {copy}"))
@@ -153,5 +153,5 @@ def _outcome(work: Callable[[Path], Any], path: Path) -> tuple[str, str]:
 
 
 def _peak() -> int:
-    """MiB that this process has taken at most so far; a forked one begins with its parent's pages."""
+    """Return the peak memory of this process in MiB; a forked one begins with its parent's pages."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

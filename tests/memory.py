@@ -1,4 +1,4 @@
-"""What a piece of work takes at most, measured in a process of its own."""
+"""Peak memory of a piece of work, measured in a process of its own."""
 
 import multiprocessing
 import resource
@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 
 def peak_of(work: Callable[..., Any], *arguments: Any, limit: int = 120, method: str = "fork") -> tuple[str, int]:
-    """Run in a process of its own; what came of it, and the mebibytes by which its peak grew.
+    """Run work in a process of its own; return its result, and the mebibytes by which its peak grew.
 
     Args:
         work: what to run.
@@ -50,5 +50,5 @@ def _run(sender: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> N
 
 
 def _resident() -> int:
-    """Peak so far; a forked process begins with its parent's pages."""
+    """Return the peak so far; a forked process begins with its parent's pages."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

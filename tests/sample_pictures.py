@@ -73,7 +73,7 @@ def samples() -> dict[str, bytes]:
 
 
 def _others(colors: Image.Image, gray: Image.Image) -> dict[str, bytes]:
-    """Of formats that Pillow only reads."""
+    """Return files of formats that Pillow only reads."""
     width, height = SIZE
     planes = b"".join(band.tobytes() for band in colors.split())
     header = "".join(

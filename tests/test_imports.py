@@ -24,7 +24,7 @@ ROOMS = {
     "adapters": "adapters",
     "transfer": "sslhsic_transfer/transfer",
 }
-# What each room may import; the modules of the package's root serve all and import no room.
+# The rooms that each room may import; the modules of the package's root serve all and import no room.
 _LOW = {"data", "metrics"}
 _MODELS = _LOW | {"models", "hub"}
 BELOW: dict[str, set[str]] = {

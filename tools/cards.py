@@ -5,7 +5,7 @@ python tools/cards.py measure NAME DATA [--data-sets NAME …] [--seeds N …]
 python tools/cards.py onnx NAME DATA
 python tools/cards.py write NAME [--with RESULTS_JSON …]
 
-The first makes model_cards/NAME of what a run left in RUN/model: weights in float16, config.json, recipe, metrics and
+The first makes model_cards/NAME from a run's RUN/model: weights in float16, config.json, recipe, metrics and
 curves, and compares embeddings of DIR's pictures with those of the run's own weights. The second measures k-NN and
 linear probe on the labelled data sets of DATA beside raw pixels and untrained networks. The third exports to ONNX, int8
 calibrated on Imagenette's training pictures, and measures error, on its validation pictures, and speed; the files do
@@ -36,7 +36,7 @@ from sslhsic_transfer.hub.zoo import ZOO
 from sslhsic_transfer.results import RESULTS_NAME, load_results, new_result, save_results, tested_on
 
 CARDS = Path(__file__).parents[1] / "model_cards"
-BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # what a run leaves beside its weights
+BESIDE = ("recipe.yaml", "metrics.jsonl", "curves.png")  # files that a run leaves beside its weights
 DATA_SETS = {"imagenette128": "val", "cifar10_12k": "test", "dtd10": "test", "flowers5": "test", "sign_digits": "test"}
 PRECISIONS: tuple[FilePrecision, ...] = ("fp32", "fp16", "int8")
 NOTE = (
@@ -95,7 +95,7 @@ def _record_drift(encoder: Encoder, folder: Path, pictures: Path) -> None:
 
 
 def measure(name: str, data: Path, data_sets: Sequence[str], seeds: Sequence[int]) -> None:
-    """Probes on every data set; its validation split, where it has one, serves the choice of the probe's penalty."""
+    """Run the probes on every data set; a validation split, where there is one, chooses the probe's penalty."""
     for data_set in data_sets:
         root, test = data / data_set, DATA_SETS[data_set]
         validation = root / "val" if test != "val" and (root / "val").is_dir() else None
@@ -107,7 +107,7 @@ def measure(name: str, data: Path, data_sets: Sequence[str], seeds: Sequence[int
 
 
 def export(name: str, data: Path) -> None:
-    """Error and speed of ONNX files, which are thrown away: whoever wants them makes the same ones."""
+    """Measure error and speed of ONNX files, which are thrown away: whoever wants them makes the same ones."""
     pictures = data / "imagenette128"
     with tempfile.TemporaryDirectory() as place:
         folder = shutil.copytree(CARDS / name, Path(place) / name)

@@ -1,4 +1,4 @@
-"""Whether this library does on a GPU what it does on a CPU: every part of it, in minutes, without a network.
+"""Check that every part of the library does the same on a GPU as on a CPU, in minutes, without a network.
 
 python tools/gpu_check.py [--device cuda|cpu] [--only NAME…] [--list] [--jobs N] [--output DIR] [--budget SECONDS]
 
@@ -29,7 +29,7 @@ _BUDGET = {"cuda": 360.0, "cpu": 1800.0}  # seconds
 
 
 def run(checks: Sequence[Check], place: Place, budget: float) -> int:
-    """Run checks and tell of them.
+    """Run checks and report their results.
 
     Args:
         checks: what to run.
@@ -54,10 +54,10 @@ def run(checks: Sequence[Check], place: Place, budget: float) -> int:
 
 
 def chosen(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:
-    """Checks whose names begin with one of those given; all where none is given.
+    """Select the checks whose names begin with one of those given; all where none is given.
 
     Raises:
-        SystemExit: a name is the beginning of none.
+        SystemExit: no check begins with a given name.
     """
     for name in only:
         if not any(check.name.startswith(name) for check in checks):
@@ -66,7 +66,7 @@ def chosen(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:
 
 
 def _output() -> Path:
-    """Below the folder that the variable OUT names, as on a machine that is lent, else in the checkout."""
+    """Return the output folder: below the folder that the variable OUT names, if it is set, else in the checkout."""
     return Path(os.environ["OUT"]) / "gpu-check" if os.environ.get("OUT") else ROOT / "runs/gpu-check"
 
 
@@ -96,8 +96,8 @@ def main() -> None:
         return
     device = _device(options.device)
     place = Place(device, options.output.resolve(), max(1, options.jobs or _JOBS[device]))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // place.jobs)))  # for all that is started
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: the workers end, too
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cpus() // place.jobs)))  # inherited by all processes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # when this is ended from outside, the workers end, too
     try:
         raise SystemExit(run(checks, place, options.budget or _BUDGET[device]))
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from benchmarks.gpu_parts.report import short, table
 from tools.gpu_checks.check import Figure
 
 MEASURED = Path(__file__).parents[1] / "docs/measured"
-_PLACES = 3  # digits of a figure
+_PLACES = 3  # significant digits of a figure
 
 
 def check_table() -> str:
@@ -34,6 +34,6 @@ def _nearest(figures: list[dict[str, Any]]) -> str:
     if not bounded:
         return ""
     figure = max(bounded, key=lambda figure: figure.strain)
-    sign, near_one = "≤" if figure.at_most else "≥", 0.99 < figure.value < 1  # a cosine
+    sign, near_one = "≤" if figure.at_most else "≥", 0.99 < figure.value < 1  # near one: a cosine
     rounded = f"{figure.value:.6f}" if near_one else short(float(f"{figure.value:.{_PLACES}g}"))
     return f"{figure.name} {rounded} ({sign} {figure.bound:g})"

@@ -1,4 +1,4 @@
-"""How the package's modules import one another: circles, function-local imports included, and how deep each room lies.
+"""How the package's modules import one another: circles, function-local imports included, and the depth of each room.
 
 python tools/imports.py [--room ROOM]
 """

@@ -12,7 +12,7 @@ MEASURED = Path(__file__).parents[1] / "docs/measured"
 
 
 def _loss(dim: int) -> str:
-    """Time over the batch, and what is judged of it."""
+    """Give the tables of time over batch size, and what follows from them."""
     return loss.report(_read("loss.json")["rows"], dim)
 
 
@@ -21,7 +21,7 @@ def _noise_over_batches() -> str:
 
 
 def _noise_of_ways() -> str:
-    """How features are drawn and used."""
+    """Give the table of ways to draw and use features."""
     return features.table(_read("features.json"))
 
 

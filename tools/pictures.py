@@ -36,10 +36,10 @@ from sslhsic_transfer.transfer import load_transferred, transfer
 from sslhsic_transfer.transfer.drawing import draw_boxes, draw_classes, side_by_side
 
 TILE, FRAME, NEIGHBOURS = 72, 3, 8
-SIDE = 256  # of the pictures whose feature maps are drawn
+SIDE = 256  # pixels of the pictures whose feature maps are drawn
 STAGES = ("c2", "c3", "c4")
 PANEL = 320  # the longer side of a picture with its boxes
-METRES = 4.0  # of the room whose depth is shown
+METRES = 4.0  # depth of the room that is shown
 SEGMENTOR = (
     *("precision=bf16", "workers=1", "warmup=20", "checkpoint_every=100", "test=test"),
     *("batch_size=8", "iterations=200", "crop=[192,224]", "scale=[0.75,1.5]"),
@@ -49,7 +49,7 @@ DETECTORS = {"bccd-detectron2": "bccd", "raccoon-torchvision": "raccoon_det"}  #
 
 
 def neighbors(encoder: Encoder) -> Image.Image:
-    """A row a digit: a test picture, and the training pictures nearest to it by cosine."""
+    """Draw a row for each digit: a test picture, and the training pictures nearest to it by cosine."""
     sample = sign_digits()
     bank, queries = (ImageFolder.scan(root, labelled=True) for root in (sample.train, sample.test))
     chosen = [queries.labels.index(label) + 3 for label in range(0, len(queries.classes), 2)]
@@ -70,7 +70,7 @@ def _tile(path: Path, color: str) -> Image.Image:
 
 
 def components(encoder: Encoder, paths: list[Path]) -> Image.Image:
-    """A row a picture: itself, and its feature maps as colors."""
+    """Draw a row for each picture: itself, and its feature maps as colors."""
     pictures = [ImageOps.fit(load_image(path), (SIDE, SIDE)) for path in paths]
     preprocessing = encoder.preprocessing.model_copy(update={"resize": SIDE, "crop": SIDE})
     batch = torch.stack([preprocessing.transform()(picture) for picture in pictures])
@@ -81,7 +81,7 @@ def components(encoder: Encoder, paths: list[Path]) -> Image.Image:
 
 
 def _as_colors(maps: torch.Tensor) -> list[Image.Image]:
-    """(B, C, H, W) -> B pictures of the first three principal components."""
+    """Turn (B, C, H, W) maps into B pictures of the first three principal components."""
     places = maps.permute(0, 2, 3, 1).flatten(0, 2)
     centered = places - places.mean(0)
     _, _, directions = torch.linalg.svd(centered, full_matrices=False)
@@ -94,7 +94,7 @@ def _as_colors(maps: torch.Tensor) -> list[Image.Image]:
 
 
 def detections(runs: Path, data: Path) -> Image.Image:
-    """A row a test picture: its true boxes, what was found from the encoder's weights, and from random ones."""
+    """Draw a row for each test picture: true boxes, those found from the encoder's weights, and from random ones."""
     sheet = []
     for row, folder in DETECTORS.items():
         test = find_detection(data / folder, "test")
@@ -109,7 +109,7 @@ def detections(runs: Path, data: Path) -> Image.Image:
 
 
 def segmentations(model: str, runs: Path, data: Path) -> Image.Image:
-    """A row a test picture: itself, its ellipses, what was found from the encoder's weights and from random ones."""
+    """Draw a row for each test picture: itself, its ellipses, and what both networks found."""
     folder = runs / "cells" / "data"
     for split in ("train", "test"):
         write_ellipses(data / "bccd", split, folder)
@@ -127,13 +127,13 @@ def segmentations(model: str, runs: Path, data: Path) -> Image.Image:
 
 
 def _laid_over(picture: Image.Image, classes: NDArray[np.uint8], count: int) -> Image.Image:
-    """All classes but the first, in colors over the picture."""
+    """Lay all classes but the first, in colors, over the picture."""
     blended = Image.blend(picture, draw_classes(classes, count), 0.6)
     return Image.composite(blended, picture, Image.fromarray((classes > 0).astype(np.uint8) * 255))
 
 
 def write_ellipses(source: Path, split: str, target: Path) -> None:
-    """A detection split as one of segmentation: in each box the ellipse that fills it, small ones over large ones."""
+    """Turn a detection split into segmentation: an ellipse fills each box, small ones over large ones."""
     boxed = find_detection(source, split)
     images, masks = (target / kind / split for kind in ("images", "masks"))
     for folder in (images, masks):
@@ -154,7 +154,7 @@ def _ellipses(entry: BoxedPicture) -> Image.Image:
 
 
 def depths(runs: Sequence[Path], data: Path) -> Figure:
-    """A panel a network: how often each pair of measured and predicted depth occurs; on the line they are the same."""
+    """Draw for each network how often pairs of measured and predicted depth occur; equal ones lie on a line."""
     test = find_depth(data / "redkitchen_depth", "test")
     measured = [test.read_depth(index) for index in range(len(test))]
     known = [depth > 0 for depth in measured]

@@ -1,8 +1,8 @@
-"""Whether what would be released works where nothing is prepared.
+"""Check that the release works in an environment where nothing is prepared.
 
 python tools/release_check.py [--dist DIR]
 
-Takes the one wheel and sdist in DIR (`make build` makes them in dist/). Looks into both (licences, weights and their
+Takes the one wheel and sdist in DIR (`make build` makes them in dist/). Checks both (licenses, weights and their
 pinned hashes, size, a README that the package index can show), installs the wheel into a new environment, and there,
 with the network refused, loads every short name and runs the README's first example and the command line. Prints each
 check; the first failure ends it.
@@ -34,11 +34,11 @@ sys.addaudithook(_refuse)
 
 
 class ReleaseError(Exception):
-    """What keeps this from being released."""
+    """A fault that keeps this from being released."""
 
 
 def check_size(path: Path) -> str:
-    """Small enough for the package index."""
+    """Check that a file is small enough for the package index."""
     size = path.stat().st_size
     if size > LARGEST:
         raise ReleaseError(f"{path.name} has {size / 1e6:.1f} MB; the package index takes {LARGEST / 1e6:.0f} MB.")
@@ -46,7 +46,7 @@ def check_size(path: Path) -> str:
 
 
 def check_wheel(path: Path) -> str:
-    """Licences, and the pinned weights of every short name with all that belongs to them."""
+    """Check licenses, and the pinned weights of every short name with all that belongs to them."""
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
         missing = [
@@ -68,7 +68,7 @@ def check_wheel(path: Path) -> str:
 
 
 def check_sdist(path: Path) -> str:
-    """What a wheel is built from, and the licences."""
+    """Check that the files to build a wheel from, and the licenses, are there."""
     with tarfile.open(path) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
     needed = {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "pretrain/loop.py", "adapters/__init__.py"}
@@ -79,14 +79,14 @@ def check_sdist(path: Path) -> str:
 
 
 def check_description(dist: Path) -> str:
-    """The README as the package index will show it."""
+    """Check the README as the package index will show it."""
     files = sorted(str(path) for path in dist.iterdir())
     _run([sys.executable, "-m", "twine", "check", "--strict", *files])
     return "twine check --strict passed"
 
 
 def first_example(readme: str) -> str:
-    """The first Python block of a README."""
+    """Return the first Python block of a README."""
     if not (found := python_examples(readme)):
         raise ReleaseError("README.md has no Python example.")
     return found[0]

@@ -77,7 +77,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def _shipped() -> list[Result]:
-    """Records of all shipped models, each named by its short name where it was measured with its weights."""
+    """Read the records of all shipped models, each named by its short name where it was measured with its weights."""
     found = []
     for name, model in ZOO.items():
         path = ROOT / "model_cards" / name / RESULTS_NAME
@@ -110,7 +110,7 @@ def _figure(result: Result | None, best: float) -> str:
 
 
 def filled(text: str) -> str:
-    """A document with its tables as they should be.
+    """Return a document with its tables as they should be.
 
     Raises:
         KeyError: a mark names no table.

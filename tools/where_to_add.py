@@ -35,7 +35,7 @@ EXAMPLES: dict[str, Example] = {
     "an objective": Example("vicreg", frozenset({"vicreg", "VICReg"})),
     "a layout of labelled data": Example("nyu", frozenset({"nyu", "read_nyu"})),
     "a task of transfer": Example("depth", frozenset({"DepthTask", "DepthSettings"})),
-    "an output format of embeddings": Example("parquet", frozenset({"parquet", "pyarrow"})),
+    "an output format of embeddings": Example("NumPy", frozenset({"NumPy"})),
     "a framework for a task": Example("mmseg", frozenset({"MMSegmentation"})),
 }
 

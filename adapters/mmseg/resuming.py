@@ -1,4 +1,4 @@
-"""What lets a resumed run continue as if it had never stopped: random numbers by place, and whole checkpoints."""
+"""Parts that let a resumed run continue as if never stopped: random numbers by place, and whole checkpoints."""
 
 import random
 from collections.abc import Iterator

@@ -24,12 +24,12 @@ def forget(device: torch.device) -> None:
 
 
 def peak_gib(device: torch.device) -> dict[str, float]:
-    """The most memory that tensors have held on a GPU since `forget`, as a detail; elsewhere none is counted."""
+    """Return the most memory that tensors have held on a GPU since `forget`, as a detail; elsewhere none is counted."""
     return {"peak GiB": torch.cuda.max_memory_allocated(device) / 2**30} if device.type == "cuda" else {}
 
 
 def seconds_of(function: Callable[[], object], device: torch.device, *, budget: float = 1.0, most: int = 50) -> float:
-    """Median seconds of a call after two that are not timed; on CUDA by events, so that the host is not in the way.
+    """Measure the median seconds of a call after two untimed ones; on CUDA by events, so that the host does not count.
 
     Args:
         function: gives the device its work.
@@ -61,7 +61,7 @@ def _on_host(function: Callable[[], object]) -> float:
 
 
 def speed(steps: Iterator[object], images: int, count: int, *, warm_up: int) -> float:
-    """Images a second of ``count`` steps of so many images after ``warm_up`` that are not timed."""
+    """Measure images per second of ``count`` steps of so many images after ``warm_up`` that are not timed."""
     for _ in range(warm_up):
         next(steps)
     if torch.accelerator.is_available():
@@ -75,7 +75,7 @@ def speed(steps: Iterator[object], images: int, count: int, *, warm_up: int) -> 
 
 
 def rate(counts: Iterable[int], warm_up: int) -> float:
-    """Things a second, from counts of those that are done, after the first ``warm_up`` of them."""
+    """Compute a rate per second from counts of what is done, after the first ``warm_up`` of them."""
     done, start, before = 0, 0.0, 0
     for count in counts:
         done += count

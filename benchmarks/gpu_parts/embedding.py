@@ -53,7 +53,7 @@ def _measure(report: Report, settings: Settings, name: str, function: object, *,
 
 
 def _model_folder(report: Report, settings: Settings) -> Path:
-    """The published weights with the usual preprocessing; untrained ones where they did not travel along."""
+    """Return a folder of the published weights with the usual preprocessing; untrained ones where they are missing."""
     folder = settings.work / ("model-quick" if settings.quick else "model")
     name = "resnet18" if settings.quick else "resnet50"
     try:
@@ -74,7 +74,7 @@ class _NoNetwork(Encoder):
 
 
 class _Paths(Dataset[str]):
-    """What transformers' pipeline reads with several workers."""
+    """The data set of paths that transformers' pipeline reads with several workers."""
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self.paths = paths
@@ -87,23 +87,23 @@ class _Paths(Dataset[str]):
 
 
 class _Job:
-    """The same job by different hands."""
+    """The same job, done by different libraries."""
 
     def __init__(self, settings: Settings, model: Path) -> None:
         self.settings, self.place, self.model = settings, settings.place, model
         self.folder = ImageFolder.scan(settings.folder("large"))
         self.batch_size = settings.batch_size // 4
-        self.warm_up = settings.workers * self.batch_size  # the readers' first round
+        self.warm_up = settings.workers * self.batch_size  # pictures of the readers' first round
         self.first: Tensor | None = None  # our embeddings of the first batch
 
     def reading(self) -> Figure:
-        """Our readers, with a network that costs nothing."""
+        """Run our readers, with a network that costs nothing."""
         encoder = self._encoder()
         nothing = _NoNetwork(encoder.config, encoder.preprocessing).to(self.place)
         return Figure(rate(map(len, self._batches(nothing, "fp32")), self.warm_up))
 
     def network(self, precision: Precision) -> Figure:
-        """Batches that are ready."""
+        """Run the network on batches that are ready."""
         encoder, side = self._encoder(), self._encoder().preprocessing.crop
         images = torch.randn(self.batch_size, 3, side, side, device=self.place).to(memory_format=torch.channels_last)
 
@@ -115,11 +115,11 @@ class _Job:
             return Figure(self.batch_size / seconds_of(embed, self.place), peak_gib(self.place))
 
     def ours(self, precision: Precision) -> Figure:
-        """What `embed_folder` and the protocols read through."""
+        """Embed by the function that `embed_folder` and the protocols use."""
         return self._figure(self._batches(self._encoder(), precision))
 
     def to_file(self) -> Figure:
-        """Everything, as the command does it."""
+        """Do everything, as the command does."""
         output = self.settings.work / "embeddings.parquet"
         start = time.perf_counter()
         report = embed_folder(
@@ -136,7 +136,7 @@ class _Job:
         return Figure(report.rows / (time.perf_counter() - start), {"pictures": report.rows})
 
     def timm(self) -> Figure:
-        """The loop of timm's inference.py."""
+        """Run the loop of timm's inference.py."""
         import timm
         from timm.data import ImageDataset, create_loader, resolve_model_data_config
 
@@ -164,7 +164,7 @@ class _Job:
             return self._figure(batches())
 
     def transformers(self) -> Figure:
-        """The pipeline for features of pictures."""
+        """Run transformers' pipeline for features of pictures."""
         from transformers import pipeline
 
         pipe = pipeline(
@@ -196,7 +196,7 @@ class _Job:
         return torch.autocast(self.settings.device, torch.bfloat16, enabled=precision == "bf16")
 
     def _figure(self, batches: Iterator[Tensor]) -> Figure:
-        """The speed, and how near the first embeddings are to ours."""
+        """Return the speed, and how near the first embeddings are to ours."""
         rows: list[Tensor] = []
 
         def counts() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The loss beside lightly's NT-Xent, forward and backward: time, memory, and the batch at which that no longer fits.
+"""The loss beside lightly's NT-Xent, forward and backward: time, memory, and the batch at which NT-Xent no longer fits.
 
 Two views of bf16 outputs, as a network hands them over; ours computes in float32 inside. NT-Xent takes them as they
 are, or in float32, like ours.
@@ -16,7 +16,7 @@ from benchmarks.loss import exponent
 from sslhsic_transfer.hsic import SSLHSICLoss
 
 _DIM = 256
-_LONGEST = 5.0  # seconds of a step that are not waited for
+_LONGEST = 5.0  # seconds: longer steps are not waited for
 _MOST_EXPONENT = 1.02
 _MOST_EXACT = 1 << 15  # 65,536 rows of two views
 _UNIT = "ms"
@@ -68,7 +68,7 @@ def _title(name: str, size: int) -> str:
 
 
 def _cost(loss: _Loss, size: int, settings: Settings) -> Figure:
-    """Milliseconds, and the peak of memory, the views included."""
+    """Measure milliseconds, and the peak of memory, the views included."""
     place = settings.place
     forget(place)
     torch.manual_seed(0)
@@ -91,7 +91,7 @@ def _exponent(report: Report, sizes: Sequence[int]) -> None:
 
 
 def _as_far_as_it_goes(report: Report, settings: Settings, name: str, loss: _Loss, sizes: Sequence[int]) -> None:
-    """From size to size, until it no longer fits or would take too long."""
+    """Measure from size to size, until it no longer fits or would take too long."""
     for size in [*sizes, 2 * sizes[-1]]:
         before = report.value(_title(name, size // 2))
         if before is not None and 4 * before / 1000 > _LONGEST:

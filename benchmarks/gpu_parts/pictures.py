@@ -16,7 +16,7 @@ from sslhsic_transfer._files import write_json
 from sslhsic_transfer.data.image_folder import ImageFolder
 from sslhsic_transfer.data.images import load_image
 
-_TILE = 125  # pixels: a picture that is smaller would be enlarged until nothing of its detail is left
+_TILE = 125  # pixels: a smaller picture would lose its detail by enlargement
 _CLASSES = 10
 _QUALITY = 90
 _DONE = "made.json"
@@ -56,7 +56,7 @@ def make_pictures(source: Path, folder: Path, count: int, size: tuple[int, int],
 
 
 def _make(base: tuple[Path, ...], folder: Path, size: tuple[int, int], number: int) -> int:
-    """Write one picture; its bytes."""
+    """Write one picture; return its bytes."""
     random, (width, height) = Random(number), size
     first = load_image(base[random.randrange(len(base))])
     tile = max(_TILE, first.width)

@@ -22,8 +22,8 @@ from sslhsic_transfer.pretrain import load_recipe
 from sslhsic_transfer.pretrain.recipe import Recipe
 
 _UNIT = "images/s"
-_READ_AHEAD = 2  # rounds of batches that a DataLoader's workers are ahead of it
-_LARGE = 128  # side of views from which on a step takes long enough for few of them to tell its time
+_READ_AHEAD = 2  # rounds of batches that a DataLoader's workers read ahead
+_LARGE = 128  # side of views from which a few steps are enough to time
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -32,25 +32,25 @@ def run(report: Report, settings: Settings) -> None:
     peak = report.measure("bf16 product", "TFLOP/s", lambda: _product(settings) / 1e12)
     for name, network in settings.chosen_networks.items():
         _Contest(report, settings, name, network, peak).run()
-        torch.compiler.reset()  # another size of pictures would have kernels made for any
+        torch.compiler.reset()  # else another picture size would compile kernels for any size
 
 
 def _product(settings: Settings) -> float:
-    """Operations a second of a large product."""
+    """Measure operations per second of a large product."""
     side = 512 if settings.quick else 8192
     first, second = (torch.randn(side, side, device=settings.place, dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / seconds_of(lambda: first @ second, settings.place)
 
 
 class _Contest:
-    """One network."""
+    """The contenders of one network."""
 
     def __init__(self, report: Report, settings: Settings, name: str, network: Network, peak: float | None) -> None:
         self.report, self.settings, self.name, self.network, self.peak = report, settings, name, network, peak
         self.data = settings.folder(network.pictures)
         self.window = settings.window
         self.windows = 1 if settings.quick else 2 if network.side > _LARGE else 4
-        self.operations = 0  # of a bare step, floating-point; counted once
+        self.operations = 0  # floating-point operations of a bare step; counted once
 
     def run(self) -> None:
         """Measure the contenders; each ratio as soon as it can be had, since time may run out."""
@@ -68,7 +68,7 @@ class _Contest:
         if not without:
             report.ratio(self._title("cache / CUDA graph"), cached, self._title("bare step, CUDA graph"), at_least=0.9)
         reading = f"{self.network.side} px: input alone, from JPEGs"
-        if reading not in report.rows:  # another network's is the same
+        if reading not in report.rows:  # once for each size: it is the same for all networks
             report.measure(reading, _UNIT, self._input)
         read = self._measure("engine, from JPEGs", lambda: self._engine("none", warm_up=_READ_AHEAD + 1))
         report.ratio(self._title("JPEGs / slower of input and bare step"), read, [reading, bare], at_least=0.9)
@@ -79,13 +79,13 @@ class _Contest:
         return f"{self.name}: {what}"
 
     def _measure(self, what: str, function: Callable[[], Figure], *, peer: bool = False, unless: str = "") -> str:
-        """Measure a contender; the name of its row."""
+        """Measure a contender; return the name of its row."""
         forget(self.settings.place)
         self.report.measure(self._title(what), _UNIT, function, peer=peer, unless=unless)
         return self._title(what)
 
     def recipe(self, *, compiled: bool, cached: str = "none") -> Recipe:
-        """The network's recipe at the size, batch and number of readers of this run."""
+        """Return the network's recipe at the size, batch and number of readers of this run."""
         network, settings = self.network, self.settings
         changes = {
             "encoder.architecture": network.architecture,

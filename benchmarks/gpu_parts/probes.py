@@ -23,8 +23,8 @@ _K = 20
 _FEW_CLASSES, _FEW_ROWS = 10, 2000
 _UNIT = "s"
 _AGREEMENT = 0.995
-_NEAR = 0.01  # two choices of a penalty may differ by so much in accuracy
-_SPREAD = 0.25  # of the classes' centers, against a noise of 1
+_NEAR = 0.01  # accuracies by two choices of a penalty may differ by this much
+_SPREAD = 0.25  # deviation of the classes' centers, beside a noise of 1
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -59,11 +59,11 @@ class _Work:
         self.bank, self.queries = (
             centers[labels] + torch.randn(len(labels), dim, generator=generator) for labels in (self.labels, self.truth)
         )
-        self.classes: dict[str, NDArray[np.int64]] = {}  # by k-NN, of the queries
-        self.accuracies: dict[str, float] = {}  # of the closed form
+        self.classes: dict[str, NDArray[np.int64]] = {}  # library -> classes of the queries by k-NN
+        self.accuracies: dict[str, float] = {}  # library -> accuracy of the closed form
 
     def knn(self) -> Figure:
-        """`knn_predict` on embeddings that lie on the device."""
+        """Run `knn_predict` on embeddings that lie on the device."""
         forget(self.place)
         bank, labels, queries = (values.to(self.place) for values in (self.bank, self.labels, self.queries))
         seconds = seconds_of(lambda: knn_predict(bank, labels, queries, k=_K), self.place)
@@ -72,7 +72,7 @@ class _Work:
         return Figure(seconds, {"accuracy": self._accuracy(found.numpy())} | peak_gib(self.place))
 
     def knn_by_sklearn(self) -> Figure:
-        """Unit vectors, whose Euclidean distance tells the cosine."""
+        """Run k-NN on unit vectors, whose Euclidean distance tells the cosine."""
         from sklearn.neighbors import KNeighborsClassifier
 
         def weights(distances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ class _Work:
         return self._timed("scikit-learn", lambda: model.fit(bank, self.labels.numpy()).predict(queries))
 
     def knn_by_faiss(self) -> Figure:
-        """A flat index and the same votes."""
+        """Run a flat index and the same votes."""
         import faiss
 
         bank, queries = self._unit()
@@ -100,7 +100,7 @@ class _Work:
         return self._timed("faiss", predict)
 
     def ridge(self) -> Figure:
-        """`ridge_accuracy` on embeddings that lie on the device."""
+        """Run `ridge_accuracy` on embeddings that lie on the device."""
         forget(self.place)
         values = [each.to(self.place) for each in (self.bank, self.labels, self.queries, self.truth)]
         seconds = seconds_of(lambda: ridge_accuracy(*values), self.place)
@@ -109,7 +109,7 @@ class _Work:
         return Figure(seconds, {"accuracy": accuracy} | peak_gib(self.place))
 
     def ridge_by_sklearn(self) -> Figure:
-        """The same penalties, chosen likewise without a validation set."""
+        """Fit with the same penalties, chosen likewise without a validation set."""
         from sklearn.linear_model import RidgeClassifierCV
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -122,7 +122,7 @@ class _Work:
         return Figure(time.perf_counter() - start, {"accuracy": accuracy})
 
     def linear(self) -> Figure:
-        """The protocol's probe, on few rows and classes, since it is on the CPU anyway."""
+        """Run the protocol's probe, on few rows and classes, since it is on the CPU anyway."""
         train, test = (labels < _FEW_CLASSES for labels in (self.labels, self.truth))
         train &= train.cumsum(0) <= _FEW_ROWS
         values = [each.to(self.place) for each in (self.bank[train], self.queries[test])]
@@ -131,13 +131,13 @@ class _Work:
         return Figure(time.perf_counter() - start, {"accuracy": found.accuracy, "training rows": len(values[0])})
 
     def agreement(self, peer: str) -> float | None:
-        """Share of queries that a peer's k-NN gives the same class; None: one of the two did not run."""
+        """Return the share of queries that a peer's k-NN gives the same class; None: one of the two did not run."""
         if not {"ours", peer} <= self.classes.keys():
             return None
         return float(np.mean(self.classes["ours"] == self.classes[peer]))
 
     def difference(self) -> float | None:
-        """Between the accuracies of the closed forms; None: one of the two did not run."""
+        """Return the difference between the accuracies of the closed forms; None: one of the two did not run."""
         values = list(self.accuracies.values())
         return abs(values[0] - values[1]) if len(values) == 2 else None
 

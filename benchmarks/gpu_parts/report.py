@@ -22,7 +22,7 @@ MEASURED, NOT_RUN, FAILED = "measured", "not run", "failed"
 
 @dataclass(frozen=True)
 class Figure:
-    """What a measurement gives.
+    """The result of a measurement.
 
     Attributes:
         value: the figure.
@@ -39,9 +39,9 @@ class Row:
 
     Attributes:
         name: what was measured.
-        unit: of the value.
+        unit: the unit of the value.
         value: the figure; None: not measured.
-        goal: what is wanted of it; empty: nothing.
+        goal: the goal for the value; empty: none.
         met: whether the goal is reached; None: there is none, or no value.
         state: `MEASURED`, `NOT_RUN` (a peer that is not there, no time left) or `FAILED`.
         note: why it was not measured.
@@ -75,7 +75,7 @@ class Report:
         self._end = self._start + seconds
 
     def value(self, name: str) -> float | None:
-        """The figure of an earlier row; None where there is none."""
+        """Return the figure of an earlier row; None where there is none."""
         return self.rows[name].value if name in self.rows else None
 
     def measure(
@@ -91,7 +91,7 @@ class Report:
 
         Args:
             name: of the row.
-            unit: of the figure.
+            unit: the unit of the figure.
             function: measures it.
             peer: whether it is another library's: that it does not run is no failure of ours.
             unless: why it is not run; empty: it is.
@@ -168,7 +168,7 @@ class Report:
         self.add(Row(name, unit, value, words, met if goals else None, details=details or {}))
 
     def add(self, row: Row) -> None:
-        """Take in a row, tell of it, and write the file."""
+        """Add a row, print it, and write the file."""
         self.rows[row.name] = row
         write_json(
             self.path,
@@ -182,7 +182,7 @@ class Report:
 
 
 def table(title: str, found: dict[str, Any]) -> str:
-    """Markdown: a line a row."""
+    """Format a Markdown table: a line for each row."""
     lines = [f"| {title}, {found['seconds']:.0f} s | figure | goal | met | |", "|---|---|---|---|---|"]
     for row in found["rows"]:
         met = {True: "yes", False: "**no**", None: ""}[row["met"]]
@@ -203,7 +203,7 @@ def short(value: Any) -> str:
 
 
 def facts(settings: Settings) -> dict[str, Any]:
-    """What the figures depend on, besides the code."""
+    """Return what the figures depend on, besides the code."""
     found: dict[str, Any] = {
         "device": settings.device,
         "quick": settings.quick,

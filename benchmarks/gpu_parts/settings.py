@@ -1,4 +1,4 @@
-"""What all parts of `benchmarks/gpu.py` are told, and the sizes that follow."""
+"""Settings of all parts of `benchmarks/gpu.py`, and the sizes that follow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,13 @@ import torch
 
 
 class Network(NamedTuple):
-    """What is pretrained.
+    """A network that is pretrained.
 
     Attributes:
         recipe: the shipped recipe whose optimizer, heads and colors are used.
-        architecture: of the encoder.
-        side: of the views, in pixels.
-        pictures: which folder of pictures is read.
+        architecture: the encoder's architecture.
+        side: width and height of the views, in pixels.
+        pictures: the folder of pictures that is read.
     """
 
     recipe: str
@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def chosen_networks(self) -> dict[str, Network]:
-        """Those to pretrain, by name."""
+        """The networks to pretrain, by name."""
         return {"resnet18-32": _TRIED} if self.quick else {name: NETWORKS[name] for name in self.networks}
 
     @property
@@ -80,12 +80,12 @@ class Settings:
         return self.batch_size * self.window
 
     def picture_size(self, name: str) -> tuple[int, int]:
-        """Width and height of the pictures of a folder."""
+        """Return width and height of the pictures of a folder."""
         sizes = {"small": (213, 160), "large": (500, 375)}
         width, height = sizes[name]
         return (width // 3, height // 3) if self.quick else (width, height)
 
     def folder(self, name: str) -> Path:
-        """Where the pictures of a size are."""
+        """Return the folder of the pictures of a size."""
         width, height = self.picture_size(name)
         return self.work / f"pictures-{width}x{height}-{self.picture_count}"

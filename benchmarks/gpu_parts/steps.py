@@ -31,24 +31,24 @@ from sslhsic_transfer.training.run_folder import RunFolder
 
 
 def device() -> torch.device:
-    """Where steps are made: the accelerator where there is one."""
+    """Return the device of the steps: the accelerator where there is one."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def autocast(recipe: Recipe) -> torch.autocast:
-    """The recipe's precision."""
+    """Return the autocast context of the recipe's precision."""
     precision = resolve_precision(recipe.precision, device())
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device().type, dtype=dtype, enabled=precision != "fp32")
 
 
 def layout(recipe: Recipe) -> torch.memory_format:
-    """The recipe's memory layout."""
+    """Return the recipe's memory layout."""
     return torch.channels_last if recipe.channels_last else torch.contiguous_format
 
 
 def input_alone(recipe: Recipe, data: Path, steps: int) -> Iterator[object]:
-    """Batches of two cut views, read and thrown away."""
+    """Read batches of two cut views and throw them away."""
     pictures = find_data(data).train
     with tempfile.TemporaryDirectory() as folder:
         damage = DamageRecord(Path(folder) / "damaged.jsonl", len(pictures), 1.0)
@@ -56,7 +56,7 @@ def input_alone(recipe: Recipe, data: Path, steps: int) -> Iterator[object]:
 
 
 def build(recipe: Recipe) -> Learner:
-    """The recipe's networks, compiled where it says so."""
+    """Build the recipe's networks, compiled where it says so."""
     torch.manual_seed(0)
     learner = Learner(
         Encoder(recipe.encoder, recipe.encoder_preprocessing),
@@ -71,7 +71,7 @@ def build(recipe: Recipe) -> Learner:
 
 
 def bare_step(recipe: Recipe) -> Iterator[None]:
-    """Forward, loss and backward on the same random views again and again."""
+    """Run forward, loss and backward on the same random views again and again."""
     learner, criterion = build(recipe), OBJECTIVES[recipe.objective].build(recipe).to(device())
     views = _random_views(recipe)
     while True:
@@ -83,7 +83,7 @@ def bare_step(recipe: Recipe) -> Iterator[None]:
 
 
 def recorded_step(recipe: Recipe) -> Iterator[None]:
-    """The bare step as one CUDA graph, so that the host is not in its way; random features stay the same."""
+    """Replay the bare step as one CUDA graph, so that the host does not slow it; random features stay the same."""
     learner, criterion = build(recipe), OBJECTIVES[recipe.objective].build(recipe).to(device())
     views = _random_views(recipe)
     with torch.no_grad():
@@ -146,13 +146,13 @@ class LightlyBYOL(nn.Module):
         deactivate_requires_grad(self.projection_head_momentum)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Prediction of the online network and projection of the momentum network, for one view."""
+        """Return the prediction of the online network and projection of the momentum network, for one view."""
         online = self.prediction_head(self.projection_head(self.backbone(x)))
         return online, self.projection_head_momentum(self.backbone_momentum(x)).detach()
 
 
 def lightly_byol(recipe: Recipe, data: Path, steps: int) -> Iterator[None]:
-    """The steps of lightly's example."""
+    """Run the steps of lightly's example."""
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.utils import update_momentum
     from lightly.transforms.byol_transform import BYOLTransform, BYOLView1Transform, BYOLView2Transform

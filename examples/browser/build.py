@@ -89,7 +89,7 @@ def build(model: str | Path, output: Path, *, gallery: Path | None = None, count
 
 
 def _chosen(gallery: Path | None, count: int) -> tuple[ImageFolder, ImageFolder]:
-    """The gallery, and pictures that are not in it."""
+    """Choose the gallery, and pictures that are not in it."""
     if gallery is None:
         sample = sign_digits()
         return _spread(ImageFolder.scan(sample.train), count), _spread(ImageFolder.scan(sample.test), EXAMPLES)
@@ -100,7 +100,7 @@ def _chosen(gallery: Path | None, count: int) -> tuple[ImageFolder, ImageFolder]
 
 
 def _spread(pictures: ImageFolder, count: int) -> ImageFolder:
-    """At most so many, from the middle of as many equal parts."""
+    """Select at most so many, from the middle of as many equal parts."""
     count = min(count, len(pictures))
     return pictures.subset(int((number + 0.5) * len(pictures) / count) for number in range(count))
 

@@ -1,4 +1,4 @@
-"""Install what the page needs: onnxruntime-web, and with --chromium the browser that its test drives.
+"""Install the needs of the page: onnxruntime-web, and with --chromium the browser that its test drives.
 
 python examples/browser/install.py [--chromium]
 
@@ -38,19 +38,19 @@ def main() -> int:
 
 
 def runtime_files() -> list[Path]:
-    """The files of onnxruntime-web that the page loads; empty where they are not installed."""
+    """List the files of onnxruntime-web that the page loads; empty where they are not installed."""
     files = [RUNTIME / name for name in FILES]
     return files if all(file.is_file() for file in files) and _installed() == _locked()["version"] else []
 
 
 def find_chromium() -> str | None:
-    """A browser that speaks Chromium's DevTools protocol; the variable CHROMIUM names another one."""
+    """Find a browser that speaks Chromium's DevTools protocol; the variable CHROMIUM names another one."""
     names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
     return next(filter(None, map(shutil.which, names)), None)
 
 
 def install_runtime() -> bool:
-    """Put onnxruntime-web into node_modules; whether that failed."""
+    """Put onnxruntime-web into node_modules; return True if that failed."""
     locked = _locked()
     if runtime_files():
         print(f"{PACKAGE} {locked['version']} is installed already.")
@@ -67,7 +67,7 @@ def install_runtime() -> bool:
 
 
 def install_chromium() -> bool:
-    """Install Chromium by apt-get; whether that failed."""
+    """Install Chromium by apt-get; return True if that failed."""
     if found := find_chromium():
         print(f"{found} is installed already.")
         return False
@@ -94,7 +94,7 @@ def _installed() -> str:
 
 
 def _fetched(version: str) -> bytes:
-    """The package's archive."""
+    """Fetch the package's archive."""
     chosen = [value for name, value in os.environ.items() if name.lower() == "npm_config_registry" and value]
     registry = (chosen or ["https://registry.npmjs.org"])[0].rstrip("/")
     try:
@@ -119,7 +119,7 @@ def _check(archive: bytes, integrity: str) -> None:
 
 
 def _unpack(archive: bytes) -> None:
-    """Only what the page loads, of a hundred megabytes."""
+    """Unpack only what the page loads, of a hundred megabytes."""
     RUNTIME.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=BytesIO(archive)) as package:
         for name in (*(f"dist/{file}" for file in FILES), "package.json"):  # last: it says that all is there

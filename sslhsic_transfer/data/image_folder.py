@@ -122,7 +122,7 @@ def pictures_below(root: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Omitted:
-    """What a search passes over: folders that may not be read, and links with a picture's suffix to no file."""
+    """Paths that a search passes over: folders that may not be read, and links with a picture's suffix to no file."""
 
     barred: list[Path]
     broken: list[Path]

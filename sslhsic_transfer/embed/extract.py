@@ -119,7 +119,7 @@ def extract_batches(
 
 @dataclass(frozen=True)
 class Batch:
-    """What was computed for consecutive pictures.
+    """Results for consecutive pictures.
 
     Attributes:
         outputs: name -> (n, dim) float32 on the CPU, of the n readable pictures, in order.

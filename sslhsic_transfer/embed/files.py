@@ -48,7 +48,7 @@ class EmbeddingReport:
 
 @dataclass(frozen=True)
 class _Job:
-    """What a call of `embed` asks for.
+    """The request of one call of `embed`.
 
     Attributes:
         model: the model.
@@ -161,9 +161,8 @@ def _embed(job: _Job, output: Path, device: str | None, overwrite: bool, options
         "library_version": sslhsic_transfer.__version__,
     }
     rows = {"outputs": dict(layout.outputs), "dtype": job.dtype, "pictures": len(names)}
-    parts = Parts(
-        output, {**facts, **rows, "state of the pictures": _state_of(pictures, names)}, layout, overwrite=overwrite
-    )
+    state = {"names, sizes and times of pictures": _state_of(pictures, names)}
+    parts = Parts(output, facts | rows | state, layout, overwrite=overwrite)
     resumed = start = parts.done
     options |= {"start": start, "precision": job.precision, "normalize": job.normalize}
     with parts:

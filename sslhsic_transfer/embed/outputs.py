@@ -1,4 +1,4 @@
-"""What is computed for a picture: the pooled embedding, and the mean of any stage's feature map."""
+"""The outputs that can be computed for a picture: the pooled embedding, and the mean of a stage's feature map."""
 
 from collections.abc import Mapping, Sequence
 

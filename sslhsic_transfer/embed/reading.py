@@ -5,14 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sslhsic_transfer._precision import Precision
 from sslhsic_transfer.embed.formats import format_of
+from sslhsic_transfer.embed.formats.format import READ_ERRORS
 from sslhsic_transfer.errors import DataError
 from sslhsic_transfer.models.preprocessing import Preprocessing
 
@@ -68,7 +67,7 @@ def read_embeddings(path: str | Path) -> EmbeddingFile:
         normalized = bool(facts.get("normalized", False))
     except FileNotFoundError as error:
         raise DataError(f"{error.filename or path} is not there; expected a file of `sslhsic embed`.") from error
-    except (OSError, pa.ArrowException, SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except READ_ERRORS as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} is not a file that `sslhsic embed` wrote, or damaged: {reason}") from error
     return EmbeddingFile(

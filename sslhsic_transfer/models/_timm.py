@@ -1,4 +1,4 @@
-"""What the families that timm defines have in common."""
+"""The common parts of the families that timm defines."""
 
 import difflib
 from functools import lru_cache

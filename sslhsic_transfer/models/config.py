@@ -1,4 +1,4 @@
-"""What an encoder is, in numbers: architecture, stem, padding, width, and the feature maps that follow from them."""
+"""The configuration of an encoder: architecture, stem, padding, width, and the feature maps that follow from them."""
 
 import importlib
 import re

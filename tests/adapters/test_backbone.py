@@ -11,7 +11,7 @@ CASES = [("resnet18", (64, 64)), ("resnet18", (97, 67)), ("resnet18", (70, 65)),
 
 
 def trained(architecture="resnet18", **options):
-    """An encoder in float64 whose statistics are not the initial ones."""
+    """Make an encoder in float64 whose statistics are not the initial ones."""
     torch.manual_seed(0)
     encoder = create_encoder(architecture, **options)
     encoder(torch.randn(4, 3, 64, 64))

@@ -16,7 +16,7 @@ RECIPES = tuple(name for name in FILES if name != "deep.json")
 
 @pytest.fixture(scope="module")
 def world(model_folder, digits, tmp_path_factory) -> Path:
-    """A folder of good and bad inputs; commands must leave it as it is."""
+    """Make a folder of good and bad inputs; commands must leave it unchanged."""
     root = tmp_path_factory.mktemp("world")
     shutil.copytree(model_folder, root / "model")
     shutil.copytree(digits, root / "digits")
@@ -77,7 +77,7 @@ def snapshot(root: Path) -> list[tuple[Path, int]]:
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Commands as they are typed in the folder of inputs; OUT is a place of their own."""
+    """List commands as they are typed in the folder of inputs; OUT is a path of their own."""
     found: list[tuple[str, ...]] = []
 
     def each(command: str, *values: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sslhsic_transfer.cli import stopping
 from sslhsic_transfer.cli.stopping import Signals
 from sslhsic_transfer.embed import parts
+from sslhsic_transfer.embed.formats import parquet  # noqa: F401 (stop_in looks it up)
 
 # A signal comes when a module is first imported, inside its import.
 AT_IMPORT = """
@@ -57,7 +58,7 @@ def test_while_modules_are_imported(module, number, tmp_path):
 
 @pytest.fixture
 def stop_in(monkeypatch):
-    """A signal comes in place of the given call of a function."""
+    """Send a signal in place of the given call of a function."""
 
     def arrange(name, number=signal.SIGINT, call=0):
         calls = iter(range(1000))
@@ -80,9 +81,9 @@ def stop_in(monkeypatch):
 @pytest.mark.parametrize(
     ("place", "call", "saved"),
     [
-        ("sslhsic_transfer.embed.files._relative_names", 0, "No rows are saved yet."),
+        ("sslhsic_transfer.embed.files._names", 0, "No rows are saved yet."),
         ("sslhsic_transfer.embed.part_files.atomic_path", 1, "16 pictures are done and saved in out.parquet.parts"),
-        ("sslhsic_transfer.embed.formats.parquet.Parquet.write", 0, "24 pictures are done and saved in out.parquet.parts"),
+        ("sslhsic_transfer.embed.formats.parquet.atomic_path", 0, "24 pictures are done and saved in out.parquet."),
     ],
 )
 def test_an_embedding_job_says_what_is_saved(

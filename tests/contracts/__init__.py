@@ -1,4 +1,4 @@
-"""What every adapter promises, written once: a test class of each framework inherits it."""
+"""The promises of every adapter, written once: a test class of each framework inherits them."""
 
 import pytest
 import torch
@@ -22,11 +22,11 @@ class AdapterContract:
     """Inherit, and say how the framework's object is built and what its backbone gives."""
 
     def build(self, source, **options) -> nn.Module:
-        """The framework's own object over an encoder or a name."""
+        """Build the framework's own object over an encoder or a name."""
         raise NotImplementedError
 
     def backbone(self, model: nn.Module) -> nn.Module:
-        """The part of it that holds the encoder's weights under torchvision's names."""
+        """Return the part of it that holds the encoder's weights under torchvision's names."""
         raise NotImplementedError
 
     def network(self, model: nn.Module) -> Backbone:
@@ -34,7 +34,7 @@ class AdapterContract:
         return self.backbone(model).backbone
 
     def still(self, model: nn.Module, freeze_at: int) -> tuple[str, ...]:
-        """Beginnings of the names of the parameters that do not train."""
+        """Return the beginnings of the names of the parameters that do not train."""
         network, pooled = self.network(model), getattr(self.backbone(model), "pooled", False)
         parts = [name for part in PARTS[:freeze_at] for name in network.part_names[part]]
         return tuple(f"{name}." for name in (*parts, *(() if pooled else network.head_names)))
@@ -44,19 +44,19 @@ class AdapterContract:
         raise NotImplementedError
 
     def whole(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the heads make of it; nothing for detectors, whose shapes depend on the numbers in the pictures."""
+        """Return the heads' outputs; nothing for detectors, whose shapes depend on the numbers in the pictures."""
         return {}
 
     def loss(self, model: nn.Module) -> torch.Tensor:
-        """A loss that reaches every part of the model which should train."""
+        """Compute a loss that reaches every part of the model which should train."""
         raise NotImplementedError
 
     def save(self, model: nn.Module, path) -> None:
-        """As the framework saves."""
+        """Save a model as the framework does."""
         torch.save(model.state_dict(), path)
 
     def load(self, model: nn.Module, path) -> None:
-        """As the framework loads."""
+        """Load a model as the framework does."""
         model.load_state_dict(torch.load(path))
 
     @pytest.fixture(scope="class", params=["resnet18", "resnet50", "convnext_atto", "vit_tiny_patch16"])

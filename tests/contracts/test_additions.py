@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md says of additions is true: one file and one row take an example through every public door."""
+"""ARCHITECTURE.md is right about additions: one file and one row take an example through every public door."""
 
 import numpy as np
 import pytest

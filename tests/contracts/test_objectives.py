@@ -1,7 +1,7 @@
-"""What every row of `OBJECTIVES` must do: be exact over processes and micro-batches, stay finite, compute in float32.
+"""Every row of `OBJECTIVES` is exact over processes and micro-batches, stays finite and computes in float32.
 
-A new row is covered without a change here. Programs are started once for each way to share the rows out, not once a
-case: each computes all of them.
+A new row is covered without a change here. Programs are started once for each way to share the rows out, not once for
+each case: each computes all of them.
 """
 
 import subprocess
@@ -74,12 +74,12 @@ def test_the_criterions_own_parameters_stay_the_same_in_all_processes(by_ranks, 
 
 
 def distance(found, expected):
-    """Relative, but from zero, which some figures are, absolute."""
+    """Compute the relative distance; from zero, which some figures are, the absolute one."""
     return ((found - expected).norm() / (expected.norm() or 1)).item()
 
 
 def embeddings_of(case):
-    """Ordinary float32 embeddings, as many views as the objective takes: (M, 16, 8)."""
+    """Draw ordinary float32 embeddings, as many views as the objective takes: (M, 16, 8)."""
     generator = torch.Generator().manual_seed(0)
     views = 4 if OBJECTIVES[recipe_of(case).objective].uses_target else 2
     content, noise = torch.randn(16, 8, generator=generator), torch.randn(views, 16, 8, generator=generator)

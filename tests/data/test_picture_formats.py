@@ -59,7 +59,7 @@ def test_plugins_that_come_later_count(monkeypatch):
 
 @pytest.fixture(scope="module")
 def panorama(tmp_path_factory):
-    """182 million pixels in a few kilobytes."""
+    """Write a picture of 182 million pixels in a few kilobytes."""
     path = tmp_path_factory.mktemp("panorama") / "wide.png"
     Image.new("1", (14000, 13000)).save(path)
     return path
@@ -130,7 +130,7 @@ def test_the_bound_itself_is_read_without_a_warning(tmp_path, monkeypatch):
 
 
 def with_texts(path, text, kind, behind):
-    """A PNG with a text and a color profile before its pixels, or the text behind them."""
+    """Write a PNG with a text and a color profile before its pixels, or the text behind them."""
     texts = PngImagePlugin.PngInfo()
     if kind == "tEXt":
         texts.add_text("history", text)

@@ -41,7 +41,7 @@ def test_an_error_crosses_as_it_is(dataset, batch_size, workers):
 
 
 class Failing(Dataset):
-    """Raises at the third example, or does what it is told there."""
+    """Examples of which the third raises, or does what it is told."""
 
     def __init__(self, failure):
         self.failure = failure
@@ -113,7 +113,7 @@ def children():
 
 
 class Endless(Dataset):
-    """Gives four examples at once, and no more."""
+    """Examples of which four come at once, and no more."""
 
     def __len__(self):
         return 100

@@ -1,4 +1,4 @@
-"""What the pages show to type can be typed: commands, options, choices, settings and their values, scripts, targets."""
+"""The commands on the pages exist, with their options, choices, settings and values, scripts and targets."""
 
 import ast
 import re
@@ -18,9 +18,9 @@ from sslhsic_transfer.transfer.run import read_settings
 from sslhsic_transfer.transfer.tasks import TASKS
 from tests.docs.pages import ROOT, inline_code, name_of, pages, read, shell_lines
 
-# Of a command that is only spoken of, these stand for the rest.
+# These stand for the rest of a command that is only mentioned.
 LEFT_OUT = ("…", "...", "RUN…")
-# Of other programs, which our pages name; and of `python -m` and scripts that take no options of ours.
+# Options of other programs that our pages name, of `python -m`, and of scripts that take no options of ours.
 OTHERS_OPTIONS = {
     "--cpu",
     "--cpus",

@@ -1,4 +1,4 @@
-"""What is said of tuning and of rivals is what the tables and records of docs/comparison.md hold."""
+"""Statements about tuning and rivals agree with the tables and records of docs/comparison.md."""
 
 import re
 import statistics

@@ -72,7 +72,7 @@ def test_detectron2(model_folder, blood_cells, tmp_path, monkeypatch):
 
     code = examples("dense.md")[5].replace('"org/name"', repr(str(model_folder)))
     code = code.replace(
-        "sides=(480, 512), iterations=2000", "sides=(64,), max_size=96, iterations=1, batch_size=2, workers=0"
+        "sides=(480, 512), iterations=2000", "sides=(64,), longest_side=96, iterations=1, batch_size=2, workers=0"
     )
     picture = sorted((blood_cells / "VOC2007/JPEGImages").iterdir())[0]
     code = code.replace('"picture.jpg"', repr(str(picture))).replace('"runs/cells"', repr(str(tmp_path / "run")))

@@ -12,6 +12,7 @@ from tests.docs.pages import name_of, pages, read
 RUN_HERE = {
     "README.md": 2,
     "docs/conversion.md": 1,
+    "docs/embedding.md": 1,
     "docs/index.md": 1,
     "docs/models.md": 1,
     "docs/objective.md": 1,
@@ -23,7 +24,7 @@ ELSEWHERE = {"docs/hub.md": 2, "docs/dense.md": 8}
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder of its own, with the pictures that examples name."""
+    """Work in a folder of its own, with the pictures that examples name."""
     lay_pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -47,6 +48,13 @@ def test_conversion_takes_convnexts_and_vits_of_timm(monkeypatch):
     assert names["encoder"].config.architecture == "vit_small_patch16_dinov3"
     assert names["encoder"].metadata["timm"]["license"] == "dinov3-license"
     assert names["untrained"].feature_dim == 768
+
+
+def test_embedding_reads_what_it_wrote(here, digits):
+    (here / "PICTURES").symlink_to(digits / "test")
+    found = run("docs/embedding.md", 0)["found"]
+    assert (len(found.paths), found.sizes.shape, found.embeddings.shape) == (24, (24, 2), (24, 512))
+    assert found.outputs["c4"].shape == (24, 256)
 
 
 def test_readme_begins_with_two_pictures(here):

@@ -35,7 +35,7 @@ def facts(name: str) -> Any:
 
 
 def labelled(name: str, share: str) -> tuple[str, str]:
-    """Top-1 with a share of the labels: pretrained, and from random weights."""
+    """Return top-1 with a share of the labels: pretrained, and from random weights."""
     found = {r.model: r for r in card(name) if r.task == f"classification, {share} of labels" and r.metric == "top-1"}
     (random,) = found.keys() - {name}
     return tuple(found[model].figure().removesuffix(" %") for model in (name, random))
@@ -46,7 +46,7 @@ def mean(figure: str) -> str:
 
 
 def gains(name: str) -> dict[tuple[str, str], float]:
-    """How far the pretrained network is ahead of the random one: data and metric -> difference."""
+    """Return how far the pretrained network is ahead of the random one: data and metric -> difference."""
     found = {}
     for result in card(name):
         if result.task in ("segmentation", "detection", "depth") or result.task.startswith("classification"):

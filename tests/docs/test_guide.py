@@ -1,4 +1,4 @@
-"""What the pages say that there is, and how much of it, is what the code has: names, defaults, bounds, extras."""
+"""The pages agree with the code on what there is: names, defaults, bounds, extras."""
 
 import re
 import tomllib

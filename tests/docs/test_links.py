@@ -9,7 +9,7 @@ from tests.docs.pages import ROOT, inline_code, name_of, pages, read
 # Where a path that is named may begin: the pages speak of modules from the repository's root or the package's.
 ROOMS = ("", "sslhsic_transfer", "docs", "adapters/mmseg/configs")
 NAMED = re.compile(r"(?:[\w.-]+/)+(?:[\w-]+\.(?:py|md|yaml|yml|json|txt|sh|png|jpg))?")
-# What a user's folder or repository holds, not ours.
+# Paths in a user's folder or repository, not in ours.
 USERS = re.compile(
     r"(RUN|REPOSITORY|runs|data|org|pictures|repository|train|val|test|model|onnx|logs|checkpoints|images|masks|build"
     r"|dist|sslhsic|page|signs|annotations)/"

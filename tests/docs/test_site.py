@@ -27,7 +27,7 @@ def site(tmp_path_factory) -> Path:
 
 
 def public_names() -> set[str]:
-    """Where each name is defined that a package of ours offers: of its ``__all__``, or ``import x as x``."""
+    """Find where each public name of our packages is defined: a name in ``__all__``, or ``import x as x``."""
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     homes = set()
     for package in setuptools["packages"]:

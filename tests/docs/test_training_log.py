@@ -9,7 +9,7 @@ import pytest
 from sslhsic_transfer.pretrain.recipe_file import load_recipe
 from tests.docs.pages import read, shell_lines
 
-# What changes no weight, and what names the same weights otherwise.
+# Settings that change no weight, or name the same weights otherwise.
 ELSEWHERE = {"workers", "checkpoint_every", "init_from"}
 
 

@@ -1,10 +1,13 @@
-"""Pages are easy to read: a short README, sentences that begin plainly, American spelling."""
+"""Pages and docstrings are easy to read: a short README, sentences that begin plainly, American spelling."""
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import name_of, pages, read
+from tests.docs.pages import ROOT, name_of, pages, read
 
 # Prose: what stands outside of code, links' addresses, tables and comments.
 _NOT_PROSE = re.compile(r"^```.*?^```$|`[^`]*`|\]\([^)]*\)|^\|.*$|^:::.*$|<!--.*?-->", re.MULTILINE | re.DOTALL)
@@ -33,6 +36,28 @@ def test_sentences_begin_plainly(page):
 @pytest.mark.parametrize("page", [name_of(page) for page in pages()])
 def test_spelling_is_american(page):
     assert _BRITISH.findall(prose(page)) == []
+
+
+def docstrings(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names of a file's documented parts, and their docstrings in one line."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield getattr(node, "name", ""), " ".join((ast.get_docstring(node) or "").split())
+
+
+@pytest.mark.parametrize("folder", ["sslhsic_transfer", "pretrain", "adapters", "tools", "benchmarks"])
+def test_docstrings_begin_plainly(folder):
+    """Questions may begin so."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    heavy = [
+        f"{file.relative_to(ROOT)} {name}: {sentence[:80]}"
+        for file in files
+        for name, text in docstrings(file)
+        for sentence in re.split(r"(?<=[.!?])\s+", text)
+        if re.match(rf"(?:{'|'.join(_HEAVY)})\b", sentence) and not sentence.endswith("?")
+    ]
+    assert heavy == []
 
 
 def test_the_readme_is_short():

@@ -30,7 +30,7 @@ def rows_of(numbers):
 
 
 def go_on(output, *, stop=9, job=JOB, overwrite=False):
-    """Add what is missing, three pictures at a time; merge if it is all. How many were there?"""
+    """Add missing rows, three pictures at a time; merge if all are there. Return how many were there."""
     found = Parts(output, job, LAYOUT, overwrite=overwrite)
     before = found.done
     with found:
@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def output(tmp_path):
-    """Six of nine pictures are done."""
+    """Embed six of nine pictures."""
     go_on(tmp_path / "out.parquet", stop=6)
     return tmp_path / "out.parquet"
 
@@ -157,10 +157,10 @@ def test_what_a_kill_left_does_not_matter(output, whole):
 def test_damage_after_it_was_written_is_found_before_the_file_is_there(output):
     found = Parts(output, JOB, LAYOUT, overwrite=False)
     with found:
-        found.add(NAMES[6:], ROWS[6:], [])
+        found.add(rows_of([6, 7, 8]), [])
     found.files[0].write_bytes(found.files[0].read_bytes()[:-1])
     with pytest.raises(DataError, match="Start the same command again"):
-        found.merge({})
+        found.merge({}, Parquet())
     assert not output.exists()
 
 

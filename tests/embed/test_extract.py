@@ -48,7 +48,7 @@ def test_a_signal_to_the_process_group_is_left_to_the_main_process(model_folder,
     count = 0
     for embeddings, _ in extract_batches(encoder, paths, batch_size=4, workers=2):
         if not count:
-            # By another process: readers end where their own parent asks them to.
+            # Another process sends the signal: readers end only where their own parent asks them to.
             readers = [str(child.pid) for child in psutil.Process().children(recursive=True)]
             subprocess.run(["kill", "-TERM", *readers], check=False)
         count += len(embeddings)

@@ -19,7 +19,7 @@ def small_parts(monkeypatch):
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Embeds by batches of 4 until Ctrl-C comes in place of the given batch."""
+    """Embed by batches of 4 until Ctrl-C comes in place of the given batch."""
 
     def embed(model, images, output, at):
         def until(*arguments, **options):

@@ -32,7 +32,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Page:
-    """One tab.
+    """One tab of the browser.
 
     Attributes:
         events: what the browser told without being asked, oldest first: requests, the console, exceptions.
@@ -66,7 +66,7 @@ class Page:
         return found["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Until an expression is true."""
+        """Wait until an expression is true."""
         end = time.monotonic() + self._timeout
         while not self.run(condition):
             assert time.monotonic() < end, f"{condition} stays false. {self.complaints()}"

@@ -54,7 +54,7 @@ def server(built):
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, *parts):
-            """A tab that goes on to the next page breaks connections."""
+            """Ignore errors: a tab that goes on to the next page breaks connections."""
 
     asked: list[str] = []
     with Server(("127.0.0.1", 0), functools.partial(Handler, directory=built)) as server:
@@ -93,7 +93,7 @@ def pictures(tmp_path_factory):
 
 
 def chosen(page, path):
-    """What the page tells of a file."""
+    """Choose a file, and return what the page says about it."""
     page.choose("#file", path)
     page.wait(
         f"['done', 'failed'].includes(document.body.dataset.state) && "
@@ -125,7 +125,7 @@ def test_embeddings_and_neighbors_are_those_of_python(page, built, pretrained_fo
     by_file, by_torch = unit(runtime.embed(pictures)), unit(from_pretrained(pretrained_folder).embed(pictures))
     assert (found * by_file).sum(1).min() >= 0.99999
     assert (found * by_torch).sum(1).min() >= 0.9999
-    # What all pictures have in common would hide differences; what is left without their mean tells them apart.
+    # The mean of all pictures would hide differences: without it, pictures are told apart.
     center = by_torch.mean(0)
     assert (unit(found - center) * unit(by_file - center)).sum(1).min() >= 0.9999
     assert (unit(found - center) * unit(by_torch - center)).sum(1).min() >= 0.995

@@ -26,7 +26,7 @@ def install(monkeypatch, tmp_path):
 
 
 def packed(names):
-    """An archive as npm makes them."""
+    """Make an archive as npm does."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         for name in names:
@@ -39,7 +39,7 @@ def packed(names):
 
 @pytest.fixture
 def registry(install, monkeypatch, tmp_path):
-    """Serves an archive; the lock file names the hash that it is given."""
+    """Serve an archive; the lock file names the given hash."""
     state = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -32,7 +32,7 @@ torch.save(model(torch.load(sys.argv[2])).detach(), sys.argv[3])
 
 @pytest.fixture
 def trained(digits, tmp_path):
-    """What a run leaves, with a measured figure."""
+    """Train a model in a short run, and measure one figure."""
     model = pretrain(load_recipe("demo", [*SMALL, "optimizer.warmup_epochs=0"]), digits, tmp_path / "run")
     figures = evaluate(model, ["knn"], train=digits / "train", test=digits / "test", floors=True, k=5, progress=False)
     save_results(model / "results.json", figures)
@@ -59,7 +59,7 @@ def test_train_publish_load_offline_and_in_timm(hub, trained, tmp_path):  # noqa
         return done.stdout
 
     def features(code, **environment):
-        """In a process of its own."""
+        """Compute features in a process of its own."""
         run("-c", code, REPO, tmp_path / "images.pt", tmp_path / "features.pt", **environment)
         return torch.load(tmp_path / "features.pt")
 

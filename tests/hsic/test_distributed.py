@@ -40,7 +40,7 @@ def ranks(request, tmp_path_factory):
 
 
 def alone(rows, case):
-    """What one process finds for the whole batch."""
+    """Compute the result of one process for the whole batch."""
     torch.manual_seed(0)
     data = torch.randn(3, rows, 12, dtype=torch.float64)
     torch.manual_seed(1)

@@ -21,7 +21,7 @@ def exact(z: torch.Tensor, scale: float, **options):
 
 
 def twin(z: np.ndarray, scale: float, kernel: str, regularizer: str) -> tuple[float, float]:
-    """HSIC(Z, Y) and HSIC(Z, Z) from full matrices."""
+    """Compute HSIC(Z, Y) and HSIC(Z, Z) from full matrices."""
     images, views, _ = z.shape
     values = reference.KERNELS[kernel](z.reshape(images * views, -1), scale)
     if regularizer == "biased":

@@ -42,7 +42,7 @@ def test_imq_frequencies_have_the_published_spectrum():
     quantiles = weight.norm(dim=0).quantile(torch.tensor([0.1, 0.5, 0.9, 0.99]))
     published = torch.tensor([2.00, 10.76, 26.31, 41.37])
     torch.testing.assert_close(quantiles, published, rtol=0.015, atol=0.03)
-    # Of |g|·χ without sampling: to 0.2 %, and to the digits that are given.
+    # The quantiles of |g|·χ without sampling agree to 0.2 %, and to the digits that are given.
     lengths = torch.linspace(5, 30, 100_001, dtype=torch.float64).numpy()
     density = chi(256).pdf(lengths) * (lengths[1] - lengths[0])
     for share, quantile in zip([0.1, 0.5, 0.9, 0.99], published.tolist(), strict=True):

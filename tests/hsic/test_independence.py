@@ -11,7 +11,7 @@ from sslhsic_transfer.hsic.independence import median_scale
 
 
 def circle(rows: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Uncorrelated, yet dependent."""
+    """Draw points on a circle: their coordinates are uncorrelated, yet dependent."""
     angles = torch.rand(rows, generator=torch.Generator().manual_seed(seed)) * 2 * math.pi
     return angles.cos(), angles.sin()
 

@@ -19,7 +19,7 @@ FORMS = {
 }
 
 
-# Of a batch, and of the loss's settings; below four images there is no unbiased estimate.
+# Ranges of a batch and of the loss's settings; below four images there is no unbiased estimate.
 BATCHES = {
     "images": st.integers(4, 7),
     "views": st.integers(2, 4),

@@ -1,4 +1,4 @@
-"""What the method is known to satisfy, as numbers (Li et al. 2021, sections 3 and 4, and what follows from them)."""
+"""Known properties of the method, as numbers (Li et al. 2021, sections 3 and 4, and what follows from them)."""
 
 import math
 

@@ -26,7 +26,7 @@ def _read(path: Path) -> None:
 
 
 def _read_as_hashed(path: Path) -> None:
-    """As if it had been saved so, which is what somebody who means harm makes of it."""
+    """Read a file as if it had been saved so, with the hash that an attacker would write."""
     file = path / "config.json"
     config = json.loads(file.read_text())
     config["fingerprint"]["sha256"] = sha256_of_file(path / "model.safetensors")
@@ -35,7 +35,7 @@ def _read_as_hashed(path: Path) -> None:
 
 
 def _header_damaged(content: bytes, random: Random) -> bytes:
-    """The part that names the tensors, changed; what follows has the length that it tells."""
+    """Change the part that names the tensors; the rest keeps the length that it tells."""
     size = int.from_bytes(content[:8], "little")
     header = damaged(content[8 : 8 + size], random)
     return struct.pack("<Q", len(header)) + header + content[8 + size :]

@@ -132,7 +132,7 @@ def test_tensors_share_no_memory(tmp_path):
 
 
 def overwrite(folder, other, stop):
-    """Two sets of weights in turns, each written in place, as `cp` and some editors do."""
+    """Write two sets of weights in turns, each in place, as `cp` and some editors do."""
     contents = [{name: (place / name).read_bytes() for name in ("model.safetensors", "config.json")}
                 for place in (other, folder)]  # fmt: skip
     while not stop.is_set():

@@ -21,7 +21,7 @@ def test_bundled_pictures_have_the_embeddings_that_were_recorded(name):
 
     A hash of the bytes would hold on one kind of CPU only: convolutions sum in another order on another one, which
     changes embeddings by about 1e-6 of their norm. The values are kept as float32, since float16 alone is off by 3e-4.
-    What would be noticed is another decoding, resizing, normalization, padding or layer. Record them anew only if
+    The test notices another decoding, resizing, normalization, padding or layer. Record them anew only if
     the weights of a short name change, with ``python -m tests.hub.test_shipped``.
     """
     pictures = three_pictures()

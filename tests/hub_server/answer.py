@@ -10,7 +10,7 @@ from tests.hub_server.store import HubError, Repository, Store
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, body and headers."""
+    """Status, body and headers of an answer."""
 
     status: int = 200
     body: bytes = b""
@@ -22,7 +22,7 @@ def as_json(value: object, status: int = 200) -> Answer:
 
 
 def as_error(error: HubError) -> Answer:
-    """What the client turns into one of its error classes."""
+    """Make the answer that the client turns into one of its error classes."""
     answer = as_json({"error": error.message}, error.status)
     headers = {**answer.headers, "X-Error-Message": error.message, **error.headers}
     return Answer(answer.status, answer.body, headers | ({"X-Error-Code": error.code} if error.code else {}))
@@ -48,7 +48,7 @@ class Request:
         return self.token is not None
 
     def option(self, name: str) -> str | None:
-        """A value of the query."""
+        """Return a value of the query."""
         return parse_qs(self.query).get(name, [None])[0]
 
     def flag(self, name: str) -> bool:

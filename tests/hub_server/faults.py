@@ -1,4 +1,4 @@
-"""What goes wrong, when a test asks for it."""
+"""Faults of the Hub that a test can ask for."""
 
 import threading
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Fault:
 
     @property
     def only_bodies(self) -> bool:
-        """Whether all it does happens to bodies."""
+        """Tell whether the fault concerns bodies only."""
         elsewhere = self.latency or self.drop or self.status or self.wrong_etag
         return not elsewhere and (self.cut_after is not None or self.wrong_bytes or self.oversized > 0)
 
@@ -84,7 +84,7 @@ class Faults:
         return fault
 
     def take(self, method: str, path: str) -> list[Fault]:
-        """Those that this request meets; it counts as one of their `times`."""
+        """Return the faults that this request meets; it counts as one of their `times`."""
         with self._lock:
             met = [fault for fault in self._faults if fault.matches(method, path)]
             for fault in met:

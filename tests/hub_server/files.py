@@ -12,7 +12,7 @@ from tests.hub_server.store import Blob, Commit, HubError, Repository, git_sha1,
 
 
 def _entry(path: str, commit: Commit) -> dict:
-    """What listings say about a file or a folder."""
+    """Return the entry of a file or a folder in listings."""
     blob = commit.files.get(path)
     if blob is None:
         return {"type": "directory", "oid": git_sha1(path.encode()), "size": 0, "path": path}

@@ -54,7 +54,7 @@ def delete(call: Call) -> Answer:
 
 
 def require_access(call: Call, repository: Repository) -> None:
-    """Everybody sees that a gated repository exists; its files are for those who were let in, here nobody."""
+    """Refuse files of a gated repository to all but those who were let in, here nobody; all see that it exists."""
     if repository.gated:
         message = f"Access to model {repository.id} is restricted and you are not in the authorized list."
         raise HubError(403 if call.request.has_token else 401, "GatedRepo", message)

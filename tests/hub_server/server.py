@@ -15,7 +15,7 @@ from tests.hub_server.store import Blob, Commit, Store, is_lfs
 
 
 class _Listener(ThreadingHTTPServer):
-    """Knows its open connections, so that closing leaves no thread and no socket behind."""
+    """A listener that knows its open connections, so that closing leaves no thread and no socket behind."""
 
     daemon_threads = False  # closing waits for them
 
@@ -81,7 +81,7 @@ class HubServer:
         self._listener.server_close()
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What a process needs to talk to this Hub and to touch nothing of the user's: all it keeps is under `home`."""
+        """Return variables that bring a process to this Hub and keep all its files in `home`."""
         return {
             "HF_ENDPOINT": self.endpoint,
             "HF_TOKEN": self.token,

@@ -1,4 +1,4 @@
-"""What the Hub keeps: content-addressed blobs, commits that never change, and names that point at commits."""
+"""The store of the Hub: content-addressed blobs, commits that never change, and names that point at commits."""
 
 import hashlib
 import threading
@@ -35,7 +35,7 @@ class HubError(Exception):
 
 
 def is_lfs(path: str, size: int) -> bool:
-    """Whether the Hub keeps a file outside git."""
+    """Tell whether the Hub keeps a file outside git."""
     return size > 0 and (path.endswith(LFS_SUFFIXES) or size > LFS_BYTES)
 
 
@@ -61,7 +61,7 @@ class Blob:
 
     @cached_property
     def pointer(self) -> bytes:
-        """What git holds in place of an LFS file."""
+        """Return the pointer that git holds in place of an LFS file."""
         text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.content)}\n"
         return text.encode()
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def get(url: str) -> httpx2.Response:
-    """Past a proxy that the machine may have."""
+    """Get an address without a proxy that the machine may have."""
     return httpx2.get(url, trust_env=False)
 
 

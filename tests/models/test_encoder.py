@@ -75,7 +75,7 @@ def test_every_parameter_gets_a_gradient(encoder):
 
 
 def test_exports_as_one_graph_with_dynamic_shapes(encoder):
-    """What ONNX and torch.compile need: no look at values, no branch on sizes."""
+    """ONNX and torch.compile need this: no look at values, no branch on sizes."""
     dynamic = {axis: torch.export.Dim(name, min=low) for axis, name, low in ((0, "b", 1), (2, "h", 33), (3, "w", 33))}
     exported = torch.export.export(encoder, (torch.randn(2, 3, 64, 64),), dynamic_shapes=(dynamic,)).module()
     images = torch.randn(3, 3, 75, 50)

@@ -34,7 +34,7 @@ def tiny(tiny_overrides) -> Recipe:
 
 @pytest.fixture(autouse=True)
 def own_precision():
-    """Accelerate keeps one precision a process; each test starts as a new process would."""
+    """Reset Accelerate's state: it keeps one precision per process, and each test starts as a new process would."""
     AcceleratorState._reset_state()
 
 

@@ -22,7 +22,7 @@ from tests.fake_cuda import CUDA, fake_cuda
 
 
 def learner(*, synchronized: bool = False) -> Learner:
-    """Built on the CPU, to be moved, as a run does it."""
+    """Build a learner on the CPU, to be moved as a run does."""
     network = Learner(create_encoder("resnet18"), hidden_dim=16, embedding_dim=8, uses_target=True).train()
     return nn.SyncBatchNorm.convert_sync_batchnorm(network) if synchronized else network
 
@@ -37,7 +37,7 @@ def batch(settings: AugmentationSettings, count: int) -> View:
 
 @pytest.mark.parametrize("synchronized", [False, True])
 def test_the_learner_moves_to_the_device_and_trains_forward_there(synchronized):
-    """Of a SyncBatchNorm this is what it does in a process by itself, where there is nothing to exchange."""
+    """This covers a SyncBatchNorm in a process by itself only, where there is nothing to exchange."""
     network = learner(synchronized=synchronized)
     with fake_cuda():
         network.to(CUDA)

@@ -1,4 +1,4 @@
-"""What docs/objective.md says of lightly's losses, by lightly: where they differ from ours, which are right there."""
+"""Lightly confirms docs/objective.md: where its losses differ from ours, ours are right."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Minutes each, on the data sets that SSLHSIC_DATA points to."""
+"""Tests of minutes each, on the data sets that SSLHSIC_DATA points to."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What still differs from the released code: the numbers of the table in docs/pretraining.md."""
+"""Differences that remain from the released code: the numbers of the table in docs/pretraining.md."""
 
 import math
 from random import Random
@@ -44,7 +44,7 @@ def test_statistics_are_of_the_unbiased_variance_and_keep_a_trace_of_their_start
 def test_the_size_of_initial_weights_cancels():
     """Each weight is followed by a normalization, the last one by the loss's: twice the weights, the same embeddings.
 
-    What is left of the difference comes of ε = 1e-5 beside small variances.
+    The remaining difference comes from ε = 1e-5 beside small variances.
     """
     torch.manual_seed(0)
     learner = Learner(create_encoder("resnet18"), hidden_dim=64, embedding_dim=16, uses_target=True).train()

@@ -48,7 +48,7 @@ def test_resuming_equals_never_stopping_to_the_last_bit(settings, tiny_overrides
 
 @pytest.fixture(scope="module")
 def command(tiny_overrides, digits):
-    """What a user types, but for the output."""
+    """Return the command that a user types, without the output folder."""
     command = [sys.executable, "-m", "sslhsic_transfer.pretrain", "demo", *tiny_overrides, "epochs=4"]
     return [*command, "--data", str(digits), "--output"]
 
@@ -153,7 +153,7 @@ def test_a_folder_without_its_recipe_is_not_taken_up(run, tiny, digits, tmp_path
 
 
 def test_two_runs_in_one_folder_are_refused_at_once(run, tiny, digits):
-    with RunFolder(run).held(), pytest.raises(OutputBusyError, match="Another process is writing"):
+    with RunFolder(run).locked(), pytest.raises(OutputBusyError, match="Another process is writing"):
         pretrain(tiny, digits, run, resume=True, progress=False)
     assert not (run / ".lock").exists()
 

@@ -1,4 +1,4 @@
-"""Started by torchrun: each process takes its own rows; process 0 saves all losses and gradients.
+"""A program for torchrun: each process takes its own rows; process 0 saves all losses and gradients.
 
 python -m torch.distributed.run … global_loss.py ROWS,ROWS,… OUTPUT
 """

@@ -33,7 +33,7 @@ CASES: dict[str, dict] = {name: {"objective": name} for name in OBJECTIVES} | {
 
 
 class Result(NamedTuple):
-    """What one process has after a step: detached tensors.
+    """The results of one process after a step: detached tensors.
 
     Attributes:
         loss: the criterion's.

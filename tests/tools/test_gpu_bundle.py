@@ -204,7 +204,7 @@ class TestRefusals:
 
 @pytest.mark.slow
 def test_with_wheels_for_this_python(tmp_path):
-    """What is gathered serves detectors, segmentors and the benchmarks' peer; the second time nothing is fetched."""
+    """The gathered wheels serve detectors, segmentors and the benchmarks' peer; the second time nothing is fetched."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     done = gather("--python", version, tmp_path / "made", folder=tmp_path)
     if "package index" in done.stderr:

@@ -17,7 +17,7 @@ from tools.gpu_checks.report import JSON_NAME, Report
 from tools.gpu_checks.table import CHECKS as TABLE
 
 SCRIPT = Path(gpu_check.__file__)
-# What keeps a check from running on this machine, and nothing else.
+# The only reasons that may keep a check from running on this machine.
 REASONS = (
     "needs CUDA",
     "onnxruntime-gpu is not installed",
@@ -136,7 +136,7 @@ def test_a_run_that_is_ended_leaves_what_it_has(tmp_path):
 
 
 def is_running(number):
-    """Whether a process does anything; one that has ended may not yet have been taken notice of."""
+    """Tell whether a process runs; one that has ended may still be a zombie."""
     try:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

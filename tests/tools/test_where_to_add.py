@@ -14,7 +14,7 @@ ROWS = {
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_one_file_and_one_row(kind):
     files = files_that_know(EXAMPLES[kind])
-    assert len(files) == (4 if kind == "an output format of embeddings" else 2), files
+    assert len(files) == 2, files
 
 
 def test_words_in_docstrings_and_comments_do_not_count(tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ SEGMENTATION = (*QUICK, "iterations=20", "batch_size=4", "crop=[48,64]", "scale=
 
 
 def logged_steps(run):
-    """Of the training curve that `sslhsic plot` would draw; losses fall."""
+    """Return the steps of the training curve that `sslhsic plot` would draw; check that losses fall."""
     records = read_records(run)
     assert 0 < records[-1]["loss"] < records[0]["loss"]
     return [record["step"] for record in records]

@@ -1,1 +1,1 @@
-"""The checks of `tools/gpu_check.py`: one file an idea; `table.py` lists them, `runner.py` runs them."""
+"""The checks of `tools/gpu_check.py`: one file for each subject; `table.py` lists them, `runner.py` runs them."""

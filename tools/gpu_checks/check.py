@@ -16,11 +16,11 @@ _TAIL = 2500  # characters of a failed process's output that a report keeps
 
 
 class NotRun(Exception):  # noqa: N818 - it is no error
-    """Why a check cannot run on this machine."""
+    """A check cannot run on this machine; the message says why."""
 
 
 class CheckFailed(Exception):  # noqa: N818 - the outcome's name
-    """What was found, and what was expected."""
+    """A check failed; the message says what was found and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Figure:
     Attributes:
         name: what was measured.
         value: the number.
-        bound: what it is held against; None where it is only told.
+        bound: the limit that it is compared with; None where it is only reported.
         at_most: whether the bound is an upper one.
     """
 
@@ -41,7 +41,7 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        """Whether the bound holds; NaN keeps none."""
+        """True if the value keeps the bound; NaN keeps none."""
         if self.bound is None:
             return True
         return self.value <= self.bound if self.at_most else self.value >= self.bound
@@ -93,19 +93,19 @@ class Place:
 
     @property
     def small(self) -> bool:
-        """Whether checks take smaller sizes."""
+        """True if checks take smaller sizes."""
         return self.device == "cpu"
 
 
 @dataclass
 class Result:
-    """What came of a check.
+    """The result of one check.
 
     Attributes:
-        name: of the check.
+        name: the name of the check.
         outcome: passed, failed or not run.
-        figures: what it found.
-        notes: what else there is to tell.
+        figures: the numbers that it found.
+        notes: further remarks.
         seconds: how long it took.
         peak_gib: the most device memory that tensors of one of its processes held; None: nobody counted.
         reason: why it failed or was not run.
@@ -127,7 +127,7 @@ class Started:
     """A process that a check has started.
 
     Attributes:
-        process: it.
+        process: the process itself.
         log: the file of what it prints.
         note: the file of its device memory, which it writes at its end.
         command: what it runs, for messages.
@@ -140,7 +140,7 @@ class Started:
 
 
 class Bench:
-    """What a check works with: a device, a folder of its own, processes, and a place for its figures.
+    """The tools of a check: a device, a folder of its own, processes, and a list for its figures.
 
     Args:
         place: where checks run.
@@ -151,7 +151,7 @@ class Bench:
         small: whether to take smaller sizes.
         folder: empty at the start.
         figures: what was found so far.
-        notes: what else there is to tell.
+        notes: further remarks.
         peaks: GiB of device memory, of each process that told.
     """
 
@@ -165,19 +165,19 @@ class Bench:
         self.peaks: list[float] = []
 
     def at_most(self, name: str, value: float, bound: float) -> None:
-        """Take in a figure with an upper bound."""
+        """Record a figure with an upper bound."""
         self.figures.append(Figure(name, float(value), bound, at_most=True))
 
     def at_least(self, name: str, value: float, bound: float) -> None:
-        """Take in a figure with a lower bound."""
+        """Record a figure with a lower bound."""
         self.figures.append(Figure(name, float(value), bound, at_most=False))
 
     def tell(self, name: str, value: float) -> None:
-        """Take in a figure without a bound."""
+        """Record a figure without a bound."""
         self.figures.append(Figure(name, float(value)))
 
     def sslhsic(self, *arguments: object, **options: Any) -> str:
-        """Run the command line as a user does; return what it prints. Options as of `start_sslhsic`."""
+        """Run the command line as a user does; return what it prints. Options are those of `start_sslhsic`."""
         return self.finish(self.start_sslhsic(*arguments, **options))
 
     def start_sslhsic(

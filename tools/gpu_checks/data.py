@@ -14,7 +14,7 @@ _SIDE = 64
 
 
 def digits(bench: Bench, classes: Sequence[str] = ("0", "1", "5"), train: int = 64, test: int = 32) -> Path:
-    """The bundled pictures, ``train/`` and ``test/``; for a small bench so many pictures of some classes."""
+    """Return the folder of the bundled pictures; a small bench gets so many pictures of some classes."""
     sample = sign_digits()
     if not bench.small:
         return sample.root
@@ -28,7 +28,7 @@ def digits(bench: Bench, classes: Sequence[str] = ("0", "1", "5"), train: int = 
 
 
 def untrained_model(bench: Bench) -> Path:
-    """The folder of a ResNet-18 with random weights, always the same ones."""
+    """Return the folder of a ResNet-18 with random weights, always the same ones."""
     torch.manual_seed(0)
     encoder = create_encoder("resnet18", preprocessing=Preprocessing.for_size(_SIDE))
     return encoder.save_pretrained(bench.folder / "model")

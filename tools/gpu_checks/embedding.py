@@ -14,12 +14,12 @@ from tools.gpu_checks.measures import least_cosine, relative
 
 COSINE = 0.9999
 RELATIVE: dict[Precision, float] = {"fp32": 5e-3, "bf16": 3e-2, "fp16": 5e-3}  # fp32 convolves in TF32 on a GPU
-# Of accuracies: convolutions in TF32, torch's default, move a few pictures over a border between classes.
+# Between accuracies. Convolutions in TF32, torch's default, move a few pictures over a border between classes.
 ACCURACY = 0.015
 
 
 def embedding(bench: Bench, *, precision: Precision) -> None:
-    """Embed a folder by the command; the file's rows beside those of the encoder on the CPU."""
+    """Embed a folder by the command; compare the file's rows with those of the encoder on the CPU."""
     model, data, file = untrained_model(bench), digits(bench), bench.folder / "embeddings.parquet"
     options = ("--device", bench.device, "--precision", precision, "--workers", 2, "--output", file)
     bench.sslhsic("embed", model, data / "test", *options)
@@ -31,7 +31,7 @@ def embedding(bench: Bench, *, precision: Precision) -> None:
 
 
 def evaluation(bench: Bench, *, task: Probe) -> None:
-    """Measure a model by the command; its accuracy beside the one on the CPU."""
+    """Measure a model by the command; compare its accuracy with that on the CPU."""
     model, data, file = untrained_model(bench), digits(bench), bench.folder / "results.json"
     train, test = data / "train", data / "test"
     options = ("--device", bench.device, "--workers", 2, "--output", file)

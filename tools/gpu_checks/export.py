@@ -13,7 +13,7 @@ from tools.gpu_checks.measures import relative
 
 _ONNX = ("onnx", "onnxscript", "onnxruntime")
 _OUTPUTS = ("pooled", "c5")
-RELATIVE = 1e-4  # as the library itself asks of its float32 files
+RELATIVE = 1e-4  # the library's own bound for float32 files
 ON_CUDA = 5e-3  # ONNX Runtime convolves in TF32 on a GPU
 
 

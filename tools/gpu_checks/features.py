@@ -14,18 +14,18 @@ from tools.gpu_checks.measures import bundled_pictures, least_cosine, relative, 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 RELATIVE = 1e-5  # float32 without TF32, pooled and every stage
-COSINE = 0.9999  # of each picture, in reduced precision
+COSINE = 0.9999  # the least cosine of a picture, in reduced precision
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def outputs_of(encoder: Encoder, images: Tensor) -> dict[str, Tensor]:
-    """The embedding and every feature map."""
+    """Return the embedding and every feature map."""
     maps = {str(stage): values for stage, values in encoder.feature_maps(images).items()}
     return {"pooled": encoder(images)} | maps
 
 
 def shipped(bench: Bench, name: str) -> tuple[Encoder, Tensor]:
-    """An encoder on the CPU, and pictures as its input.
+    """Return an encoder on the CPU, and pictures as its input.
 
     Raises:
         NotRun: its weights did not come with the package.

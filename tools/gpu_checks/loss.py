@@ -20,10 +20,10 @@ REGULARIZERS: tuple[Regularizer, ...] = ("biased", "debiased")
 # Relative. The Laplace kernel's frequencies have no mean: angles of thousands of radians keep fewer digits in float32.
 BOUNDS = {"laplace": 1e-2}
 BOUND = 1e-4
-_ROUNDING = {torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative, of a number
-_SCALE = 2.0**14  # of the loss before its gradient is rounded to float16
+_ROUNDING = {torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative rounding error of a number
+_SCALE = 2.0**14  # factor of the loss, before its gradient is rounded to float16
 _FEATURES = 512
-# Of the estimator; how many images go through each form where the CPU computes the truth in float64.
+# Options of each form of the estimator, and images for it where the CPU computes the truth in float64.
 FORMS: dict[str, dict[str, Any]] = {
     "exact": {"estimator": "exact"},
     "features": {"estimator": "features"},
@@ -33,14 +33,14 @@ _IMAGES = {"exact": 1024, "features": 8192, "paper's features": 8192}
 
 
 def _views(images: int, views: int, dim: int) -> Tensor:
-    """(views, images, dim) float64: views of an image are alike."""
+    """Draw (views, images, dim) points in float64; views of an image are alike."""
     generator = torch.Generator().manual_seed(1)
     centers = torch.randn(images, dim, generator=generator, dtype=torch.float64)
     return centers + 0.7 * torch.randn(views, images, dim, generator=generator, dtype=torch.float64)
 
 
 def _loss_and_gradient(points: Tensor, scale: float = 1.0, **options: Any) -> tuple[Tensor, Tensor]:
-    """The loss of (views, images, dim) points and its gradient in them; features come from the CPU, always the same."""
+    """Return the loss of (views, images, dim) points and its gradient; features come from the CPU by a fixed seed."""
     points = points.detach().requires_grad_()
     criterion = SSLHSICLoss(num_features=_FEATURES, generator=torch.Generator().manual_seed(0), **options)
     loss, _ = criterion.to(points.device)(list(points))
@@ -50,7 +50,7 @@ def _loss_and_gradient(points: Tensor, scale: float = 1.0, **options: Any) -> tu
 
 
 def _by_the_twin(points: Tensor, kernel: str, regularizer: str, *, exact: bool) -> float:
-    """The loss by full kernel matrices in float64: the kernel's own, or those of the paper's features of that seed."""
+    """Return the loss by full kernel matrices in float64: exact ones, or those of the paper's features of that seed."""
     generator = torch.Generator().manual_seed(0)
     views, images, dim = points.shape
     rows = unit_vectors(points.transpose(0, 1)).flatten(0, 1)

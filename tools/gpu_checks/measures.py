@@ -1,4 +1,4 @@
-"""How near two answers are, the precision that they are asked for in, and the pictures that they are asked about."""
+"""Distances between two results, the precision that they are computed in, and the pictures they are computed from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +13,20 @@ from sslhsic_transfer.sample import sign_digits
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
-    """‖found − expected‖ / ‖expected‖, in float64 on the CPU."""
+    """Return ‖found − expected‖ / ‖expected‖, in float64 on the CPU."""
     a, b = (values.detach().cpu().double() for values in (found, expected))
     return float((a - b).norm() / b.norm())
 
 
 def least_cosine(found: Tensor, expected: Tensor) -> float:
-    """The smallest cosine of a row of one, flattened, with that of the other."""
+    """Return the smallest cosine between corresponding rows, flattened."""
     a, b = (values.detach().cpu().double().flatten(1) for values in (found, expected))
     return float(torch.nn.functional.cosine_similarity(a, b, dim=1).min())
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Whether matrix products and convolutions on a GPU may round their inputs to TF32."""
+    """Let matrix products and convolutions on a GPU round their inputs to TF32 within the block, or forbid it."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = allowed
@@ -37,6 +37,6 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def bundled_pictures(count: int) -> list[Path]:
-    """Test pictures that come with the package, evenly over the classes."""
+    """Return test pictures that come with the package, evenly over the classes."""
     paths = ImageFolder.scan(sign_digits().test).paths
     return [paths[index] for index in spread_indices(len(paths), count)]

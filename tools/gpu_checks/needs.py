@@ -1,4 +1,4 @@
-"""What a check may need of a machine, and what is said where it is missing."""
+"""Needs that a check may have of a machine, and the message where one is missing."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ def _package(module: str, *, called: str | None = None) -> Callable[[str], str |
 
 
 def _compiler(device: str) -> str | None:
-    """What torch.compile takes: a C or C++ compiler, and Triton on a GPU."""
+    """Tell what torch.compile lacks: a C or C++ compiler, or Triton on a GPU; None if nothing."""
     if device == "cuda" and importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     variable, names = ("CC", ("cc", "gcc", "clang")) if device == "cuda" else ("CXX", ("c++", "g++", "clang++"))

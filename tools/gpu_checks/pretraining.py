@@ -23,15 +23,15 @@ from tools.gpu_checks.check import Bench, Check, CheckFailed
 from tools.gpu_checks.data import digits
 from tools.gpu_checks.measures import relative
 
-# The demo's recipe on all bundled pictures; on a CPU on a quarter of them, and half of its epochs.
+# The demo's recipe on all bundled pictures; on a CPU, a quarter of them and half of the epochs.
 _LARGE = ("trackers=[]", "monitor.log_every=3", "workers=3", "monitor.evaluate_every=4")
 _SMALL = (
     *("trackers=[]", "monitor.log_every=3", "workers=1", "monitor.evaluate_every=4", "monitor.knn_k=5"),
     *("batch_size=32", "optimizer.learning_rate=1e-3", "optimizer.warmup_epochs=1", "epochs=8"),
 )
-_SHORT = ("epochs=3", "optimizer.warmup_epochs=1", "monitor.evaluate_every=1")  # for what learns nothing
-# Between a probe after one run and after another of the same. Weights are only told: atomic sums come in any order, and
-# AdamW makes steps of one size of gradients of any.
+_SHORT = ("epochs=3", "optimizer.warmup_epochs=1", "monitor.evaluate_every=1")  # for checks that need no learning
+# Difference of a probe between two equal runs. Differences of weights are only reported: atomic sums come in any order,
+# and AdamW makes equally large steps from gradients of any size.
 NEAR = 0.05
 
 
@@ -44,7 +44,7 @@ def learning(bench: Bench, *, settings: Sequence[str]) -> None:
     third = max(1, len(losses) // 3)
     first, last = (sum(part) / third for part in (losses[:third], losses[-third:]))
     bench.at_most("loss, last third less first", last - first, 0.0)
-    probe = "linear" if bench.small else "knn"  # few pictures are told apart by their neighbors badly
+    probe = "linear" if bench.small else "knn"  # neighbors tell few pictures apart badly
     measured = [record for record in records if "knn" in record]
     gain = measured[-1][probe] - _untrained(bench, data, overrides)[probe]
     bench.at_least(f"{probe}, gain over the untrained network", gain, 0.03)
@@ -56,13 +56,13 @@ def learning(bench: Bench, *, settings: Sequence[str]) -> None:
 
 
 def resuming(bench: Bench, *, deterministic: bool) -> None:
-    """Kill a run and go on: its weights, beside those of one that was never stopped."""
+    """Kill a run and resume it; compare its weights with those of a run that was never stopped."""
     data, overrides = _pictures(bench), _overrides(bench, _SHORT)
     command = ("pretrain", "demo", *overrides, "--data", data, "--output")
     variables = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if deterministic else {}
     options: dict[str, Any] = {"deterministic": deterministic, "environment": variables}
     whole = bench.start_sslhsic(*command, bench.folder / "whole", **options)
-    if bench.small:  # side by side they would share two processors
+    if bench.small:  # run side by side, they would share two processors
         bench.finish(whole)
     stopped = bench.start_sslhsic(*command, bench.folder / "stopped", **options)
     _kill_after_a_checkpoint(stopped.process, bench.folder / "stopped")

@@ -1,4 +1,4 @@
-"""What a run of the checks found: a line for each as it ends, one table, and gpu-check.json."""
+"""Results of a run of the checks: a line for each as it ends, one table, and gpu-check.json."""
 
 import dataclasses
 import datetime
@@ -37,7 +37,7 @@ class Report:
         self.write(complete=False)
 
     def add(self, result: Result) -> None:
-        """Take in a result, tell of it and write all of them."""
+        """Record a result, print it and write all of them."""
         with self._lock:
             self.results[result.name] = result
             self._ended += 1
@@ -46,12 +46,12 @@ class Report:
             self.write(complete=False)
 
     def count(self, outcome: str) -> int:
-        """How many checks ended so."""
+        """Count the checks with an outcome."""
         return sum(result.outcome == outcome for result in self.results.values())
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     def write(self, *, complete: bool) -> Path:
@@ -76,7 +76,7 @@ class Report:
         return path
 
     def table(self) -> str:
-        """One row a check, then the counts."""
+        """Return one row for each check, then the counts."""
         width = max(map(len, self.results), default=0)
         rows = [f"{'check':{width}}  outcome        s    GiB  found"]
         for result in self.results.values():
@@ -91,7 +91,7 @@ class Report:
 
 
 def _told(result: Result) -> str:
-    """A result in a line: why not, or the figure nearest to its bound, what has none, and notes."""
+    """Describe a result in a line: why it failed, or the figure nearest to its bound, unbounded ones, and notes."""
     if result.reason:
         return " ".join(result.reason.split())[:400]
     bounded = [figure for figure in result.figures if figure.bound is not None]
@@ -102,7 +102,7 @@ def _told(result: Result) -> str:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """GPU, driver, versions and precision switches, as a fresh process has them."""
+    """Return GPU, driver, versions and precision switches, as a fresh process has them."""
     import torch
     import torchvision
 

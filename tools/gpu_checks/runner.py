@@ -18,7 +18,7 @@ from pathlib import Path
 from tools.gpu_checks.check import Bench, Check, CheckFailed, NotRun, Place, Result
 from tools.gpu_checks.needs import NEEDS
 
-SLOWER = 8  # a check on a CPU, busy with other work, may take so many times as long
+SLOWER = 8  # factor of the time limits on a CPU, which may be busy
 _START = 300  # seconds that a worker may take to begin
 _TAIL = 3000  # characters of a traceback that a result keeps
 _SPAWN = multiprocessing.get_context("spawn")
@@ -42,20 +42,20 @@ def measure(check: Check, place: Place) -> Result:
         result.outcome, result.reason = "not run", str(reason)
     except CheckFailed as failure:
         result.outcome, result.reason = "failed", str(failure)
-    except Exception as error:  # whatever the library raises is this check's failure, and told
+    except Exception as error:  # any error of the library fails this check and is reported
         result.outcome, result.reason = "failed", f"{type(error).__name__}: {error}"
         result.traceback = traceback.format_exc()[-_TAIL:]
     result.seconds = time.perf_counter() - started
     result.peak_gib = max([*bench.peaks, *_counted()], default=None)
     if result.outcome != "failed":
-        shutil.rmtree(bench.folder)  # of a failure it stays, to look at
+        shutil.rmtree(bench.folder)  # the folder of a failed check stays for inspection
     return result
 
 
 def _begin_counting() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()  # for the other workers
+        torch.cuda.empty_cache()  # frees memory for the other workers
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -66,7 +66,7 @@ def _counted() -> list[float]:
 
 def _serve(connection: Connection, place: Place, log: Path) -> None:
     """Measure what the connection names, until it names nothing."""
-    os.setsid()  # a group of its own, to be ended with all that a check has started
+    os.setsid()  # a process group, so that all that a check has started can be ended
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         for stream in (1, 2):
@@ -80,7 +80,7 @@ class Worker:
     """A process that measures one check after another; it is started anew after one that did not come back.
 
     Args:
-        number: of this worker.
+        number: the number of this worker.
         place: where checks run.
     """
 
@@ -117,7 +117,7 @@ class Worker:
         self._connection.recv()
 
     def end(self) -> None:
-        """Let the process end, which has no more to do."""
+        """Let the process end: it has no more to do."""
         if self._process is not None:
             self._connection.send(None)
             self._process.join(_START)
@@ -130,7 +130,7 @@ class Worker:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-        process.kill()  # where it has no group of its own yet
+        process.kill()  # in case the worker has no group of its own yet
         process.join()
         self._connection.close()
 
@@ -160,7 +160,7 @@ def run_checks(checks: Sequence[Check], place: Place, budget: float, done: Calla
                 done(Result(check.name, "not run", reason=f"out of time: not begun within {budget:.0f} s"))
                 continue
             result = worker.run(check)
-            if not stopping.is_set():  # else it was ended from outside
+            if not stopping.is_set():  # otherwise it was ended from outside
                 done(result)
 
     pool = ThreadPoolExecutor(max(1, len(workers)))

@@ -1,4 +1,4 @@
-"""Fine-tuning on the command line, and what the model says when it is loaded again on the CPU and on the device."""
+"""Fine-tuning on the command line, and the model's predictions when it is loaded again on the CPU and on the device."""
 
 import json
 import math
@@ -18,11 +18,11 @@ from tests.dense_data import depth_lists, detection_coco, segmentation_lists
 from tools.gpu_checks.check import Bench, Check, CheckFailed
 from tools.gpu_checks.data import digits
 
-# Of one process: "NUMBER.NAME" -> what it predicted for the picture of that number.
+# Predictions of one process: "NUMBER.NAME" -> the output for the picture of that number.
 Arrays = Mapping[str, NDArray[Any]]
 _COMMON = ("workers=1", "warmup=3", "log_every=5")
-_PICTURES = 4  # whose predictions are compared
-_BOXES = 20  # of a picture, those with the highest scores
+_PICTURES = 4  # pictures whose predictions are compared
+_BOXES = 20  # boxes of a picture: those with the highest scores
 _CPU_ALONE = {"CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -108,7 +108,7 @@ def same_boxes(bench: Bench, found: Arrays, expected: Arrays) -> None:
 
 
 def _with_partner(ones: list[torch.Tensor], others: list[torch.Tensor]) -> float:
-    """Share of boxes for which there is one of the same label, nearly the same place and nearly the same score."""
+    """Return the share of boxes that have a partner of the same label and nearly the same place and score."""
     (boxes, scores, labels), (their_boxes, their_scores, their_labels) = ones, others
     near = (scores[:, None] - their_scores).abs() < 0.01
     partners = (box_iou(boxes, their_boxes) > 0.98) & (labels[:, None] == their_labels) & near

@@ -8,9 +8,15 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from sslhsic_transfer.embed.rows import RowLayout
 
+# What reading a damaged file raises.
+READ_ERRORS = (
+    *(OSError, EOFError, LookupError, TypeError, ValueError, AttributeError),
+    *(pa.ArrowException, SafetensorError),
+)
 METADATA_KEY = "sslhsic_transfer"  # where a file holds the facts, as JSON
 
 
@@ -33,7 +39,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         facts: the facts.
@@ -68,8 +74,7 @@ class Format(ABC):
         """Read a file.
 
         Raises:
-            OSError, ArrowException, SafetensorError, LookupError, TypeError, ValueError, AttributeError: it is not a
-                file of this format, or damaged.
+            Exception: one of `READ_ERRORS`: it is not a file of this format, or damaged.
         """
 
     def beside(self, path: Path) -> list[Path]:

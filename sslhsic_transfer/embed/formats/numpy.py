@@ -29,7 +29,7 @@ class NumPy(Format):
             np.lib.format.write_array_header_2_0(
                 file, {"shape": (rows.count, dim), "fortran_order": False, "descr": np.dtype(rows.layout.dtype).str}
             )
-            writer = csv.writer(text, lineterminator="\n")
+            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # names may hold line ends
             writer.writerow(header)
             for table in rows.tables():
                 writer.writerows(zip(*(table[name].to_pylist() for name in header), strict=True))

@@ -16,6 +16,7 @@ from sslhsic_transfer.embed.formats.format import METADATA_KEY, Content, Format,
 
 _TYPES = {"float32": "F32", "float16": "F16", "int32": "I32", "int64": "I64", "uint8": "U8"}
 _SIZES = "sizes"
+_ORDER = "outputs"  # in the metadata: the names of the outputs in their order
 
 
 class Safetensors(Format):
@@ -40,7 +41,7 @@ class Safetensors(Format):
         shapes[_SIZES] = ("int32", (rows.count, 2))
         shapes |= {f"{name}s": ("uint8", (lengths[name],)) for name in texts}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            _write_header(file, shapes, {METADATA_KEY: json.dumps(rows.facts)})
+            _write_header(file, shapes, {METADATA_KEY: json.dumps(rows.facts), _ORDER: json.dumps([*layout.outputs])})
             for name in shapes:
                 for part in _parts(rows, name):
                     file.write(part.tobytes())
@@ -48,13 +49,14 @@ class Safetensors(Format):
     def read(self, path: Path) -> Content:
         """Map the file into memory."""
         with safe_open(path, framework="numpy") as file:
-            facts = parse_json((file.metadata() or {})[METADATA_KEY])
+            metadata = file.metadata() or {}
+            facts, outputs = parse_json(metadata[METADATA_KEY]), parse_json(metadata[_ORDER])
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         paths, labels = _texts(found, "paths"), _texts(found, "labels") if "labels" in found else None
         sizes = found.pop(_SIZES)
-        if any(len(values) != len(paths) for values in (sizes, *found.values())) or not found:
-            raise ValueError("its tensors differ in length")
-        return Content(facts, paths, sizes, labels, found)
+        if any(len(values) != len(paths) for values in (sizes, *found.values())) or sorted(found) != sorted(outputs):
+            raise ValueError("its tensors differ in length, or are others than its metadata say")
+        return Content(facts, paths, sizes, labels, {name: found[name] for name in outputs})
 
 
 def _write_header(file: BinaryIO, shapes: dict[str, tuple[str, tuple[int, ...]]], metadata: dict[str, str]) -> None:

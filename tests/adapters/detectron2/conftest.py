@@ -8,6 +8,6 @@ from sslhsic_transfer.data.labelled.detection import DetectionData, find_detecti
 
 @pytest.fixture(scope="session")
 def cells(blood_cells) -> tuple[DetectionData, DetectionData]:
-    """A few pictures of blood cells to train on, and a few others."""
+    """Give a few pictures of blood cells to train on, and a few others."""
     train, val = (find_detection(blood_cells, split) for split in ("train", "val"))
     return dataclasses.replace(train, pictures=train.pictures[:6]), dataclasses.replace(val, pictures=val.pictures[:2])

@@ -17,7 +17,7 @@ class Detectron2Detector(AdapterContract):
 
     @pytest.fixture(scope="class")
     def saved(self, encoder, tmp_path_factory):
-        """A configuration names an encoder, and cannot hold one."""
+        """Save an encoder: a configuration names one, and cannot hold one."""
         return encoder.save_pretrained(tmp_path_factory.mktemp("encoder"))
 
     @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ class TestFasterRCNNC4(Detectron2Detector):
         return model.backbone.backbone
 
     def backbone(self, model):
-        """Stem to layer3 of the backbone and layer4 of the region heads, as one network under torchvision's names."""
+        """Join the backbone's stem to layer3 and the region heads' layer4 under torchvision's names."""
         trunk, head = model.backbone, model.roi_heads.res5
         assert not list(trunk.layer4.parameters())
         assert {name.split(".")[0] for name, _ in head.named_parameters()} <= {"layer4", "norm"}

@@ -16,7 +16,7 @@ SETUP = "raise SystemExit('this would compile')"
 
 @pytest.fixture
 def sdist(tmp_path):
-    """An archive laid out as the real one, with next to nothing in it."""
+    """Make an archive with the layout of the real one and next to nothing in it."""
     files = {
         "setup.py": SETUP,
         "setup.cfg": "[metadata]\nname = other\n",

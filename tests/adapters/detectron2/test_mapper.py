@@ -29,7 +29,7 @@ def rle():
 
 @pytest.fixture
 def entry(tmp_path):
-    """One of a data set: everything that Detectron2 documents."""
+    """Make one entry of a data set, with everything that Detectron2 documents."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     Image.fromarray(noise[..., 0] % 5).save(tmp_path / "labels.png")
@@ -61,7 +61,7 @@ def entry(tmp_path):
 
 
 def both(entry, **options):
-    """What Detectron2's mapper and ours make of an entry, by the same random numbers."""
+    """Map an entry by Detectron2's mapper and by ours, with the same random numbers."""
     options = {"is_train": True, "augmentations": FLIPS, "image_format": "RGB", **options}
     made = []
     for mapper in (DatasetMapper(**options), PictureMapper(**options)):

@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
+"""A network receives, by every way to it, the picture that `load_image` reads, normalized by the encoder's numbers."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """A picture of each kind, with one box."""
+    """Make a picture of each kind, with one box."""
     root = tmp_path_factory.mktemp("odd")
     box = np.array([[8, 8, 60, 50]], np.float32)
     pictures = [
@@ -63,7 +63,7 @@ def received(monkeypatch):
 
 @pytest.fixture
 def settings(odd, encoder, tmp_path):
-    """A configuration as a user writes it, for the registered data."""
+    """Make a configuration as a user writes it, for the registered data."""
     cfg = load_config("faster_rcnn_fpn")
     configure(cfg, encoder)
     cfg.merge_from_list([part for setting in SMALL.items() for part in setting])
@@ -95,7 +95,7 @@ def assert_each_once(images, data, encoder):
 
 
 def pixels(batches, count):
-    """Of the first batches of a loader: RGB pictures of (H, W, 3)."""
+    """Return the RGB pictures, (H, W, 3), of a loader's first batches."""
     return [batch[0]["image"].permute(1, 2, 0).numpy() for batch, _ in zip(batches, range(count), strict=False)]
 
 

@@ -10,7 +10,7 @@ from sslhsic_transfer.data.labelled.segmentation import SegmentationData, find_s
 
 @pytest.fixture(scope="session")
 def camvid(data_root):
-    """The first pictures of a real data set: split and how many -> data."""
+    """Give a function from a split and a count to the first pictures of a real data set."""
     root = data_root / "camvid"
     if not root.is_dir():
         pytest.skip(f"no CamVid at {root}: set SSLHSIC_DATA")
@@ -24,7 +24,7 @@ def camvid(data_root):
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder of two drawn pictures a split, with masks of three classes and ignored pixels."""
+    """Make a folder of two drawn pictures for each split, with masks of three classes and ignored pixels."""
     random = np.random.default_rng(0)
     for split in ("train", "val"):
         for folder in ("images", "masks"):

@@ -1,4 +1,4 @@
-"""What a network receives, by every way to it, is what `load_image` reads, normalized by the encoder's numbers."""
+"""A network receives, by every way to it, the picture that `load_image` reads, normalized by the encoder's numbers."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """A picture of each kind in both splits."""
+    """Make a picture of each kind in both splits."""
     root = tmp_path_factory.mktemp("odd")
     for split in ("train", "val"):
         for folder in ("images", "masks"):
@@ -154,7 +154,7 @@ def test_mmsegs_inferencer_reads_as_ours_does(odd, encoder, received, tmp_path):
     np.testing.assert_array_equal(inferencer(np.ascontiguousarray(bgr))["predictions"], found[0])
 
     damaged = tmp_path / "damaged.png"
-    damaged.write_bytes((odd / "images/val/grey16.png").read_bytes()[:200])
+    damaged.write_bytes((odd / "images/val/gray16.png").read_bytes()[:200])
     with pytest.raises(ImageError, match=r"damaged\.png"):
         inferencer(str(damaged))
 

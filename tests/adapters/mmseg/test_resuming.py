@@ -33,7 +33,7 @@ def weights(path):
 
 
 def read_at(place, data):
-    """The picture that is read at a place of the order."""
+    """Return the picture that is read at a place of the order."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0)).tolist()
     return data.pairs[order[place]][0]
 

@@ -11,7 +11,7 @@ from sslhsic_transfer.adapters.onnx import export
 
 
 def lively(architecture: str = "resnet18", **options: object) -> Encoder:
-    """An encoder whose normalization does something, so that a graph without it would be found out."""
+    """Make an encoder whose normalization changes values, so that a graph without it would be noticed."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoder = create_encoder(architecture, preprocessing=Preprocessing.for_size(64), **options)
@@ -31,13 +31,13 @@ def encoder(pretrained_folder: Path) -> Encoder:
 
 @pytest.fixture(scope="session")
 def pictures(digits: Path) -> Path:
-    """Few pictures with classes, to verify with."""
+    """Give a few pictures with classes, for verification."""
     return digits / "test"
 
 
 @pytest.fixture(scope="session")
 def files(encoder: Encoder, digits: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what `export` makes of the encoder; not to be changed."""
+    """Export the encoder into a folder, which tests must not change."""
     root = tmp_path_factory.mktemp("onnx")
     export(encoder, root / "model.onnx", outputs=("pooled", "c2", "c3", "c4", "c5"), pictures=pictures)
     export(encoder, root / "resized.onnx", input="resized", pictures=pictures)

@@ -35,7 +35,7 @@ _MESSAGES = {  # field: number, type, repeated
 
 
 def read_config(text: str) -> Any:
-    """A config.pbtxt as a message.
+    """Read a config.pbtxt as a message.
 
     Raises:
         google.protobuf.text_format.ParseError: Triton would not read it, or a field is not one of those above.

@@ -27,7 +27,7 @@ MOST = (weighing._ALL + weighing._ALL_SHARE * PICTURES["resized"].size >> 20) + 
 
 
 def small(form: str) -> bytes:
-    """A file as of an exported ResNet-18, with one layer in the place of its network."""
+    """Make a file like that of an exported ResNet-18, with one layer in place of the network."""
     floating = form == "normalized"
     shape = ["batch", 3, "height", "width"] if floating else ["batch", "height", "width", 3]
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT if floating else TensorProto.UINT8, shape)
@@ -98,7 +98,7 @@ def test_damaged_bytes(form: Form, tmp_path):
 
 
 def _changed(content: bytes, random: Random) -> bytes:
-    """One number, name or operator of the graph, or entry of the metadata, exchanged: the file is whole otherwise."""
+    """Exchange one number, name or operator of the graph, or entry of the metadata; leave the file whole otherwise."""
     model = onnx.load_from_string(content)
     for _ in range(random.choice((1, 1, 2))):
         _change(model, random)

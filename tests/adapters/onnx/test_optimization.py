@@ -1,4 +1,4 @@
-"""What ONNX Runtime makes of exported graphs: nothing may keep it from its fused kernels."""
+"""ONNX Runtime optimizes exported graphs: nothing may keep it from its fused kernels."""
 
 from collections import Counter
 

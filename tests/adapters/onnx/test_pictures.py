@@ -22,7 +22,7 @@ DIGITS = sorted((sign_digits().root / "test").rglob("*.jpg"))[::40]
 
 
 def steps(picture, preprocessing):
-    """Differences in steps of 255, over all values."""
+    """Return the differences in steps of 255, over all values."""
     own = normalized(resized(to_uint8_array(picture), preprocessing), preprocessing)
     expected = preprocessing.transform()(picture).numpy()
     assert own.dtype == expected.dtype

@@ -14,7 +14,7 @@ from sslhsic_transfer.sample import sign_digits
 
 @pytest.fixture
 def pictures():
-    """Real ones, larger and smaller than the target, and one of hard edges, where bicubic weights overshoot."""
+    """Give real pictures, larger and smaller than the target, and one of hard edges: bicubic weights overshoot."""
     real = np.asarray(Image.open(sorted(sign_digits().test.rglob("*.jpg"))[40]).convert("RGB"))
     edges = np.repeat((np.random.default_rng(0).integers(0, 2, (50, 65, 1)) * 255).astype(np.uint8), 3, axis=2)
     large = np.asarray(Image.fromarray(real).resize((301, 200), Image.Resampling.BICUBIC))
@@ -22,7 +22,7 @@ def pictures():
 
 
 def resizing(preprocessing):
-    """A graph of nothing but preprocessing."""
+    """Make a graph of preprocessing alone."""
     shape = ["batch", 3, None, None]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("images", "same")]
     graph = helper.make_graph([helper.make_node("Identity", ["images"], ["same"])], "g", values[:1], values[1:])

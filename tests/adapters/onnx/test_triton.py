@@ -153,7 +153,7 @@ def test_weights_in_a_second_file_come_along(exported, tmp_path):
 
 @pytest.fixture
 def server(exported, tmp_path):
-    """The v2 protocol with binary tensors, as Triton's documentation has it, for a model of the repository."""
+    """Serve a model of the repository by the v2 protocol with binary tensors, as Triton's documentation has it."""
     folder = triton_repository(exported("pictures"), tmp_path, name="encoder")
     config = read_config((folder / "config.pbtxt").read_text())
     encoder = OnnxEncoder.from_pretrained(folder / "1/model.onnx")

@@ -18,7 +18,7 @@ def picture(path, height=4, width=6):
 
 
 def paired(root, masks, classes="ground\nobject\n", split="train", size=None):
-    """A data set in folders: masks, and pictures of their sizes or of one size."""
+    """Make a data set in folders: masks, and pictures of their sizes or of one size."""
     for number, mask in enumerate(masks):
         height, width = size or np.shape(mask)
         picture(root / "images" / split / f"{number}.jpg", height, width)

@@ -30,7 +30,7 @@ def changed(root):
 
 
 def first(part, **values):
-    """A change of the first entry of a part; None takes a value away."""
+    """Make a change of the first entry of a part; None removes a value."""
 
     def change(content):
         entry = content[part][0]

@@ -108,7 +108,7 @@ def test_damaged_files(name, form: Form, tmp_path):
 
 
 def _other_values(content: bytes, random: Random) -> bytes:
-    """One value of a JSON document, at any depth, exchanged or left out."""
+    """Exchange or leave out one value of a JSON document, at any depth."""
     document = json.loads(content)
     node = document
     while True:

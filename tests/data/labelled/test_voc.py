@@ -11,7 +11,7 @@ SIZE = "<size><width>96</width><height>64</height></size>"
 
 
 def voc(root, objects=CAT, *, name="a", listed=None, suffix=".jpg", size=SIZE, extra=""):
-    """One picture of 96 × 64 pixels, with the name, suffix and annotation that are asked for."""
+    """Write one picture of 96 × 64 pixels, with the given name, suffix and annotation."""
     for folder in ("ImageSets/Main", "JPEGImages", "Annotations"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     picture = root / "JPEGImages" / f"{name}{suffix}"

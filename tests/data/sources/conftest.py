@@ -22,7 +22,7 @@ SETTINGS = AugmentationSettings(size=32)
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """What `datasets` prepares goes to a folder of the tests, and it does not look at the Hub."""
+    """Let `datasets` write to a folder of the tests, and keep it from the Hub."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
@@ -40,7 +40,7 @@ def folder(digits) -> ImageFolder:
 
 @pytest.fixture(scope="session")
 def odd(digits, tmp_path_factory) -> ImageFolder:
-    """Pictures of every awkward kind in two classes; those whose names begin with x cannot be read."""
+    """Write pictures of every awkward kind in two classes; those whose names begin with x cannot be read."""
     root = tmp_path_factory.mktemp("odd")
     whole = Image.open(next((digits / "train").rglob("*.jpg"))).convert("RGB").resize((60, 40))
     for name in ("a", "b"):
@@ -92,7 +92,7 @@ def table():
 
 @pytest.fixture(scope="session")
 def parquet(folder, table, tmp_path_factory) -> Path:
-    """A folder with four Parquet files of 18 pictures."""
+    """Write a folder with four Parquet files of 18 pictures."""
     root = tmp_path_factory.mktemp("parquet")
     whole = table(folder)
     for number in range(4):
@@ -108,7 +108,7 @@ def views(pictures, index: int, seed: int = 3) -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def same_pictures():
-    """Whether two sources hold the same pictures in the same order: equal views for equal seeds."""
+    """Give a check that two sources hold the same pictures in the same order: equal views for equal seeds."""
 
     def same(one, other) -> bool:
         pairs = range(len(one)) if len(one) == len(other) else [len(one) + len(other)]

@@ -40,7 +40,7 @@ def _shard() -> bytes:
 
 
 def _headed(content: bytes, place: int, field: int, value: bytes) -> bytes:
-    """Another value in the header at a place, and its sum."""
+    """Put another value into the header at a place, and correct its checksum."""
     changed = bytearray(content)
     changed[place + field : place + field + len(value)] = value
     total = 256 + sum(changed[place : place + 148]) + sum(changed[place + 156 : place + 512])

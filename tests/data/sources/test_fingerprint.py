@@ -1,4 +1,4 @@
-"""Whether a source holds the pictures that it held: wherever it lies, and no others of the same number."""
+"""A fingerprint tells that a source holds the same pictures: wherever it lies, and no others of the same number."""
 
 import dataclasses
 import shutil
@@ -17,7 +17,7 @@ from sslhsic_transfer.data.sources.torchvision import TorchvisionPictures
 
 @pytest.fixture
 def two(folder, tmp_path):
-    """The same pictures in two places; the second with one that is another."""
+    """Put the same pictures in two places; one of the second place differs."""
     for name in ("same", "other"):
         shutil.copytree(folder.root, tmp_path / name)
     (tmp_path / "other" / folder.paths[0].relative_to(folder.root)).write_bytes(folder.paths[-1].read_bytes())

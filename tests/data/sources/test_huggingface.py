@@ -13,7 +13,7 @@ from sslhsic_transfer.errors import ConfigError, DataError, ImageError
 
 @pytest.fixture(scope="module")
 def saved(folder, digits, table, tmp_path_factory):
-    """A saved data set of two splits, and one of a single one."""
+    """Save a data set of two splits, and one of a single split."""
     root = tmp_path_factory.mktemp("saved")
     both = datasets.DatasetDict({"train": table(folder), "test": table(ImageFolder.scan(digits / "test"))})
     both.save_to_disk(root / "both")

@@ -14,7 +14,7 @@ from sslhsic_transfer.training.run_folder import RunFolder
 
 @pytest.fixture(scope="module")
 def short(tiny):
-    """Five steps."""
+    """Shorten a run to five steps."""
     return tiny.model_copy(update={"epochs": 1, "workers": 0, "trackers": []})
 
 

@@ -16,7 +16,7 @@ from sslhsic_transfer.errors import ConfigError, DataError, ImageError, MissingD
 
 @pytest.fixture(scope="module")
 def cifar(folder, tmp_path_factory, module_patch):
-    """The digits in the files of CIFAR-10, whose checksums are set to those of these files."""
+    """Write the digits as files of CIFAR-10, and let torchvision expect their checksums."""
     root = tmp_path_factory.mktemp("cifar")
     base = root / datasets.CIFAR10.base_folder
     base.mkdir()
@@ -46,7 +46,7 @@ def module_patch():
 
 @pytest.fixture(scope="module")
 def textures(digits, tmp_path_factory):
-    """The digits in the layout of the Describable Textures Dataset."""
+    """Write the digits in the layout of the Describable Textures Dataset."""
     root = tmp_path_factory.mktemp("textures")
     data = root / "dtd" / "dtd"
     (data / "labels").mkdir(parents=True)

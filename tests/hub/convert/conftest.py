@@ -15,7 +15,7 @@ def network() -> nn.Module:
 
 
 def randomized(network: nn.Module) -> nn.Module:
-    """Statistics and scales that are not the initial ones, so that an exchange of tensors shows."""
+    """Set statistics and scales other than the initial ones, so that an exchange of tensors shows."""
     generator = torch.Generator().manual_seed(0)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -32,7 +32,7 @@ def randomized(network: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def features(network):
-    """Its pooled features of two images."""
+    """Compute a network's pooled features of two images."""
     body = nn.Sequential(*list(network.children())[:-1], nn.Flatten())
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

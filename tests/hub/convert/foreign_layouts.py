@@ -15,7 +15,7 @@ def without_fc(state):
 
 
 def changed(state):
-    """Another network of the same names: it must not be the one that is taken."""
+    """Make another network of the same names: it must not be the one that is taken."""
     return {name: value * 1.1 if value.is_floating_point() else value for name, value in state.items()}
 
 

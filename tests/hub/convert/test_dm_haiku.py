@@ -21,7 +21,7 @@ BN = {"decay_rate": 0.9, "eps": 1e-5}
 
 
 class ResNet50(hk.nets.ResNet50):
-    """Without logits, as in BYOL's and SSL-HSIC's code."""
+    """A ResNet-50 without logits, as in BYOL's and SSL-HSIC's code."""
 
     def __call__(self, images, is_training):
         x = jax.nn.relu(self.initial_batchnorm(self.initial_conv(images), is_training, False))
@@ -32,7 +32,7 @@ class ResNet50(hk.nets.ResNet50):
 
 
 class Head(hk.Module):
-    """Stands beside the network; its arrays must be dropped."""
+    """A head beside the network; its arrays must be dropped."""
 
     def __call__(self, features, is_training):
         hidden = hk.BatchNorm(True, True, 0.9)(hk.Linear(8)(features), is_training)

@@ -27,7 +27,7 @@ def own_config(settings):
 
 
 def load(model, path):
-    """What Detectron2 says that it did not load: names missing in the file, and names without a place."""
+    """Load a file; return the names that Detectron2 misses in it, and those without a place."""
     found = DetectionCheckpointer(model)._load_model(DetectionCheckpointer(model)._load_file(str(path)))
     assert not found.incorrect_shapes
     return set(found.missing_keys), set(found.unexpected_keys)

@@ -19,7 +19,7 @@ _ByolExperimentState = collections.namedtuple(
 
 
 def moved(arrays):
-    """Other numbers of the same names, which must not be the ones that are taken."""
+    """Make other numbers of the same names, which must not be the ones that are taken."""
     return {name: value + 1 for name, value in arrays.items()} if isinstance(arrays, dict) else arrays
 
 

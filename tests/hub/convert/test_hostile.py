@@ -126,7 +126,7 @@ def test_one_array_under_many_names(network, tmp_path):
 
 
 def test_numbers_that_are_there_once(network, tmp_path):
-    """Of the right shapes: each tensor of a network as a view of one number."""
+    """The shapes are right: each tensor of a network is a view of one number."""
     state = {
         name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in network.state_dict().items()
     }

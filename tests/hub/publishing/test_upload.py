@@ -171,7 +171,7 @@ class TestPublishing:
 
 @contextmanager
 def refused(hub, match):
-    """What is not fit is refused, and leaves no trace on the Hub."""
+    """Expect that an unfit model is refused and leaves no trace on the Hub."""
     with pytest.raises((PublishError, ConfigError, ModelNotFoundError), match=match):
         yield
     assert not writes(hub)

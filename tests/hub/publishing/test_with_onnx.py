@@ -20,7 +20,7 @@ REPO = "tester/exported"
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Speeds of single calls: what they are does not matter here."""
+    """Measure speed by single calls: the values do not matter here."""
     monkeypatch.setattr(timing, "_SECONDS", 0.0)
     monkeypatch.setattr(timing.pictures_per_second, "__defaults__", (1,))
 

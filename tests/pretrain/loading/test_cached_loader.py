@@ -25,7 +25,7 @@ def cached(recipe, cache="device", **changes):
 
 @pytest.fixture
 def on_device(tmp_path):
-    """What a GPU would do, on the CPU."""
+    """Make loaders that do on the CPU what they would do on a GPU."""
 
     def make(pictures, recipe, **settings):
         damage = DamageRecord(tmp_path / "damaged.jsonl", len(pictures), recipe.max_damaged)

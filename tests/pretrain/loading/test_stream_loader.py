@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def as_stream(contents, *, shards=4, buffer=10) -> Stream:
-    """A stream of encoded pictures in several shards, from memory."""
+    """Make a stream of encoded pictures in several shards, from memory."""
     rows = {"image": [{"bytes": content, "path": f"{i:03d}.jpg"} for i, content in enumerate(contents)]}
     features = datasets.Features({"image": datasets.Image(decode=False)})
     whole = datasets.Dataset.from_dict(rows, features=features)
@@ -44,7 +44,7 @@ def make(tiny, tmp_path):
 
 
 def flat(step) -> torch.Tensor:
-    """All of a step's pixels and colors."""
+    """Return all of a step's pixels and colors."""
     return torch.cat(
         [
             part.flatten(1).float() if part.ndim > 1 else part.float()[:, None]

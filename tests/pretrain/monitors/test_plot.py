@@ -39,7 +39,7 @@ def read_curves(folder):
 
 
 def texts(svg):
-    """What is written in a picture, each text once, in reading order of the file: Matplotlib leaves it as comments."""
+    """Read the texts of a picture, each once, in the file's order: Matplotlib leaves them as comments."""
     return [
         line.strip()[5:-4] for line in svg.read_text(encoding="utf-8").splitlines() if line.strip().startswith("<!-- ")
     ]

@@ -11,7 +11,7 @@ from tests.fake_cuda import CUDA, fake_cuda
 
 
 def photographs(sizes, seed=0):
-    """Smooth shapes with some noise."""
+    """Draw smooth shapes with some noise."""
     generator = np.random.default_rng(seed)
     for width, height in sizes:
         y, x = np.mgrid[:height, :width] / generator.uniform(4, 20)

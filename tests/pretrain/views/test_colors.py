@@ -55,7 +55,7 @@ def random_colors(count: int, seed: int = 0) -> list[Colors]:
 
 
 def torchvision_twin(pixels: torch.Tensor, colors: Colors) -> torch.Tensor:
-    """One picture through torchvision's functions."""
+    """Color one picture by torchvision's functions."""
     x = pixels.float() / 255
     jitter = (
         lambda x: F.adjust_brightness(x, colors.brightness),

@@ -11,7 +11,7 @@ def main() -> None:
     if kind == "deterministic":
         import torch
 
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a warning names what has no such algorithm
+        torch.use_deterministic_algorithms(True, warn_only=True)  # warns of operations that have none
     from sslhsic_transfer.cli import main as sslhsic
 
     sys.argv = ["sslhsic", *arguments]

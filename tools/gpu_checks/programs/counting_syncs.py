@@ -39,7 +39,7 @@ class WatchingTrainer(loop.Trainer):
         self.watched_steps += self.watching
         if not watched and self.step == _WARM_UP:
             self._watch(True)
-            torch.zeros((), device=self.accelerator.device).item()  # waits: is it seen?
+            torch.zeros((), device=self.accelerator.device).item()  # waits for the device: this must be counted
             self.control, self.places = self.places.total(), collections.Counter()
         return done
 

@@ -1,4 +1,4 @@
-"""What every program here does at its end: write how much device memory it took."""
+"""The last step of every program here: write how much device memory it took."""
 
 import atexit
 import json

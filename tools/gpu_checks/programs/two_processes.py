@@ -21,7 +21,7 @@ ESTIMATORS: tuple[Estimator, ...] = ("exact", "features")
 def measured(
     rank: int, processes: int, device: str, regularizer: Regularizer, estimator: Estimator
 ) -> dict[str, Tensor]:
-    """The loss of the whole batch and its gradients, from this process's share of it."""
+    """Return the loss of the whole batch and its gradients, from this process's share of it."""
     torch.manual_seed(0)
     data = torch.randn(2, ROWS, 12, dtype=torch.float64)
     network = nn.Linear(12, 6).double().to(device)

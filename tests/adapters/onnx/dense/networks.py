@@ -16,7 +16,7 @@ def encoder(**options) -> Encoder:
 
 
 def stirred(network: nn.Module) -> nn.Module:
-    """Batch statistics as training leaves them, instead of zeros and ones."""
+    """Set batch statistics as training leaves them, instead of zeros and ones."""
     random = torch.Generator().manual_seed(1)
     for layer in network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -33,7 +33,7 @@ def segments(network: nn.Module, architecture: str = "fcn", framework: str = "to
 
 
 def segmentor(head: str) -> nn.Module:
-    """Mmseg's, as `fine_tune` builds it."""
+    """Build mmseg's segmentor as `fine_tune` does."""
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
@@ -47,7 +47,7 @@ def segmentor(head: str) -> nn.Module:
 
 
 def detector(build, **options) -> DenseNetwork:
-    """Torchvision's, small, with scores that are spread out."""
+    """Build a small torchvision detector whose scores are spread out."""
     source = encoder()
     if build is not retinanet:
         options = {"rpn_post_nms_top_n_test": 50, **options}
