@@ -198,7 +198,9 @@ def _state_of(pictures: KeyedPictures, names: list[str]) -> str:
     for name, path in zip(names, paths, strict=True):
         try:
             status = path.stat()
-        except FileNotFoundError:  # listed only, and told when it is read
+        except (OSError, ValueError):  # a name that leads nowhere, which is told when it is read
+            if isinstance(pictures, ImageFolder):
+                raise
             digest.update(f"{name}\0\n".encode())
             continue
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

@@ -144,10 +144,17 @@ def test_another_choice_is_another_job(model_folder, digits, tmp_path, monkeypat
 
 
 def test_a_picture_that_is_listed_but_missing_is_told(model_folder, digits, pictures, tmp_path):
-    (tmp_path / "list.txt").write_text(f"{pictures[0]}\nnone.jpg\n")
+    names = ["none.jpg", "n" * 300 + ".jpg", f"{pictures[1]}/none.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join([str(pictures[0]), *names]))
     report = embed(model_folder, tmp_path / "list.txt", tmp_path / "a.parquet", progress=False)
-    assert (report.rows, [name for name, _ in report.skipped]) == (1, ["none.jpg"])
+    assert (report.rows, [name for name, _ in report.skipped]) == (1, names)
     assert "There is no picture at" in report.skipped[0][1]
+
+
+def test_standard_input_that_is_no_text(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9.jpg\n"), encoding="utf-8"))
+    with pytest.raises(DataError, match="Standard input is not a list of paths in utf-8"):
+        embed(model_folder, "-", tmp_path / "a.parquet", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,12 @@ def find_in_standard_input() -> ListedPictures:
     """Read a list of files from standard input; relative paths start from the current folder.
 
     Raises:
-        DataError: it is empty.
+        DataError: it is empty, or not text in the encoding that Python expects there.
     """
-    lines = tuple(line for text in sys.stdin if (line := text.rstrip("\r\n")))
+    try:
+        lines = tuple(line for text in sys.stdin if (line := text.rstrip("\r\n")))
+    except UnicodeDecodeError as error:
+        raise DataError(f"Standard input is not a list of paths in {error.encoding}: {error.reason}.") from error
     if not lines:
         raise DataError("Standard input lists no pictures; expected one path per line, as `find` prints them.")
     return ListedPictures(Path(), lines)
