@@ -190,7 +190,7 @@ class _Job:
             workers=self.settings.workers,
             precision=precision,
         )
-        return (embeddings for embeddings, _ in found)
+        return (batch.outputs["pooled"] for batch in found)
 
     def _autocast(self, precision: Precision) -> torch.autocast:
         return torch.autocast(self.settings.device, torch.bfloat16, enabled=precision == "bf16")

@@ -112,8 +112,8 @@ def _embed(encoder: Encoder, sample: _Sample, workers: int) -> tuple[Tensor, Ten
     """Compute embeddings and labels of the readable pictures; the loaders of the run report the others."""
     parts: list[Tensor] = []
     unreadable: set[int] = set()
-    for embeddings, errors in extract_batches(encoder, sample, batch_size=256, workers=workers):
-        parts.append(embeddings)
-        unreadable |= errors.keys()
+    for batch in extract_batches(encoder, sample, batch_size=256, workers=workers):
+        parts.append(batch.outputs["pooled"])
+        unreadable |= batch.errors.keys()
     readable = [index for index in range(len(sample)) if index not in unreadable]
     return torch.cat(parts), None if sample.labels is None else sample.labels[readable]

@@ -87,34 +87,11 @@ def extract(
         ImageError: a picture cannot be read; the message names it.
     """
     parts = [torch.empty(0, encoder.feature_dim)]
-    for embeddings, errors in extract_batches(
-        encoder, paths, batch_size=batch_size, workers=workers, progress=progress
-    ):
-        if errors:
-            raise ImageError(next(iter(errors.values())))
-        parts.append(embeddings)
+    for batch in extract_batches(encoder, paths, batch_size=batch_size, workers=workers, progress=progress):
+        if batch.errors:
+            raise ImageError(next(iter(batch.errors.values())))
+        parts.append(batch.outputs["pooled"])
     return torch.cat(parts)
-
-
-def extract_batches(
-    encoder: Encoder,
-    pictures: Sequence[Picture],
-    *,
-    start: int = 0,
-    batch_size: int = 64,
-    workers: int = 0,
-    precision: Precision = "fp32",
-    progress: str | None = None,
-) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Embed pictures batch by batch from ``start`` on, without stopping at a picture that cannot be read.
-
-    Yields:
-        For each batch, the embeddings of the readable pictures, (n, D) float32 on the CPU, in order; and for each
-        unreadable picture its index in ``pictures`` and the reason.
-    """
-    options: dict[str, Any] = {"start": start, "batch_size": batch_size, "workers": workers, "precision": precision}
-    for batch in extract_outputs(encoder, GivenPictures(pictures), ("pooled",), progress=progress, **options):
-        yield batch.outputs["pooled"], batch.errors
 
 
 @dataclass(frozen=True)
@@ -132,10 +109,10 @@ class Batch:
     errors: dict[int, str]
 
 
-def extract_outputs(
+def extract_batches(
     encoder: Encoder,
-    pictures: Openable,
-    outputs: Sequence[Output],
+    pictures: Openable | Sequence[Picture],
+    outputs: Sequence[Output] = ("pooled",),
     *,
     start: int = 0,
     batch_size: int = 64,
@@ -148,7 +125,7 @@ def extract_outputs(
 
     Args:
         encoder: in any mode, on any device; used in eval mode.
-        pictures: the pictures.
+        pictures: the pictures, numbered or in a sequence.
         outputs: names, as of `parse_outputs`.
         start: number of the first picture.
         batch_size: number of pictures in a batch.
@@ -157,7 +134,8 @@ def extract_outputs(
         normalize: whether to divide each vector by its Euclidean norm.
         progress: title of a progress bar; None shows no bar.
     """
-    dataset = _PictureDataset(pictures, encoder.preprocessing.crop_transform())
+    numbered = GivenPictures(pictures) if isinstance(pictures, Sequence) else pictures
+    dataset = _PictureDataset(numbered, encoder.preprocessing.crop_transform())
     order = range(start, len(pictures))
     readers = min(workers, usable_cpus())
     weight = encoder.backbone.first_weight

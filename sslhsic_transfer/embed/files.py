@@ -18,7 +18,7 @@ from sslhsic_transfer.data.sources.find import find_pictures
 from sslhsic_transfer.data.sources.fingerprint import fingerprint
 from sslhsic_transfer.data.sources.lists import ListedPictures
 from sslhsic_transfer.data.sources.shards import ShardedPictures
-from sslhsic_transfer.embed.extract import extract_outputs
+from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.formats import format_of
 from sslhsic_transfer.embed.outputs import output_sizes, parse_outputs
 from sslhsic_transfer.embed.parts import Parts
@@ -166,7 +166,7 @@ def _embed(job: _Job, output: Path, device: str | None, overwrite: bool, options
     resumed = start = parts.done
     options |= {"start": start, "precision": job.precision, "normalize": job.normalize}
     with parts:
-        for batch in extract_outputs(encoder, pictures, job.outputs, **options):
+        for batch in extract_batches(encoder, pictures, job.outputs, **options):
             stop = start + len(batch.sizes) + len(batch.errors)
             readable = [index for index in range(start, stop) if index not in batch.errors]
             start = stop

@@ -34,9 +34,11 @@ def test_goes_on_past_damaged_pictures_and_says_which(model_folder, digits, tmp_
     paths = [good[0], bad, good[1], bad, good[2]]
     encoder = from_pretrained(model_folder)
     batches = list(extract_batches(encoder, paths, batch_size=2))
-    assert [sorted(errors) for _, errors in batches] == [[1], [3], []]
-    assert [len(embeddings) for embeddings, _ in batches] == [1, 1, 1]
-    torch.testing.assert_close(torch.cat([part for part, _ in batches]), encoder.embed(good), rtol=1e-5, atol=1e-5)
+    assert [sorted(batch.errors) for batch in batches] == [[1], [3], []]
+    assert [len(batch.outputs["pooled"]) for batch in batches] == [1, 1, 1]
+    torch.testing.assert_close(
+        torch.cat([batch.outputs["pooled"] for batch in batches]), encoder.embed(good), rtol=1e-5, atol=1e-5
+    )
     with pytest.raises(ImageError, match=r"bad\.jpg"):
         extract(encoder, paths)
 
@@ -46,12 +48,12 @@ def test_a_signal_to_the_process_group_is_left_to_the_main_process(model_folder,
     encoder = from_pretrained(model_folder)
     paths = 4 * sorted((digits / "test").rglob("*.jpg"))
     count = 0
-    for embeddings, _ in extract_batches(encoder, paths, batch_size=4, workers=2):
+    for batch in extract_batches(encoder, paths, batch_size=4, workers=2):
         if not count:
             # Another process sends the signal: readers end only where their own parent asks them to.
             readers = [str(child.pid) for child in psutil.Process().children(recursive=True)]
             subprocess.run(["kill", "-TERM", *readers], check=False)
-        count += len(embeddings)
+        count += len(batch.sizes)
     assert count == len(paths)
 
 

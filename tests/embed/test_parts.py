@@ -28,9 +28,9 @@ def interrupted(monkeypatch):
                     raise KeyboardInterrupt
                 yield batch
 
-        whole = files.extract_outputs
+        whole = files.extract_batches
         with monkeypatch.context() as patch:
-            patch.setattr(files, "extract_outputs", until)
+            patch.setattr(files, "extract_batches", until)
             with pytest.raises(KeyboardInterrupt):
                 embed_folder(model, images, output, batch_size=4, progress=False)
 
@@ -56,13 +56,13 @@ def test_a_kill_loses_one_part_and_the_file_is_the_same_to_the_byte(model_folder
 import os, signal
 from sslhsic_transfer.embed import files, parts
 parts._PART_ROWS = 8
-whole = files.extract_outputs
+whole = files.extract_batches
 def until(*arguments, **options):
     for number, batch in enumerate(whole(*arguments, **options)):
         if number == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         yield batch
-files.extract_outputs = until
+files.extract_batches = until
 files.embed_folder({str(model_folder)!r}, {str(digits / "test")!r}, "out.parquet", batch_size=4, progress=False)
 """
     killed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=300, check=False)

@@ -107,7 +107,7 @@ def test_a_stopped_job_goes_on_to_the_same_file(model_folder, kind, suffix, tmp_
     whole, output = (tmp_path / name / f"a{suffix}" for name in ("whole", "stopped"))
     embed(model_folder, source, whole, batch_size=4, progress=False)
     monkeypatch.setattr(parts_module, "_PART_ROWS", 8)
-    extract = files.extract_outputs
+    extract = files.extract_batches
 
     def stopped(*arguments, **options):
         for number, batch in enumerate(extract(*arguments, **options)):
@@ -116,7 +116,7 @@ def test_a_stopped_job_goes_on_to_the_same_file(model_folder, kind, suffix, tmp_
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "extract_outputs", stopped)
+        patch.setattr(files, "extract_batches", stopped)
         with pytest.raises(KeyboardInterrupt):
             embed(model_folder, source, output, batch_size=4, progress=False)
     report = embed(model_folder, source, output, batch_size=4, progress=False)
@@ -129,9 +129,9 @@ def test_another_choice_is_another_job(model_folder, digits, tmp_path, monkeypat
         yield next(extract(*arguments, **options))
         raise KeyboardInterrupt
 
-    extract = files.extract_outputs
+    extract = files.extract_batches
     with monkeypatch.context() as patch:
-        patch.setattr(files, "extract_outputs", stopped)
+        patch.setattr(files, "extract_batches", stopped)
         with pytest.raises(KeyboardInterrupt):
             embed(model_folder, digits / "test", tmp_path / "a.parquet", batch_size=4, progress=False)
     for options, words in (
