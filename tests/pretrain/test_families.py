@@ -25,6 +25,7 @@ def test_a_run_trains_every_weight(name, tiny_overrides, digits, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["convnext_pico", "vit_small_patch16"])
 def test_the_loss_falls_and_neighbors_become_alike(name, tmp_path):
     settings = (f"encoder.architecture={name}", "epochs=8", "optimizer.learning_rate=5e-4", "optimizer.warmup_epochs=1")
