@@ -164,7 +164,8 @@ def comparison_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
 def trial_table(rows: Sequence[dict[str, Any]], batch_size: int) -> str:
     """Format a Markdown table: a row for each trial, in the order of comparison.yaml."""
     lines = ["| contender | changed | 20-NN | linear probe | RankMe |", "|---|---|---|---|---|"]
-    found = {(row["trial"], tuple(row["changed"])): row for row in rows if "trial" in row}
+    tried = [row for row in rows if "trial" in row and row["batch_size"] == batch_size]
+    found = {(row["trial"], tuple(row["changed"])): row for row in tried}
     for name, sizes in Plan.read().trials.items():
         for changed in sizes.get(batch_size, []):
             if row := found.get((name, tuple(changed))):

@@ -34,6 +34,7 @@ def test_tables_have_a_row_for_each_contender_and_trial():
         ),
         {"contender": "ssl-hsic", "batch_size": 256, "seed": 0} | figures,
         {"trial": "simclr", "batch_size": 64, "changed": ["optimizer.learning_rate=1e-3"]} | figures,
+        {"trial": "simclr", "batch_size": 256, "changed": ["optimizer.learning_rate=1e-3"]} | figures | {"knn": 0.1},
     ]
     assert comparison_table(rows, 64).splitlines()[2:] == ["| simclr | 2 | 62.5 ± 17.7 | 62.5 ± 0.0 | 100 | 80 |"]
     assert comparison_table(rows, 256).splitlines()[2:] == ["| ssl-hsic | 1 | 50.0 | 62.5 | 100 | 80 |"]
