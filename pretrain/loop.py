@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,8 @@ class _PretrainingRun(TrainingRun):
         """Train to the end and write the model folder."""
         self.accelerator.init_trackers("logs", config={"recipe": self.folder.recipe.read_text(encoding="utf-8")})
         try:
-            with self._device_settings(), self._noting_unreadable():
+            names = partial(fingerprint, self.data.train, sizes=False)
+            with self._device_settings(), self.folder.noting_unreadable(names):
                 self.train(self.loader)
             if self.accelerator.is_main_process:
                 export_run(self.folder, self.trainer, self.data, self.evaluation)
@@ -126,16 +127,6 @@ class _PretrainingRun(TrainingRun):
         finally:
             self.accelerator.end_training()
         return self.folder.model
-
-    @contextmanager
-    def _noting_unreadable(self) -> Iterator[None]:
-        """Note that too many pictures could not be read, so that the run can be resumed on mended ones."""
-        try:
-            yield
-        except DataError:
-            if self.accelerator.is_main_process:
-                self.folder.note_unreadable(fingerprint(self.data.train, sizes=False))
-            raise
 
     @contextmanager
     def _device_settings(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from sslhsic_transfer.data.sources.lists import ListedPictures
 from sslhsic_transfer.data.sources.shards import ShardedPictures
 from sslhsic_transfer.embed.extract import extract_batches
 from sslhsic_transfer.embed.formats import format_of
+from sslhsic_transfer.embed.formats.format import Format
 from sslhsic_transfer.embed.outputs import output_sizes, parse_outputs
 from sslhsic_transfer.embed.parts import Parts
 from sslhsic_transfer.embed.rows import RowLayout
@@ -135,7 +136,7 @@ def embed(
         pictures = find_pictures(source)
         job = _Job(str(model), pictures, str(source), chosen, dtype, normalize, precision)
         options = {"batch_size": batch_size, "workers": workers, "progress": "embed" if progress else None}
-        return _embed(job, output, device, overwrite, options)
+        return _embed(job, output, form, device, overwrite, options)
 
 
 def embed_folder(model: str | Path, images: str | Path, output: str | Path, **options: Any) -> EmbeddingReport:
@@ -145,7 +146,9 @@ def embed_folder(model: str | Path, images: str | Path, output: str | Path, **op
     return embed(model, images, output, **options)
 
 
-def _embed(job: _Job, output: Path, device: str | None, overwrite: bool, options: dict[str, Any]) -> EmbeddingReport:
+def _embed(
+    job: _Job, output: Path, form: Format, device: str | None, overwrite: bool, options: dict[str, Any]
+) -> EmbeddingReport:
     pictures = job.pictures
     names = _names(job)
     labels = [pictures.classes[label] for label in pictures.labels]
@@ -181,7 +184,7 @@ def _embed(job: _Job, output: Path, device: str | None, overwrite: bool, options
         parts.remove()
         reason = parts.skipped[0][1]
         raise DataError(f"None of the {len(names)} pictures in {job.place} can be read; the first: {reason}")
-    parts.merge(facts, format_of(output))
+    parts.merge(facts, form)
     rows_written = len(names) - len(parts.skipped)
     return EmbeddingReport(output, rows_written, sum(layout.outputs.values()), tuple(parts.skipped), resumed)
 

@@ -38,11 +38,6 @@ class RowLayout:
             [*columns, *((column_of(name), pa.list_(_TYPES[self.dtype], dim)) for name, dim in self.outputs.items())]
         )
 
-    @property
-    def bytes_per_row(self) -> int:
-        """Bytes of the outputs of one picture."""
-        return np.dtype(self.dtype).itemsize * sum(self.outputs.values())
-
     def table(
         self,
         paths: Sequence[str],

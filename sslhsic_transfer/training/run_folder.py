@@ -2,7 +2,7 @@
 ``checkpoints/`` and, at the end, ``model/``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sslhsic_transfer._files import append_json_lines, read_json_lines, write_js
 from sslhsic_transfer._json import read_json
 from sslhsic_transfer._locks import writing
 from sslhsic_transfer._processes import is_main_process
-from sslhsic_transfer.errors import CheckpointError, OutputExistsError
+from sslhsic_transfer.errors import CheckpointError, DataError, ImageError, OutputExistsError
 from sslhsic_transfer.training.checkpoint import list_checkpoints, newest_intact
 
 PICTURES_KEY = "pictures_sha256"  # key of a recipe's hash of its pictures
@@ -96,6 +96,20 @@ class RunFolder:
         """
         if self._holds_a_run():
             write_json(self.unreadable, {"names_sha256": names_sha256})
+
+    @contextmanager
+    def noting_unreadable(self, names_sha256: Callable[[], str]) -> Iterator[None]:
+        """Note it if the block ends at files that cannot be read, so that the run can be resumed once they are mended.
+
+        Args:
+            names_sha256: called in that case; see `note_unreadable`.
+        """
+        try:
+            yield
+        except (DataError, ImageError):
+            if is_main_process():
+                self.note_unreadable(names_sha256())
+            raise
 
     def may_be_mended(self, names_sha256: str | None) -> bool:
         """Check if a run stopped at an unreadable file, and its pictures have the same names as then."""

@@ -1,7 +1,7 @@
 """`sslhsic transfer`: fine-tune, evaluate, draw predictions, and save a model that can be loaded."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from sslhsic_transfer._config import apply_overrides
@@ -11,7 +11,7 @@ from sslhsic_transfer._fingerprint import fingerprint_of
 from sslhsic_transfer._memory import advising_on_memory
 from sslhsic_transfer._precision import resolve_precision
 from sslhsic_transfer._processes import is_main_process, process_count
-from sslhsic_transfer.errors import ConfigError, DataError, ImageError
+from sslhsic_transfer.errors import ConfigError, DataError
 from sslhsic_transfer.hub.tensor_checks import summarize_names
 from sslhsic_transfer.results import RESULTS_NAME, Result, new_result, save_results
 from sslhsic_transfer.training.batch_statistics import advising_on_statistics
@@ -109,7 +109,7 @@ def _transfer(
     if is_main_process():
         folder.begin(config, resume=resume, names_sha256=fingerprint_of(training, sizes=False))
     with (
-        _noting_unreadable(folder, training),
+        folder.noting_unreadable(partial(fingerprint_of, training, sizes=False)),
         advising_on_memory(f"Set batch_size={max(1, settings.batch_size // 2)}, or smaller pictures, and begin anew."),
         advising_on_statistics("Set batch_size to 2 or more for each process, or larger pictures, and begin anew."),
     ):
@@ -118,17 +118,6 @@ def _transfer(
         return []
     config.save(folder.model)
     return _measure(load_transferred(folder.model), test, folder, progress)
-
-
-@contextmanager
-def _noting_unreadable(folder: RunFolder, training: LabelledData) -> Iterator[None]:
-    """Note a file that cannot be read in the run's folder, so that the run can be resumed once the file is mended."""
-    try:
-        yield
-    except (DataError, ImageError):
-        if is_main_process():
-            folder.note_unreadable(fingerprint_of(training, sizes=False))
-        raise
 
 
 def read_settings(task: str, overrides: Sequence[str]) -> TransferSettings:
